@@ -1,0 +1,52 @@
+# The commands of the README and the developer's shortcuts. Each does all its set-up; no logic lives here.
+
+PYTHON ?= python3
+CORES ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CHECKED := Snakefile workflow/rules/*.smk
+
+.PHONY: demo test test-unit check report docs clean help
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /: /'
+
+demo: $(READY) ## run the default config: a small simulated genome, from FASTA to report
+	$(BIN)/snakemake --cores $(CORES)
+	@echo "The report: results/report/index.html"
+
+test: $(READY) ## run every test
+	$(BIN)/pytest -n $(CORES)
+
+test-unit: $(READY) ## run the unit tests only
+	$(BIN)/pytest -n $(CORES) tests/unit
+
+check: $(READY) ## style, types, walls, lint, documents in step, dry-run of every example and profile
+	$(BIN)/ruff format --check scripts tests
+	$(BIN)/ruff check scripts tests
+	$(BIN)/mypy
+	PYTHONPATH=scripts $(BIN)/lint-imports
+	$(BIN)/snakefmt --check $(CHECKED)
+	$(BIN)/snakemake --lint
+	$(BIN)/python scripts/document_config.py --check
+	$(BIN)/pytest tests/workflow/test_dry_run.py
+
+report: $(READY) ## Snakemake's own report of the last run, with provenance: report.zip
+	$(BIN)/snakemake --report report.zip
+
+docs: $(READY) ## regenerate config/README.md and the JSON schema
+	$(BIN)/python scripts/document_config.py
+
+clean: ## remove results, logs and the virtual environment (downloads stay)
+	rm -rf results logs .scratch .snakemake $(VENV)
+
+# uv resolves and installs in seconds. torch is pinned without a build: a directory named in PIP_FIND_LINKS is looked
+# at first, a Linux machine takes the CUDA build, and UV_TORCH_BACKEND=cpu (or auto) asks for another.
+$(READY): requirements.txt constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "error: Python 3.11, 3.12 or 3.13 is needed, this is %d.%d; name one with: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	UV_FIND_LINKS="$${UV_FIND_LINKS-$$PIP_FIND_LINKS}" $(BIN)/uv pip install --quiet --compile-bytecode \
+		--python $(BIN)/python --requirement requirements.txt --constraint constraints.txt
+	touch $@

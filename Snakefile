@@ -1,0 +1,35 @@
+"""dna-lm-finetuning: from a genome and genomic labels to a fine-tuned DNA language model and an honest account of it."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+# A config given with --configfile is complete; the demo's is read only when none is given.
+if not workflow.config_settings.configfiles:
+
+    configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/inputs.smk"
+include: "workflow/rules/masking.smk"
+include: "workflow/rules/datasets.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/summary/metrics.tsv",
+        "results/report/index.html",
+
+
+onerror:
+    atexit.register(say_failures, Path(log if isinstance(log, str) else log[0]))

@@ -1,0 +1,37 @@
+"""Fit a baseline on a data set's train split, choose its settings on validation, and score validation and test.
+
+The settings hold `name` (length_gc, kmer or periodicity) and `seed`.
+"""
+
+import time
+from pathlib import Path
+
+from dnalm.cli import main, parser
+
+
+def run() -> None:
+    """Command line."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test.parquet")
+    arguments.add_argument("--output", type=Path, required=True, help="predictions (parquet)")
+    arguments.add_argument("--run", type=Path, required=True, help="what made them (JSON)")
+    args = arguments.parse_args()
+
+    from dnalm.evaluation.baselines import fit_baseline
+    from dnalm.evaluation.predictions import write_predictions
+    from dnalm.files import read_table, sha256, write_json
+    from dnalm.names import SPLITS
+    from dnalm.provenance import record
+
+    began = time.perf_counter()
+    paths = {split: args.data / f"{split}.parquet" for split in SPLITS}
+    tables = {split: read_table(path, ["id", "sequence", "label"]) for split, path in paths.items()}
+    outcome = fit_baseline(args.spec["name"], tables)
+    write_predictions(args.output, outcome.predictions)
+    seconds = round(time.perf_counter() - began, 1)
+    data = {split: sha256(path) for split, path in paths.items()}
+    write_json(args.run, record(args.spec, device="cpu", seconds=seconds, data_sha256=data, baseline=outcome.account))
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,1 @@
+"""Genomes, catalogues, tables: everything up to the labelled, split records."""

@@ -1,0 +1,229 @@
+"""Negatives for positives: matched windows, shuffles or whole pieces, each twin carrying its positive's id."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dnalm.data.comparison import kept_and_dropped
+from dnalm.data.kmers import gc_counts
+from dnalm.data.ledger import entry
+from dnalm.data.matching import Wanted, clip_to_context, draw_pieces, find_windows
+from dnalm.data.sampling import apportion
+from dnalm.data.sequences import sequence_table
+from dnalm.data.shuffle import distinct_shuffles
+from dnalm.errors import UserError
+
+if TYPE_CHECKING:
+    import pysam
+
+ELSEWHERE = "chromosome in no split"
+SHUFFLED = "shuffled"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How negatives are drawn; the keys of `Repeats` and its `balance` in the config, and the zones of its split."""
+
+    negatives: Mapping[str, float]
+    match: Sequence[str]
+    gc_tolerance: float
+    ratio: int
+    seed: int
+    flank: int
+    zones: Mapping[str, Sequence[str]] | None
+
+    @property
+    def tolerance(self) -> float:
+        """Largest difference of GC fraction between a window and its positive."""
+        return self.gc_tolerance if "gc" in self.match else 1.0
+
+
+def balance(
+    positives: pd.DataFrame,
+    pieces: Mapping[str, pd.DataFrame],
+    context: pd.DataFrame | None,
+    genome: "pysam.FastaFile",
+    settings: Settings,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Positives with their negatives as one sequence table, and the ledger.
+
+    positives: a sequence table whose `sequence` has the flank. pieces: columns chrom, start, end of each source with a
+    weight, shuffled ones aside. context: the intervals without N and masked catalogue, needed with a flank.
+    The table ends with `positive` and, with zones, `split`. No row order matters.
+
+    A positive without all of its negatives is dropped. With `match: []` negatives are nobody's twins: all positives stay.
+    """
+    positives = positives.sort_values("id", ignore_index=True)
+    zones = settings.zones or {"": genome.references}
+    zone_of = _zone_of(zones, genome)
+    zone = positives["chrom"].map(zone_of).to_numpy(object) if settings.zones else np.full(len(positives), "", object)
+    reason = np.where(pd.isna(zone), ELSEWHERE, "").astype(object)
+    if context is not None:
+        whole = not settings.match
+        pieces = {kind: clip_to_context(table, context, settings.flank, whole) for kind, table in pieces.items()}
+    core = [s[settings.flank : len(s) - settings.flank] for s in positives["sequence"]]
+    length, gc = np.array([len(array) for array in core], np.int64), gc_counts(core)
+
+    if settings.match:
+        source = _assign_sources(reason == "", settings)
+        _check_pieces(pieces, source, length)
+        negatives = pd.concat(
+            [
+                _windows(Wanted(source, zone, length, gc), zones, pieces, genome, settings),
+                _shuffles(positives["sequence"].tolist(), core, np.flatnonzero(source == SHUFFLED), settings),
+            ]
+        )
+        negatives = _name_twins(negatives, positives["id"].to_numpy(object), zone)
+        lonely = (reason == "") & ~positives["id"].isin(negatives["positive"]).to_numpy()
+        reason[lonely] = [_no_match(kind) for kind in source[lonely]]
+        asked = {kind: settings.ratio * int(np.sum(source == kind)) for kind in settings.negatives}
+        shortage = "no match for all negatives of a positive"
+    else:
+        negatives, asked = _whole_pieces(zone[reason == ""], zone_of, pieces, genome, settings)
+        shortage = "no piece left"
+
+    kept = reason == ""
+    dropped = Counter(reason[~kept].tolist())
+    if not kept.any():
+        raise UserError(_none_left(positives, dropped))
+    found = negatives["source"].value_counts()
+    lines = [entry("balance", str(positives["source"].iloc[0]), len(kept), int(kept.sum()), dropped)]
+    lines += [
+        entry("balance", kind, count, got := int(found.get(kind, 0)), {shortage: count - got})
+        for kind, count in sorted(asked.items())
+    ]
+    features: dict[str, Any] = {
+        "gc": gc / np.maximum(length, 1),
+        "length": length,
+        "motif_length": positives["motif_length"].astype(float),
+    }
+    compared = {name: kept_and_dropped(values, kept) for name, values in features.items()}
+    records = _records(positives[kept].assign(split=zone[kept]), negatives, settings.zones is not None)
+    return records, {"ledger": lines, "kept_vs_dropped": compared}
+
+
+def _zone_of(zones: Mapping[str, Sequence[str]], genome: "pysam.FastaFile") -> dict[str, str]:
+    result = {}
+    for zone, chromosomes in zones.items():
+        for chrom in chromosomes:
+            if chrom not in genome.references:
+                there = ", ".join(genome.references[:5])
+                raise UserError(
+                    f"split.chromosomes.{zone}: the genome has no chromosome '{chrom}' (it has {there} ...)"
+                )
+            result[chrom] = zone
+    return result
+
+
+def _assign_sources(eligible: NDArray[np.bool_], settings: Settings) -> NDArray[np.object_]:
+    """A source for each eligible positive, at random by weight and in exact proportion; empty for the others."""
+    kinds = [kind for kind, weight in sorted(settings.negatives.items()) if weight]
+    counts = apportion(int(eligible.sum()), [settings.negatives[kind] for kind in kinds])
+    result = np.full(len(eligible), "", object)
+    result[eligible] = np.random.default_rng([settings.seed, 0]).permutation(np.repeat(np.array(kinds, object), counts))
+    return result
+
+
+def _check_pieces(pieces: Mapping[str, pd.DataFrame], source: NDArray[np.object_], length: NDArray[np.int64]) -> None:
+    """Fail early where no piece of a source holds even the shortest of its positives."""
+    for kind, table in sorted(pieces.items()):
+        lengths = length[source == kind]
+        longest = int((table["end"] - table["start"]).max()) if len(table) else 0
+        if len(lengths) and longest < lengths.min():
+            raise UserError(
+                _no_piece(kind, f"of {lengths.min()} bases, the shortest array (the longest has {longest})")
+            )
+
+
+def _no_piece(kind: str, what: str) -> str:
+    if kind == "interspersed":
+        return f"negatives.interspersed: no soft-masked piece {what}; is the genome soft-masked? lower min_length or leave this source out"
+    return f"negatives.{kind}: no unmasked piece {what}; lower min_length or mask less"
+
+
+def _no_match(kind: str) -> str:
+    return "shuffle equals an array" if kind == SHUFFLED else f"no matching negative ({kind})"
+
+
+def _none_left(positives: pd.DataFrame, dropped: Mapping[str, int]) -> str:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
+    if dropped.get(ELSEWHERE) and positives["chrom"].isna().all():
+        return "split.method chromosome: a catalogue without a genome gives its arrays no chromosome; use grouped"
+    return f"none of {len(positives)} positives is left ({reasons}); widen gc_tolerance, or mask less"
+
+
+def _windows(
+    wanted: Wanted,
+    zones: Mapping[str, Sequence[str]],
+    pieces: Mapping[str, pd.DataFrame],
+    genome: "pysam.FastaFile",
+    settings: Settings,
+) -> pd.DataFrame:
+    """Matched windows: columns positive (row number), source, chrom, start, end, sequence."""
+    found = find_windows(
+        wanted, pieces, zones, genome, settings.tolerance, settings.ratio, settings.flank, settings.seed
+    )
+    return found.assign(source=wanted.source[found["positive"]])
+
+
+def _shuffles(whole: list[str], core: list[str], members: NDArray[np.int64], settings: Settings) -> pd.DataFrame:
+    """Shuffles of some arrays between their real flanks, none of them any array: columns positive, source, sequence."""
+    rng = np.random.default_rng([settings.seed, 1])
+    taken, flank = set(core), settings.flank
+    rows: list[tuple[int, str, str]] = []
+    for member in tqdm(members.tolist(), desc="shuffling", mininterval=2, disable=not len(members)):
+        shuffles = distinct_shuffles(core[member], settings.ratio, taken, rng) or []
+        before, after = whole[member][:flank], whole[member][flank + len(core[member]) :]
+        rows += [(member, SHUFFLED, before + shuffled + after) for shuffled in shuffles]
+    return pd.DataFrame(rows, columns=["positive", "source", "sequence"]).astype({"positive": "int64"})
+
+
+def _name_twins(negatives: pd.DataFrame, ids: NDArray[np.object_], zone: NDArray[np.object_]) -> pd.DataFrame:
+    """Replace a negative's positive by its id, and name and place the negative after it."""
+    names = ids[negatives["positive"]]
+    serial = negatives.groupby("positive").cumcount() + 1
+    own = [f"{name}:{kind}-{n}" for name, kind, n in zip(names, negatives["source"], serial, strict=True)]
+    return negatives.assign(id=own, positive=names, split=zone[negatives["positive"]])
+
+
+def _whole_pieces(
+    zone: NDArray[np.object_],
+    zone_of: Mapping[str, str],
+    pieces: Mapping[str, pd.DataFrame],
+    genome: "pysam.FastaFile",
+    settings: Settings,
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Whole pieces for each zone, `ratio` for each of its positives, and how many were wanted of each source."""
+    weights = {kind: weight for kind, weight in sorted(settings.negatives.items()) if weight}
+    for kind in weights:
+        if pieces[kind].empty:
+            raise UserError(_no_piece(kind, "is long enough"))
+    asked = dict.fromkeys(weights, 0)
+    drawn = []
+    for number, name in enumerate(sorted(set(zone))):
+        wanted = apportion(settings.ratio * int(np.sum(zone == name)), list(weights.values()))
+        for kind, count in zip(weights, wanted, strict=True):
+            asked[kind] += int(count)
+            here = pieces[kind][pieces[kind]["chrom"].map(zone_of) == name]
+            rng = np.random.default_rng([settings.seed, 2, number])
+            drawn.append(draw_pieces(here, int(count), genome, settings.flank, rng).assign(source=kind, split=name))
+    negatives = pd.concat(drawn, ignore_index=True)
+    places = zip(negatives["source"], negatives["chrom"], negatives["start"], negatives["end"], strict=True)
+    ids = [f"{kind}:{chrom}:{start}-{end}" for kind, chrom, start, end in places]
+    return negatives.assign(id=ids, positive=ids), asked
+
+
+def _records(positives: pd.DataFrame, negatives: pd.DataFrame, with_split: bool) -> pd.DataFrame:
+    """One sequence table of both: each positive with its twins behind it, then those that are nobody's."""
+    extra = ["positive", "split"] if with_split else ["positive"]
+    negatives = sequence_table(negatives.assign(label=0, group=""), extra)
+    negatives.loc[negatives["chrom"].notna(), "strand"] = "+"
+    both = pd.concat([positives, negatives], ignore_index=True)
+    both = both.assign(twin=both["label"] != 1).sort_values(["positive", "twin", "id"], ignore_index=True)
+    return sequence_table(both, extra)

@@ -1,0 +1,93 @@
+"""Records in, three splits and a manifest out."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dnalm.data import ledger, manifest
+from dnalm.data.groups import definition, group_records
+from dnalm.data.repeat_finder import called_by_trf
+from dnalm.data.sequences import sequence_table
+from dnalm.data.splits import Assignment, cap, check_splits, split_grouped, split_random
+from dnalm.names import SPLITS
+
+EARLIER_FACTS = ("kept_vs_dropped", "ambiguous")
+"""What the ledgers of balance and import_table say beside their counts."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a data set is divided; the keys of `Splitting` in the config, and what `split_labels` is told beside them."""
+
+    kind: str
+    method: str
+    fractions: Mapping[str, float]
+    chromosomes: Mapping[str, list[str]] | None
+    seed: int
+    caps: Mapping[str, int | None]
+    given: bool
+    labels: Mapping[str, str] | None
+
+    @property
+    def rule(self) -> str:
+        """What decides about a record: `given` for splits as published, else the method."""
+        return "given" if self.given else self.method
+
+
+def divide(
+    records: pd.DataFrame, ledgers: Iterable[Mapping[str, Any]], settings: Settings
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """The sequence table of each split, in the order of `records`, and the manifest.
+
+    records: a sequence table with, optionally, `positive` (rows of one value are twins) and, for splits by chromosome or
+    as published, `split`. ledgers: of the stages before. Raises `UserError` if a split is empty or of one class.
+    """
+    extra = [column for column in ("positive",) if column in records]
+    records = records.assign(group=group_records(records)).reset_index(drop=True)
+    assigned = _assign(records, settings)
+    check_splits(records["label"], assigned, settings.rule)
+    keep = cap(records, assigned, settings.caps, settings.seed)
+    line = _ledger_lines(records["source"], keep)
+    records, assigned = records[keep].reset_index(drop=True), assigned[keep]
+    check_splits(records["label"], assigned, "max_records")
+    tables = {split: sequence_table(records[assigned == split].reset_index(drop=True), extra) for split in SPLITS}
+    ledgers = list(ledgers)
+    facts: dict[str, Any] = {
+        "ledger": [*ledger.merge(ledgers), *line],
+        "splits": {split: manifest.describe_split(table) for split, table in tables.items()},
+        "groups": manifest.describe_groups(records, assigned, definition(settings.kind)),
+        "shared_sequences": manifest.shared_sequences(tables),
+        "labels": {
+            label: (settings.labels or {}).get(label, label) for label in map(str, sorted(set(records["label"])))
+        },
+        **{fact: next((one[fact] for one in ledgers if fact in one), None) for fact in EARLIER_FACTS},
+        "negatives_called_by_trf": None,
+    }
+    notes = []
+    if settings.kind == "repeats":
+        negatives = records[records["label"] == 0]
+        called = called_by_trf(negatives["sequence"].tolist())
+        if called is None:
+            notes.append("trf is not installed, so nobody looked whether negatives are tandem repeats.")
+        else:
+            facts["negatives_called_by_trf"] = manifest.describe_calls(negatives["source"].tolist(), called)
+    return tables, {**facts, "warnings": [*manifest.warnings(facts, settings.rule), *notes]}
+
+
+def _assign(records: pd.DataFrame, settings: Settings) -> Assignment:
+    if settings.rule in ("given", "chromosome"):
+        return records["split"].to_numpy(object)
+    method = split_grouped if settings.rule == "grouped" else split_random
+    return method(records, settings.fractions, settings.seed)
+
+
+def _ledger_lines(sources: pd.Series, keep: np.ndarray) -> list[dict[str, Any]]:
+    total, kept = Counter(sources.tolist()), Counter(sources[keep].tolist())
+    return [
+        ledger.entry("split_labels", source, count, kept[source], {"max_records": count - kept[source]})
+        for source, count in sorted(total.items())
+    ]

@@ -1,0 +1,67 @@
+"""Motif families: tandem-repeat motifs that are the same repeat, whatever the rotation, the strand or a few changes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnalm.data.kmers import canonical_kmers, encode
+from dnalm.data.linkage import first_members, link_similar
+from dnalm.dna import reverse_complement
+
+K = 8
+THRESHOLD = 0.5
+
+DEFINITION = f"primitive motif, canonical over rotation and strand; linked at Jaccard >= {THRESHOLD} of circular canonical {K}-mers"
+
+
+def primitive(motif: str) -> str:
+    """The shortest unit whose repetition is `motif`: AAGGAAGG -> AAGG."""
+    return motif[: (motif + motif).find(motif, 1)]
+
+
+def canonical(motif: str) -> str:
+    """The first, in the order of letters, of all rotations of the primitive motif and of its reverse complement."""
+    unit = primitive(motif)
+    return min(_least_rotation(unit), _least_rotation(reverse_complement(unit)))
+
+
+def _least_rotation(text: str) -> str:
+    """The first rotation in the order of letters (Booth 1980; here Duval's two-pointer form), in linear time."""
+    size, i, j, k = len(text), 0, 1, 0
+    while i < size and j < size and k < size:
+        a, b = text[(i + k) % size], text[(j + k) % size]
+        if a == b:
+            k += 1
+            continue
+        if a > b:
+            i += k + 1
+        else:
+            j += k + 1
+        if i == j:
+            j += 1
+        k = 0
+    start = min(i, j)
+    return text[start:] + text[:start]
+
+
+def families(motifs: Sequence[str]) -> NDArray[np.int64]:
+    """The family of each motif, as the index of its first member; shape (n,).
+
+    A motif of length m has m circular 8-mers: those of its endless repetition, so one shorter than 8 has them too. An 8-mer
+    stands for both strands. There is no containment: a short motif inside a long one is no link, which would merge nearly
+    everything.
+    """
+    forms: dict[str, int] = {}
+    form_of = np.array([forms.setdefault(canonical(motif), len(forms)) for motif in motifs], dtype=np.int64)
+    circles = [(form * K)[: len(form) + K - 1] for form in forms]
+    kmers, owners = canonical_kmers(*encode(circles), K)
+    pairs = np.unique((owners.astype(np.uint64) << np.uint64(2 * K)) | kmers)
+    linked = link_similar(
+        pairs & np.uint64((1 << 2 * K) - 1),
+        (pairs >> np.uint64(2 * K)).astype(np.int64),
+        len(forms),
+        THRESHOLD,
+        "motif families",
+    )
+    return first_members(linked[form_of])

@@ -1,0 +1,91 @@
+"""What a data set's manifest says: the ledger, the splits, the groups, and what a reader should be warned of."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dnalm.data.comparison import summary
+from dnalm.data.kmers import gc_counts
+from dnalm.names import SPLITS
+
+LARGE_GROUP = 0.1
+TRF_WARNING = 0.01
+
+
+def describe_split(records: pd.DataFrame) -> dict[str, Any]:
+    """Counts of one split's records, labels and groups, and the distribution of length (bases) and GC fraction by label."""
+    length = records["sequence"].str.len().to_numpy(np.int64)
+    gc = gc_counts(records["sequence"].tolist()) / np.maximum(length, 1)
+    label = records["label"].to_numpy()
+    present = {int(value): label == value for value in np.unique(label)}
+    return {
+        "records": len(records),
+        "labels": {str(value): int(mask.sum()) for value, mask in present.items()},
+        "sources": {str(source): int(count) for source, count in records["source"].value_counts().sort_index().items()},
+        "groups": int(records["group"].nunique()),
+        "length": {str(value): summary(length[mask]) for value, mask in present.items()},
+        "gc": {str(value): summary(gc[mask]) for value, mask in present.items()},
+    }
+
+
+def describe_groups(records: pd.DataFrame, assigned: NDArray[np.object_], definition: Sequence[str]) -> dict[str, Any]:
+    """Number and size of the groups, and how many lie in more than one split. records: column group, shape (n,)."""
+    sizes = records["group"].value_counts()
+    spread = pd.Series(assigned).groupby(records["group"].to_numpy()).nunique()
+    return {
+        "number": len(sizes),
+        "largest": int(sizes.max()),
+        "largest_fraction": round(float(sizes.max() / len(records)), 6),
+        "in_several_splits": int((spread > 1).sum()),
+        "definition": list(definition),
+    }
+
+
+def shared_sequences(tables: Mapping[str, pd.DataFrame]) -> dict[str, int]:
+    """Number of different sequences that occur in both of two splits, for each pair."""
+    distinct = {split: set(table["sequence"]) for split, table in tables.items()}
+    return {f"{a}/{b}": len(distinct[a] & distinct[b]) for a, b in combinations(SPLITS, 2)}
+
+
+def describe_calls(sources: Sequence[str], called: Sequence[bool]) -> dict[str, Any]:
+    """How many negatives TRF calls tandem repeats, in all and by source."""
+    table = pd.DataFrame({"source": sources, "called": np.array(called, bool)})
+    by_source = {
+        str(source): {"called": int(group.sum()), "of": len(group), "fraction": round(float(group.mean()), 6)}
+        for source, group in table.groupby("source")["called"]
+    }
+    total = int(table["called"].sum())
+    fraction = round(total / len(table), 6) if len(table) else 0.0
+    return {"called": total, "of": len(table), "fraction": fraction, "by_source": by_source}
+
+
+def warnings(manifest: Mapping[str, Any], method: str) -> list[str]:
+    """One sentence for each thing in a manifest that makes a score less trustworthy than it looks."""
+    result = []
+    groups = manifest["groups"]
+    if method == "grouped" and groups["largest_fraction"] > LARGE_GROUP:
+        result.append(
+            f"One group holds {groups['largest_fraction']:.0%} of the records ({groups['largest']}), "
+            "so the splits cannot follow the fractions closely."
+        )
+    if groups["in_several_splits"]:
+        result.append(
+            f"{groups['in_several_splits']} of {groups['number']} groups of related records lie in more than one split "
+            f"(split: {method}), so scores may be optimistic."
+        )
+    for pair, count in manifest["shared_sequences"].items():
+        if count:
+            result.append(f"{count} sequences occur in both {' and '.join(pair.split('/'))}.")
+    for source, calls in ((manifest["negatives_called_by_trf"] or {}).get("by_source") or {}).items():
+        if calls["fraction"] > TRF_WARNING:
+            remedy = (
+                "shuffles of simple arrays stay repetitive; give another source of negatives more weight"
+                if source == "shuffled"
+                else "add a catalogue with `find: trf` to mask.catalogues"
+            )
+            result.append(f"TRF calls {calls['fraction']:.1%} of the {source} negatives tandem repeats: {remedy}.")
+    return result

@@ -1,0 +1,55 @@
+"""Tandem Repeats Finder (Benson 1999, doi:10.1093/nar/27.2.573), run as the external program `trf`."""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+from dnalm.errors import UserError
+
+PARAMETERS = (2, 5, 7, 80, 10, 50, 2000)
+"""Match, mismatch, indel, match probability, indel probability, least score, longest period: those of VNTRseek."""
+
+_LONGEST_ARRAY = 6
+"""In Mb; what TRF's help asks for GRCh38, whose centromeres are such arrays. It costs memory only where needed."""
+
+_SUCCESS = (0, 253)
+"""With -ngs, TRF 4.09 ends with 253 where its help promises 0; a failure is 254 or 255."""
+
+
+def is_installed() -> bool:
+    """Whether `trf` is on the PATH."""
+    return shutil.which("trf") is not None
+
+
+def find_repeats(name: str, bases: bytes, parameters: Sequence[int] = PARAMETERS) -> bytes:
+    """The repeats of one sequence in the layout of `trf -ngs`; nothing if it has none.
+
+    Raises `UserError` if trf is not installed or fails.
+    """
+    if not is_installed():
+        raise UserError(
+            "trf is not installed, and the catalogue is to be found by it; install it (conda: bioconda::trf, Debian: trf)"
+        )
+    return _run(b">%s\n%s\n" % (name.encode(), bases), parameters)
+
+
+def called_by_trf(sequences: Sequence[str], parameters: Sequence[int] = PARAMETERS) -> list[bool] | None:
+    """For each sequence, whether TRF finds a tandem repeat in it; None if trf is not installed."""
+    if not is_installed():
+        return None
+    fasta = "".join(f">{number}\n{sequence}\n" for number, sequence in enumerate(sequences))
+    found = _run(fasta.encode(), parameters)
+    called = {int(line[1:]) for line in found.splitlines() if line.startswith(b"@")}
+    return [number in called for number in range(len(sequences))]
+
+
+def _run(fasta: bytes, parameters: Sequence[int]) -> bytes:
+    """What trf prints. It passes through here, as trf does not notice a full disk."""
+    if not fasta:
+        return b""
+    arguments = [*map(str, parameters), "-d", "-h", "-ngs", "-l", str(_LONGEST_ARRAY)]
+    done = subprocess.run(["trf", "-", *arguments], input=fasta, capture_output=True, check=False)
+    if done.returncode not in _SUCCESS:
+        said = " ".join(done.stderr.decode(errors="replace").split())[-200:]
+        raise UserError(f"trf failed (exit status {done.returncode}): {said}")
+    return done.stdout

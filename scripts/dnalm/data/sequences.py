@@ -1,0 +1,104 @@
+"""The sequence table, and the positives: arrays of a catalogue as sequences."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from dnalm.errors import UserError
+from dnalm.names import SEQUENCE_COLUMNS
+
+if TYPE_CHECKING:
+    import pysam
+
+NO_SEQUENCE = "no sequence in the catalogue"
+DUPLICATE = "duplicate sequence"
+NOT_ACGT = "not only A, C, G, T"
+OFF_CHROMOSOME = "flank runs off the chromosome"
+
+_TYPES = {
+    **dict.fromkeys(SEQUENCE_COLUMNS, "str"),
+    "label": "int64",
+    "start": "Int64",
+    "end": "Int64",
+    "motif_length": "Int64",
+    "copies": "float64",
+    "divergence": "float64",
+}
+
+
+def sequence_table(columns: Mapping[str, Any] | pd.DataFrame, extra: Iterable[str] = ()) -> pd.DataFrame:
+    """A sequence table from some of its columns; the others are missing, and `extra` text columns come last."""
+    return (
+        pd.DataFrame(columns)
+        .reindex(columns=[*SEQUENCE_COLUMNS, *extra])
+        .astype({**_TYPES, **dict.fromkeys(extra, "str")})
+    )
+
+
+def unique_ids(ids: Iterable[str]) -> list[str]:
+    """Each id as it is; the second of its kind gets `-2`, the third `-3` (or the next that nobody has)."""
+    ids = list(ids)
+    taken, seen, result = set(ids), Counter[str](), []
+    for name in ids:
+        seen[name] += 1
+        unique = name
+        while seen[name] > 1 and (unique := f"{name}-{seen[name]}") in taken:
+            seen[name] += 1
+        taken.add(unique)
+        result.append(unique)
+    return result
+
+
+def extract_positives(
+    catalogue: pd.DataFrame,
+    source: str,
+    genome: "pysam.FastaFile | None",
+    min_length: int,
+    flank: int,
+    deduplicate: bool,
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The arrays of a catalogue as a sequence table (label 1), and how many were dropped for which reason.
+
+    With a genome, an array's sequence is read from it, with `flank` bases of context on both sides: `sequence` is then
+    longer than `end - start`, which stay the array's own, by twice the flank. Without one, the sequence is the catalogue's
+    and the row has no coordinates, for they lie on another assembly. `deduplicate` keeps the first of several equal arrays.
+    """
+    dropped = Counter[str]()
+    seen: set[str] = set()
+    rows, sequences = [], []
+    if genome is not None:
+        absent = sorted(set(catalogue["chrom"]) - set(genome.references))
+        if absent:
+            raise UserError(f"the genome has no chromosome '{absent[0]}', which the catalogue names")
+    records = zip(catalogue["sequence"], catalogue["chrom"], catalogue["start"], catalogue["end"], strict=True)
+    for row, (own, chrom, start, end) in enumerate(tqdm(records, desc="extract", mininterval=2, total=len(catalogue))):
+        if genome is None:
+            sequence = own.upper() if isinstance(own, str) else ""
+        elif start < flank or end + flank > genome.get_reference_length(chrom):
+            dropped[OFF_CHROMOSOME] += 1
+            continue
+        else:
+            sequence = genome.fetch(chrom, start - flank, end + flank).upper()
+        array = sequence[flank : len(sequence) - flank]
+        if not array:
+            dropped[NO_SEQUENCE] += 1
+        elif len(array) < min_length:
+            dropped[f"shorter than min_length ({min_length})"] += 1
+        elif sequence.strip("ACGT"):
+            dropped[NOT_ACGT] += 1
+        elif deduplicate and array in seen:
+            dropped[DUPLICATE] += 1
+        else:
+            seen.add(array)
+            rows.append(row)
+            sequences.append(sequence)
+    kept = catalogue.iloc[rows].reset_index(drop=True)
+    ids = unique_ids(kept["id"])
+    columns: dict[str, Any] = {"id": ids, "sequence": sequences, "label": 1, "group": "", "source": source}
+    if genome is not None:
+        columns |= {"chrom": kept["chrom"], "start": kept["start"], "end": kept["end"], "strand": "+"}
+    columns |= {name: kept[name] for name in ("motif", "motif_length", "copies", "divergence")}
+    return sequence_table({**columns, "positive": ids}, extra=["positive"]), dict(dropped)

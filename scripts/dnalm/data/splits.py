@@ -1,0 +1,124 @@
+"""Train, validation, test: who goes where, and what may not be."""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping
+from itertools import accumulate
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dnalm.data.sampling import apportion
+from dnalm.errors import UserError
+from dnalm.names import SPLITS
+
+LARGE = 0.1
+"""Part of a split beyond which a group is not placed by chance."""
+
+Assignment = NDArray[np.object_]
+"""The split of each record, shape (n,)."""
+
+
+def split_grouped(records: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> Assignment:
+    """Whole groups, the largest first, each to a random split with room for it, in proportion to the room.
+
+    records: columns id, group, label. So groups of every size are in every split, but one that would be more than a tenth of
+    a split (by label) does not go by chance: it takes the split with the most room, which is train as a rule. A group that
+    fits nowhere goes where the largest part of a split is still free. For labels that come in groups of their own, or in one
+    proportion in every group, a split's number of records of a label is off by less than twice the largest group's; with
+    enough small groups, by one. Row order plays no part.
+    """
+    groups, group = np.unique(records["group"].to_numpy(str), return_inverse=True)
+    labels, label = np.unique(records["label"].to_numpy(), return_inverse=True)
+    counts = np.zeros((len(groups), len(labels)), np.int64)
+    np.add.at(counts, (group, label), 1)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(groups))
+    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    target = np.outer([fractions[split] for split in SPLITS], counts.sum(axis=0))
+    home = np.empty(len(groups), np.int64)
+    room, limit = target.tolist(), (LARGE * target).tolist()
+    for index, chance in zip(order.tolist(), rng.random(len(groups)).tolist(), strict=True):
+        chosen = _choose(counts[index].tolist(), room, limit, chance)
+        home[index] = chosen
+        room[chosen] = [free - n for n, free in zip(counts[index].tolist(), room[chosen], strict=True)]
+    return np.array(SPLITS, object)[home[group]]
+
+
+def _choose(size: list[int], room: list[list[float]], limit: list[list[float]], chance: float) -> int:
+    """A split for a group of `size` (by label), given each split's room and the limit of a small group."""
+    need = [sum(n * free for n, free in zip(size, row, strict=True)) for row in room]
+    fits = [all(n <= free for n, free in zip(size, row, strict=True) if n) for row in room]
+    small = [all(n <= most for n, most in zip(size, row, strict=True) if n) for row in limit]
+    odds = [value * (fit and little) for value, fit, little in zip(need, fits, small, strict=True)]
+    if (total := sum(odds)) > 0:
+        return bisect_right(list(accumulate(odds)), chance * total)
+    if any(fits):
+        return max(range(len(room)), key=lambda split: need[split] * fits[split])
+    relative = [
+        sum(n * free / most for n, free, most in zip(size, *rows, strict=True))
+        for rows in zip(room, limit, strict=True)
+    ]
+    return max(range(len(room)), key=lambda split: relative[split])
+
+
+def split_random(records: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> Assignment:
+    """Each record for itself, at random, in the same proportions for every label (columns id, label). Row order plays no part."""
+    result = np.empty(len(records), object)
+    by_id = np.argsort(records["id"].to_numpy(str), kind="stable")
+    label = records["label"].to_numpy()[by_id]
+    rng = np.random.default_rng(seed)
+    for value in np.unique(label):
+        members = by_id[label == value]
+        sizes = apportion(len(members), [fractions[split] for split in SPLITS])
+        result[members] = rng.permutation(np.repeat(np.array(SPLITS, object), sizes))
+    return result
+
+
+def cap(records: pd.DataFrame, assigned: Assignment, caps: Mapping[str, int | None], seed: int) -> NDArray[np.bool_]:
+    """Which records stay when each split holds at most `caps[split]`: a random sample of whole twins.
+
+    Rows that share `positive` (if there is such a column; else each row) stay or go together, in the same proportions for
+    every composition of labels. Returns booleans of shape (n,). Row order plays no part.
+    """
+    keep = np.ones(len(records), bool)
+    unit_column = "positive" if "positive" in records else "id"
+    for number, split in enumerate(SPLITS):
+        limit = caps.get(split)
+        here = np.flatnonzero(assigned == split)
+        if limit is None or len(here) <= limit:
+            continue
+        rng = np.random.default_rng([seed, number])
+        composition = pd.crosstab(records[unit_column].iloc[here], records["label"].iloc[here])
+        kinds, kind_of = np.unique(composition.to_numpy(), axis=0, return_inverse=True)
+        size = kinds.sum(axis=1)
+        rows = apportion(limit, size * np.bincount(kind_of))
+        units = composition.index.to_numpy(object)
+        stay: set[str] = set()
+        for kind, share in enumerate(rows // size):
+            stay.update(rng.permutation(units[kind_of == kind])[:share])
+        keep[here] = records[unit_column].iloc[here].isin(stay)
+    return keep
+
+
+def check_splits(labels: pd.Series, assigned: Assignment, method: str) -> None:
+    """Raise a `UserError` for the first split that is empty or holds one class."""
+    remedy = {
+        "grouped": "give it a larger fraction or more data, or use method random and mind the leak",
+        "random": "give it a larger fraction or more data",
+        "chromosome": "give it more chromosomes in split.chromosomes",
+        "given": "mend its table",
+        "max_records": "raise max_records",
+    }[method]
+    for split in SPLITS:
+        found = Counter(labels[assigned == split].tolist())
+        if len(found) < 2:
+            what = f"would hold label {next(iter(found))} only ({_counts(found)})" if found else "would be empty"
+            raise UserError(
+                f"split ({method}): {split} {what}; there are {_counts(Counter(labels.tolist()))}; {remedy}"
+            )
+
+
+def _counts(labels: Counter[int]) -> str:
+    return " and ".join(f"{count} records of label {label}" for label, count in sorted(labels.items()))

@@ -1,0 +1,91 @@
+"""Windows of a given length and GC content in the pieces of one chromosome, none overlapping another."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnalm.data.linkage import ranges
+
+SAMPLE = 1024
+EXHAUSTIVE = 1 << 21
+STRIDED = 1 << 19
+
+Integers = NDArray[np.int64]
+
+
+class WindowSampler:
+    """Counts and draws windows that lie in the free part of a piece; what is drawn is no longer free.
+
+    bases: ASCII codes of the chromosome, either case, shape (length,). starts, ends: the pieces, disjoint, 0-based half-open,
+    shape (n,). longest: length of the longest window that will be asked for.
+
+    Pieces lie end to end in memory (nine bytes a base). For each base two numbers are kept: G and C before it, and its
+    room, the bases from it to the end of the free part, so that a window is one comparison. Up to two million bases, every
+    window is looked at; beyond that half a million evenly spaced ones, for neighbours differ by a base or two.
+    """
+
+    def __init__(
+        self, bases: NDArray[np.uint8], starts: Integers, ends: Integers, longest: int, rng: np.random.Generator
+    ) -> None:
+        """Lay the pieces end to end."""
+        self._starts, self._longest, self._rng = starts, longest, rng
+        lengths = ends - starts
+        self._offsets = np.cumsum(lengths) - lengths
+        positions = ranges(starts, lengths)
+        self._room = np.minimum(np.repeat(ends, lengths) - positions, longest).astype(np.int32)
+        self._gc = np.zeros(len(positions) + 1, np.int32)
+        np.cumsum(np.isin(bases[positions], np.frombuffer(b"GCgc", np.uint8)), out=self._gc[1:])
+
+    def count(self, length: int, low: Integers, high: Integers) -> Integers:
+        """Windows of `length` bases with low[i] <= G + C <= high[i], among those looked at; shape of `low`."""
+        _, free, gc = self._look(length)
+        upto = np.concatenate(([0], np.cumsum(np.bincount(gc[free], minlength=length + 1))))
+        return np.asarray(upto[np.clip(high + 1, 0, length + 1)] - upto[np.clip(low, 0, length + 1)])
+
+    def draw(self, length: int, low: int, high: int, count: int) -> list[int] | None:
+        """Starts, on the chromosome, of `count` random windows with low <= G + C <= high; None, and none taken, if there are not.
+
+        First a thousand random places are tried, then all that `count` looks at.
+        """
+        found: list[int] = []
+        undo: list[tuple[slice, NDArray[np.int32]]] = []
+        while len(found) < count:
+            place = self._find(length, low, high)
+            if place is None:
+                for part, room in reversed(undo):
+                    self._room[part] = room
+                return None
+            piece = int(np.searchsorted(self._offsets, place, side="right")) - 1
+            found.append(int(self._starts[piece] + place - self._offsets[piece]))
+            undo.append(self._take(place, length))
+        return found
+
+    def take(self, start: int, length: int) -> None:
+        """Mark a window at `start` on the chromosome, drawn before, as no longer free."""
+        piece = int(np.searchsorted(self._starts, start, side="right")) - 1
+        self._take(int(self._offsets[piece] + start - self._starts[piece]), length)
+
+    def _take(self, place: int, length: int) -> tuple[slice, NDArray[np.int32]]:
+        part = slice(max(0, place - self._longest), place + length)
+        before = self._room[part].copy()
+        to_window = np.maximum(place - np.arange(part.start, part.stop), 0)
+        self._room[part] = np.minimum(before, to_window)
+        return part, before
+
+    def _find(self, length: int, low: int, high: int) -> int | None:
+        if length > len(self._room):
+            return None
+        places = self._rng.integers(len(self._room) - length + 1, size=SAMPLE)
+        gc = self._gc[places + length] - self._gc[places]
+        fitting = places[(self._room[places] >= length) & (gc >= low) & (gc <= high)]
+        if len(fitting):
+            return int(fitting[0])
+        every, free, gc = self._look(length)
+        rare = np.flatnonzero(free & (gc >= low) & (gc <= high))
+        return every.start + every.step * int(self._rng.choice(rare)) if len(rare) else None
+
+    def _look(self, length: int) -> tuple[slice, NDArray[np.bool_], NDArray[np.int32]]:
+        """Places looked at: all, or evenly spaced ones from a random first; whether a window is free there; its G + C."""
+        windows = len(self._room) - length + 1
+        step = 1 if windows <= EXHAUSTIVE else windows // STRIDED
+        every = slice(int(self._rng.integers(step)), max(windows, 0), step)
+        return every, self._room[every] >= length, self._gc[length:][every] - self._gc[:-length][every]

@@ -1,0 +1,12 @@
+"""Facts about the DNA alphabet."""
+
+BASES = "ACGT"
+IUPAC = "ACGTURYSWKMBDHVN"
+"""Letters a nucleotide FASTA may hold (NC-IUB 1984), upper case."""
+
+_COMPLEMENT = str.maketrans("ACGTURYSWKMBDHVNacgturyswkmbdhvn", "TGCAAYRSWMKVHDBNtgcaayrswmkvhdbn")
+
+
+def reverse_complement(sequence: str) -> str:
+    """The other strand, read 5' to 3'; ambiguity codes are complemented and case is kept."""
+    return sequence.translate(_COMPLEMENT)[::-1]

@@ -1,0 +1,5 @@
+"""The one kind of error a user can cause."""
+
+
+class UserError(Exception):
+    """Something the user can mend. The message is one line: place (file, line or key), what is wrong, what to do."""

@@ -1,0 +1,159 @@
+"""The report's charts as inline SVG: one look, readable without colour, the same bytes every time."""
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
+from markupsafe import Markup
+
+from dnalm.evaluation.curves import Curve
+
+FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
+INK, MUTED, LINE = "#1c2733", "#5a6672", "#e3e8ec"
+MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#B8860B")
+"""After Okabe and Ito (2008), told apart with any colour vision; their yellow darkened for lines on white."""
+MODEL_DASHES: tuple[list[int], ...] = ([], [9, 3], [2, 2])
+BASELINE_STYLES = {
+    "length_gc": ("#A9B2BA", [2, 3]),
+    "kmer": ("#87929C", [6, 3]),
+    "periodicity": ("#56616B", [7, 2, 2, 2]),
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a run is drawn wherever it appears."""
+
+    colour: str
+    dash: Sequence[int]
+    width: float
+
+    @property
+    def swatch(self) -> Markup:
+        """A short piece of the line, for a legend."""
+        dash = " ".join(map(str, self.dash))
+        return Markup(
+            '<svg class="swatch" width="30" height="10" aria-hidden="true"><line x1="1" y1="5" x2="29" y2="5"'
+            ' stroke="{}" stroke-width="{}" stroke-dasharray="{}"/></svg>'
+        ).format(self.colour, self.width, dash or "none")
+
+
+def model_style(index: int) -> Style:
+    """The style of a data set's model number `index`: six colours, then the same dashed."""
+    dash = MODEL_DASHES[index // len(MODEL_COLOURS) % len(MODEL_DASHES)]
+    return Style(MODEL_COLOURS[index % len(MODEL_COLOURS)], dash, 2.2)
+
+
+def baseline_style(name: str) -> Style:
+    """The style of a baseline: grey and dashed, so that it never passes for a model."""
+    colour, dash = BASELINE_STYLES[name]
+    return Style(colour, dash, 1.8)
+
+
+def curves_chart(curves: Sequence[tuple[Style, Curve]], kind: str, key: str, about: str) -> Markup:
+    """Curves of several runs in one square: `kind` is `roc` or `precision_recall`."""
+    x, y = {
+        "roc": ("False positive rate", "True positive rate"),
+        "precision_recall": ("Recall", "Precision"),
+    }[kind]
+    layers = [_diagonal()] if kind == "roc" else []
+    for style, (xs, ys) in curves:
+        mark: dict[str, Any] = {
+            "color": style.colour,
+            "strokeWidth": style.width,
+            "strokeDash": list(style.dash),
+            "clip": True,
+        }
+        data = pd.DataFrame({"x": xs.round(4), "y": ys.round(4)})
+        layers.append(
+            alt.Chart(data)
+            .mark_line(interpolate="linear" if kind == "roc" else "step-before", **mark)
+            .encode(x=_unit("x", x), y=_unit("y", y), order="x:Q")
+        )
+    title = "ROC curves" if kind == "roc" else "Precision-recall curves"
+    return _svg(alt.layer(*layers).properties(width=360, height=340), key, title, about)
+
+
+def _diagonal() -> Any:
+    data = pd.DataFrame({"x": [0, 1], "y": [0, 1]})
+    return alt.Chart(data).mark_line(color=LINE, strokeWidth=1.5).encode(x="x:Q", y="y:Q")
+
+
+def _unit(field: str, title: str) -> Any:
+    axis = alt.Axis(title=title, values=[0, 0.2, 0.4, 0.6, 0.8, 1], format=".1f", labelFlush=False)
+    channel = alt.X if field == "x" else alt.Y
+    return channel(f"{field}:Q", scale=alt.Scale(domain=[0, 1], nice=False), axis=axis)
+
+
+def log_chart(log: pd.DataFrame, columns: dict[str, tuple[str, str]], title: str, kept: float, key: str) -> Markup:
+    """Columns of a training log over epochs, the kept epoch marked.
+
+    columns: {column of the log: (name in the legend, colour)}.
+    """
+    names = [name for name, _ in columns.values()]
+    data = log.rename(columns={column: name for column, (name, _) in columns.items()})
+    data = data[["epoch", *names]].melt("epoch", var_name="series").dropna()
+    data["value"] = data["value"].round(5)
+    colour = alt.Color(
+        "series:N",
+        scale=alt.Scale(domain=names, range=[colour for _, colour in columns.values()]),
+        legend=alt.Legend(title=None, orient="top", symbolType="stroke", symbolStrokeWidth=2.5),
+    )
+    last = float(log["epoch"].max())
+    epochs = alt.X(
+        "epoch:Q",
+        scale=alt.Scale(domain=[min(float(log["epoch"].min()), 1.0) if last > 1 else 0, last], nice=False),
+        axis=alt.Axis(title="Epoch", tickMinStep=1, tickCount=8, format="~r", grid=False, labelFlush=False),
+    )
+    value = alt.Y("value:Q", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(title=title, tickCount=5))
+    base = alt.Chart(data).encode(x=epochs, y=value, color=colour)
+    rule = alt.Chart(pd.DataFrame({"epoch": [kept]})).mark_rule(color=MUTED, strokeDash=[3, 3]).encode(x=epochs)
+    chosen = base.transform_filter(alt.datum.epoch == kept).mark_point(size=70, filled=True, opacity=1)
+    chart = alt.layer(rule, base.mark_line(strokeWidth=2, point={"size": 18}), chosen)
+    ends = "; ".join(
+        f"{name} {group.value.iloc[0]:g} to {group.value.iloc[-1]:g}"
+        for name, group in data.groupby("series", sort=False)
+    )
+    return _svg(chart.properties(width=390, height=180), key, f"{title} by epoch", f"{ends}; epoch {kept:g} was kept.")
+
+
+def _svg(chart: Any, key: str, title: str, description: str) -> Markup:
+    """Render a chart with a title and description for screen readers; its ids begin with `key`."""
+    axis = {"labelColor": MUTED, "titleColor": INK, "gridColor": LINE, "domainColor": "#9aa5af", "tickColor": "#9aa5af"}
+    size = {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal", "titlePadding": 8}
+    look = (
+        chart.configure(font=FONT, background="transparent", padding=4)
+        .configure_axis(**axis, **size, tickSize=4)
+        .configure_view(stroke=None)
+        .configure_legend(labelColor=INK, labelFontSize=11.5, symbolSize=220, offset=4, padding=0)
+    )
+    stream = io.StringIO()
+    look.save(stream, format="svg")
+    return accessible(stream.getvalue(), key, title, description)
+
+
+def accessible(svg: str, key: str, title: str, description: str) -> Markup:
+    """An SVG that can stand in a page: scales, is read out as its title and description, and has ids of its own."""
+    order = {name: f"{key}-{i}" for i, name in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg)))}
+    for old, new in order.items():
+        svg = (
+            svg.replace(f'id="{old}"', f'id="{new}"')
+            .replace(f"url(#{old})", f"url(#{new})")
+            .replace(f'"#{old}"', f'"#{new}"')
+        )
+    svg = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", svg)
+    opening, rest = svg.split(">", 1)
+    rest = re.sub(r' (aria-[a-z]+|role|class)="[^"]*"', "", rest)
+    width = re.search(r'width="([\d.]+)"', opening)
+    box = re.search(r'viewBox="([^"]+)"', opening)
+    if not (width and box):
+        raise AssertionError("an SVG without width and viewBox")
+    head = Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="{box}" style="max-width:{width}px" role="img"'
+        ' aria-labelledby="{key}-t {key}-d"><title id="{key}-t">{title}</title><desc id="{key}-d">{description}</desc>'
+    ).format(box=box[1], width=width[1], key=key, title=title, description=description)
+    return head + Markup(rest)  # noqa: S704  (made by the renderer from our own numbers and escaped names)

@@ -1,0 +1,224 @@
+"""What a data set is made of, and what to keep in mind about it: its manifest in tables and plain words."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from dnalm.evaluation.results import Dataset
+from dnalm.evaluation.text import count, decimal, listed, percent, plural
+from dnalm.names import SPLITS
+
+STAGES = {
+    "import": "Import",
+    "extract": "Extract positives",
+    "split": "Cut the masked genome into pieces",
+    "balance": "Balance the classes",
+    "split_labels": "Divide into splits",
+}
+_COMPARED = {"gc": ("GC fraction", 3), "length": ("length in bp", 0), "motif_length": ("motif length in bp", 0)}
+DIFFERENT = 0.2
+"""A Kolmogorov-Smirnov statistic above which dropped records count as different in kind from kept ones."""
+_SPLITTING = {
+    "grouped": "related records stay in one split",
+    "random": "records divided at random",
+    "chromosome": "divided by chromosome",
+}
+_OVERLONG = {"window": "cut into windows, scores averaged", "truncate": "cut off", "drop": "left out"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table; text is aligned left and wraps."""
+
+    name: str
+    is_text: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be laid out; the first cell of a row is its header."""
+
+    title: str
+    note: str
+    columns: list[Column]
+    rows: list[list[str]]
+
+
+def label_names(dataset: Dataset) -> list[str]:
+    """A name for each class: the manifest's, or `label 0` ... where that has only numbers."""
+    named = dataset.manifest["labels"]
+    classes = max([len(named), *(run.predictions["test"].classes for _, run in dataset.members)])
+    names = [named.get(str(k), str(k)) for k in range(classes)]
+    return [f"label {name}" if name == str(k) else name for k, name in enumerate(names)]
+
+
+def about(dataset: Dataset) -> str:
+    """One sentence on what the data set is."""
+    config = dataset.config
+    records = sum(split["records"] for split in dataset.manifest["splits"].values())
+    if config["kind"] == "repeats":
+        sources = listed([source for source, weight in sorted(config["negatives"].items()) if weight])
+        match = (
+            listed(["GC" if what == "gc" else what for what in config["balance"]["match"]])
+            if config["balance"]["match"]
+            else ""
+        )
+        what = f"Tandem repeats of {config['catalogue']} against {sources} sequence of {config['genome']}, "
+        what += f"matched by {match}" if match else "unmatched in length and GC"
+    else:
+        what = f"Labelled table with {plural(len(dataset.manifest['labels']), 'class')}"
+    splitting = _SPLITTING[config["split"]["method"]] if not config.get("train") else "splits as published"
+    return f"{what}; {plural(records, 'record')}, {splitting}."
+
+
+def cautions(dataset: Dataset) -> list[str]:
+    """What makes a score less trustworthy than it looks: the manifest's warnings, and what the runs themselves show."""
+    result = [str(warning) for warning in dataset.manifest["warnings"]]
+    for name, compared in sorted((dataset.manifest["kept_vs_dropped"] or {}).items()):
+        kept, dropped, ks = compared["kept"], compared["dropped"], compared["ks"]
+        if ks is not None and ks > DIFFERENT:
+            title, places = _COMPARED[name]
+            result.append(
+                f"{plural(dropped['n'], 'positive')} found no matching negative and were dropped; they differ from the"
+                f" {kept['n']:,} kept (median {title} {decimal(dropped['median'], places)} against"
+                f" {decimal(kept['median'], places)}), so the scores say little about such arrays."
+            )
+    sizes = sorted({run.metrics["n"] for _, run in dataset.members})
+    if len(sizes) > 1:
+        result.append(
+            f"The runs were not scored on the same test records ({sizes[0]:,} to {sizes[-1]:,} of them): compare with care."
+        )
+    for group in dataset.models:
+        run = group.runs[0]
+        counts = run.record.get("counts", {}).values()
+        total, overlong, unknown = (
+            sum(part[key] for part in counts) for key in ("records", "overlong", "unknown_tokens")
+        )
+        mode = run.record["spec"]["recipe"]["overlong"]
+        if overlong > (total / 100 if mode == "window" else 0):
+            result.append(
+                f"{group.name}: {overlong:,} of {total:,} train and validation records exceed its limit of"
+                f" {run.record['max_tokens']:,} tokens ({_OVERLONG[mode]})."
+            )
+        if unknown:
+            result.append(
+                f"{group.name}: its tokenizer does not know {plural(unknown, 'token')} of train and validation."
+            )
+    return result
+
+
+def tables(dataset: Dataset) -> list[Table]:
+    """The data as tables; one that the manifest has nothing for is left out."""
+    made = [_splits(dataset), _composition(dataset), _checks(dataset), _ledger(dataset), _comparison(dataset)]
+    return [table for table in made if table.rows]
+
+
+def hashes(dataset: Dataset) -> list[tuple[str, str]]:
+    """(split, SHA-256 of its table)."""
+    return [(split, dataset.manifest["splits"][split]["sha256"]) for split in SPLITS]
+
+
+def _labels(dataset: Dataset) -> list[tuple[str, str]]:
+    """(name to show, name in the manifest) of each class."""
+    named = dataset.manifest["labels"]
+    return [(name, named.get(str(k), str(k))) for k, name in enumerate(label_names(dataset))]
+
+
+def _splits(dataset: Dataset) -> Table:
+    labels = _labels(dataset)
+    rows = []
+    for split in SPLITS:
+        facts = dataset.manifest["splits"][split]
+        numbers = [facts["labels"].get(key, 0) for _, key in labels]
+        rows.append([split, *map(count, numbers), count(facts["records"]), count(facts["groups"])])
+    columns = [Column("Split"), *(Column(name) for name, _ in labels), Column("All records"), Column("Groups")]
+    return Table("Splits", "", columns, rows)
+
+
+def _composition(dataset: Dataset) -> Table:
+    rows = []
+    for name, key in _labels(dataset):
+        for split in SPLITS:
+            facts = dataset.manifest["splits"][split]
+            if key in facts["length"]:
+                rows.append([f"{name}, {split}", *_spread(facts["length"][key], 0), *_spread(facts["gc"][key], 3)])
+    columns = [
+        Column("Label, split"),
+        Column("Length, bp"),
+        Column("quartiles"),
+        Column("GC fraction"),
+        Column("quartiles"),
+    ]
+    note = "Medians, and lower to upper quartiles. Classes that differ here can be told apart without reading a motif."
+    return Table("Length and GC", note, columns, rows)
+
+
+def _spread(summary: dict[str, Any], places: int) -> list[str]:
+    """Median, and quartiles, of a distribution."""
+    low, high = decimal(summary["quartile_1"], places), decimal(summary["quartile_3"], places)
+    return [decimal(summary["median"], places), f"{low} to {high}"]
+
+
+def _checks(dataset: Dataset) -> Table:
+    manifest = dataset.manifest
+    groups = manifest["groups"]
+    share = f"{100 * groups['largest_fraction']:.1f} %"
+    rows = [
+        ["Groups of related records", f"{groups['number']:,}; the largest has {groups['largest']:,} records ({share})"],
+        ["Groups that lie in several splits", count(groups["in_several_splits"])],
+    ]
+    shared = [
+        f"{' and '.join(pair.split('/'))} {number:,}" for pair, number in sorted(manifest["shared_sequences"].items())
+    ]
+    rows.append(["Sequences that two splits share", "; ".join(shared)])
+    calls = manifest["negatives_called_by_trf"]
+    if calls:
+        sources = [
+            f"{source} {percent(part['called'], part['of'])}" for source, part in sorted(calls["by_source"].items())
+        ]
+        by_source = f" ({', '.join(sources)})" if len(sources) > 1 else ""
+        text = f"{calls['called']:,} of {calls['of']:,}, {percent(calls['called'], calls['of'])}{by_source}"
+        rows.append(["Negatives that Tandem Repeats Finder calls", text])
+    rows.append(["Records are related by", "; ".join(groups["definition"])])
+    return Table("Independence of the splits", "", [Column("Check"), Column("Found", True)], rows)
+
+
+def _ledger(dataset: Dataset) -> Table:
+    rows = [
+        [
+            STAGES.get(line["stage"], line["stage"].replace("_", " ").capitalize()),
+            line["source"],
+            count(line["in"]),
+            count(line["kept"]),
+            "; ".join(f"{count(number)} {reason}" for reason, number in sorted(line["dropped"].items())),
+        ]
+        for line in dataset.manifest["ledger"]
+    ]
+    columns = [
+        Column("Stage"),
+        Column("Source", True),
+        Column("In"),
+        Column("Kept"),
+        Column("Dropped, by reason", True),
+    ]
+    return Table("Ledger", "Nothing vanishes: in every line, in = kept + dropped.", columns, rows)
+
+
+def _comparison(dataset: Dataset) -> Table:
+    rows = []
+    for name, (title, places) in _COMPARED.items():
+        compared = (dataset.manifest["kept_vs_dropped"] or {}).get(name)
+        if compared and compared["dropped"]["n"]:
+            sides = [*_spread(compared["kept"], places), *_spread(compared["dropped"], places)]
+            rows.append([title[0].upper() + title[1:], *sides, decimal(compared["ks"])])
+    columns = [
+        Column("Of the arrays"),
+        Column("Kept: median"),
+        Column("quartiles"),
+        Column("Dropped: median"),
+        Column("quartiles"),
+        Column("KS"),
+    ]
+    note = (
+        "Positives without a matching negative are dropped. KS: largest distance between the two distributions, 0 to 1."
+    )
+    return Table("Kept against dropped positives", note, columns, rows)

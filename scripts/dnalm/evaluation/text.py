@@ -1,0 +1,74 @@
+"""Numbers and settings as text."""
+
+import json
+import re
+from typing import Any
+
+MISSING = "–"
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9 _./@:+-]*[A-Za-z0-9_./@+-]|[A-Za-z]")
+_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+
+
+def decimal(value: float | None, places: int = 3) -> str:
+    """A number with a fixed number of decimals and a true minus sign (`-0.000` is `0.000`); a dash for None."""
+    return MISSING if value is None else f"{round(value, places) + 0.0:,.{places}f}".replace("-", "−")
+
+
+def signed(value: float, places: int = 3) -> str:
+    """Like `decimal`, with a plus sign before what is above 0."""
+    text = decimal(value, places)
+    return f"+{text}" if round(value, places) > 0 else text
+
+
+def count(value: int | None) -> str:
+    """A whole number with thousands separators; a dash for None."""
+    return MISSING if value is None else f"{value:,}"
+
+
+def percent(part: float, whole: float) -> str:
+    """A share in per cent with one decimal; a dash of nothing."""
+    return f"{100 * part / whole:.1f} %" if whole else MISSING
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"
+
+
+def listed(words: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+
+
+def as_yaml(value: Any, indent: int = 0) -> str:
+    """JSON-like data as YAML text: nested mappings in blocks, lists of plain values on one line."""
+    lines = []
+    pad = "  " * indent
+    for key, item in value.items():
+        if isinstance(item, dict) and item:
+            lines += [f"{pad}{_scalar(key)}:", as_yaml(item, indent + 1)]
+        elif isinstance(item, list) and any(isinstance(element, dict | list) for element in item):
+            lines += [f"{pad}{_scalar(key)}:", *(f"{pad}- {_flow(element)}" for element in item)]
+        else:
+            lines.append(f"{pad}{_scalar(key)}: {_flow(item)}")
+    return "\n".join(lines)
+
+
+def _flow(value: Any) -> str:
+    """A value on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_scalar(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    """A string as it is where YAML reads it back as that string, else as JSON."""
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS and ": " not in value:
+        return value
+    text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and "e" in text and "." not in text:
+        return text.replace("e", ".0e", 1)  # YAML 1.1 reads 1e-06 as a string
+    return text

@@ -1,0 +1,169 @@
+"""Reading what users give and writing what others read: whole files or none, and one-line errors."""
+
+import gzip
+import hashlib
+import json
+import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from dnalm.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it on success and removed on failure.
+
+    Its name is fixed, so that what a killed process left is overwritten by the next; a workflow never runs two jobs
+    that write the same file.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path | str) -> Iterator[Path]:
+    """A temporary directory beside `path`, which takes its place on success and is removed on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sha256(path: Path | str) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write `value` as JSON with sorted keys: the same value gives the same bytes."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file; one that is not JSON is a `UserError`."""
+    try:
+        return json.loads(Path(path).read_text())
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error})") from error
+
+
+def write_table(path: Path | str, table: "pd.DataFrame") -> None:
+    """Write a data frame as parquet, without its index: the same rows give the same bytes."""
+    with atomic(path) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+
+
+def write_tsv(path: Path | str, table: "pd.DataFrame", float_format: str | None = None) -> None:
+    """Write a data frame as tab-separated text with a header line; missing values are `NA`."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, sep="\t", index=False, na_rep="NA", lineterminator="\n", float_format=float_format)
+
+
+def read_table(path: Path | str, columns: list[str] | None = None) -> "pd.DataFrame":
+    """Read a parquet table; a file that is not one, or lacks a column, is a `UserError`."""
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError) as error:
+        raise UserError(f"{path}: cannot read this parquet table ({str(error).splitlines()[0]})") from error
+
+
+def read_user_table(path: Path | str) -> "pd.DataFrame":
+    """Read a user's table as text: `.csv`, `.tsv` or `.txt` (each also `.gz`), or `.parquet`.
+
+    Every value of a text file stays a string and an empty field is the empty string (so the sequence "NA" is not lost).
+    """
+    import pandas as pd
+
+    path = Path(path)
+    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    if suffix == ".parquet":
+        return read_table(path)
+    separator = {".csv": ",", ".tsv": "\t", ".txt": "\t"}.get(suffix.lower())
+    if separator is None:
+        raise UserError(f"{path}: unknown table format '{path.suffix}'; use .csv, .tsv, .txt (also .gz) or .parquet")
+    with open_text(path) as stream:
+        try:
+            return pd.read_csv(stream, sep=separator, dtype=str, keep_default_na=False)
+        except pd.errors.EmptyDataError as error:
+            raise UserError(f"{path}: the file is empty") from error
+        except pd.errors.ParserError as error:
+            raise UserError(f"{path}: not a valid table ({error})") from error
+
+
+@contextmanager
+def open_bytes(path: Path | str) -> Iterator[IO[bytes]]:
+    """Open a file for reading, unpacked if it is gzip or bgzip (told by content, not name).
+
+    A missing file, or damage met while reading inside the `with` block, is a `UserError` that names the file.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as probe:
+            packed = probe.read(2) == GZIP_MAGIC
+        opener: Any = gzip.open if packed else open
+        with opener(path, "rb") as stream:
+            yield stream
+    except FileNotFoundError as error:
+        if error.filename not in (None, str(path), path):
+            raise
+        raise UserError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path}: is a directory, a file was expected") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path}: damaged or truncated gzip file ({error}); fetch it again") from error
+
+
+@contextmanager
+def open_text(path: Path | str) -> Iterator[IO[str]]:
+    """Like `open_bytes`, as UTF-8 text (a byte-order mark is dropped)."""
+    import io
+
+    with open_bytes(path) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline=None)
+        try:
+            yield text
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from error
+
+
+def read_fasta(path: Path | str) -> Iterator[tuple[str, str]]:
+    """Yield (id, sequence as written) of each FASTA record; the id is the header up to the first blank."""
+    from Bio.SeqIO.FastaIO import SimpleFastaParser
+
+    with open_text(path) as stream:
+        first = next((line for line in stream if line.strip()), "")
+        if not first.startswith(">"):
+            what = "the file is empty" if not first else f"not FASTA (starts with {first.strip()[:20]!r}, not '>')"
+            raise UserError(f"{path}: {what}")
+    with open_text(path) as stream:
+        for title, sequence in SimpleFastaParser(stream):
+            yield (title.split(None, 1) or [""])[0], sequence

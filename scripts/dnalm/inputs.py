@@ -1,0 +1,161 @@
+"""Which files each stage reads: pure functions of the config and a job's wildcards."""
+
+from pathlib import Path
+
+from dnalm import sections
+from dnalm.config import Config, Repeats
+from dnalm.names import SHARDS
+from dnalm.sections import Wildcards, repeats_of, table_of
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+"""What a trained tokenizer consists of."""
+
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx")
+
+
+def fasta(genome: str) -> list[str]:
+    """A genome's FASTA and its two indices."""
+    return [f"resources/genomes/{genome}.fa.gz{suffix}" for suffix in ("", ".fai", ".gzi")]
+
+
+def genome_parts(config: Config, wildcards: Wildcards) -> list[str]:
+    """The FASTA files that a genome is made of: downloaded, given or simulated."""
+    genome = config.genomes[wildcards.genome]
+    if genome.simulate:
+        return [f"resources/simulations/{wildcards.genome}.fa.gz"]
+    if genome.path:
+        return list(genome.parts().values())
+    return [f"resources/downloads/genomes/{wildcards.genome}/{part}" for part in genome.parts()]
+
+
+def genome_fasta(config: Config, wildcards: Wildcards) -> list[str]:
+    """The genome of a shard."""
+    return fasta(wildcards.genome)
+
+
+def catalogue_files(config: Config, wildcards: Wildcards) -> list[str]:
+    """The files that a catalogue is read from."""
+    catalogue = config.catalogues[wildcards.catalogue]
+    if catalogue.find:
+        return [f"results/genomes/{catalogue.genome}/trf/{shard}.dat" for shard in range(SHARDS)]
+    if catalogue.simulated:
+        return [f"resources/simulations/{catalogue.genome}.vcf"]
+    return [catalogue.path or f"resources/downloads/catalogues/{wildcards.catalogue}/all"]
+
+
+def catalogue_genome(config: Config, wildcards: Wildcards) -> list[str]:
+    """The genome that a catalogue lies on, if any."""
+    genome = config.catalogues[wildcards.catalogue].genome
+    return fasta(genome) if genome else []
+
+
+def masked_catalogues(config: Config, wildcards: Wildcards) -> list[str]:
+    """The catalogues named by a mask's folder, e.g. `soft+danbing`."""
+    return [f"results/catalogues/{name}.parquet" for name in wildcards.mask.split("+")[1:]]
+
+
+def positives_catalogue(config: Config, wildcards: Wildcards) -> list[str]:
+    """The catalogue of a data set's positives."""
+    return [f"results/catalogues/{repeats_of(config, wildcards).catalogue}.parquet"]
+
+
+def positives_genome(config: Config, wildcards: Wildcards) -> list[str]:
+    """The genome that a data set's positives lie on, if any."""
+    genome = config.catalogues[repeats_of(config, wildcards).catalogue].genome
+    return fasta(genome) if genome else []
+
+
+def negatives_genome(config: Config, wildcards: Wildcards) -> list[str]:
+    """The genome that a data set's negatives are drawn from."""
+    return fasta(repeats_of(config, wildcards).genome)
+
+
+def pieces(config: Config, wildcards: Wildcards, source: str, suffix: str = "parquet") -> list[str]:
+    """The pieces of a data set's genome that negatives of `source` come from: one file a shard, none if unused."""
+    dataset = repeats_of(config, wildcards)
+    if source not in [*dataset.piece_sources(), *(["context"] if dataset.flank else [])]:
+        return []
+    # The context of a flank may be of any length; only what a negative is cut from has a minimum.
+    minimum = 1 if source == "context" else dataset.min_length
+    place = f"results/genomes/{dataset.genome}/{sections.mask_name(config, dataset)}/{source}/min{minimum}"
+    return [f"{place}/{shard}.{suffix}" for shard in range(SHARDS)]
+
+
+def ledgers(config: Config, wildcards: Wildcards) -> list[str]:
+    """The ledgers that lead to a data set's records, in the order of the stages."""
+    dataset = config.datasets[wildcards.dataset]
+    own = f"results/{wildcards.dataset}/preparation/records.json"
+    if not isinstance(dataset, Repeats):
+        return [own]
+    return [
+        f"results/catalogues/{dataset.catalogue}.json",
+        f"results/{wildcards.dataset}/preparation/positives.json",
+        *(path for source in dataset.piece_sources() for path in pieces(config, wildcards, source, "json")),
+        own,
+    ]
+
+
+def table_files(config: Config, wildcards: Wildcards) -> list[str]:
+    """The tables that a data set is read from."""
+    return list(table_of(config, wildcards).parts().values())
+
+
+def checkpoint_files(config: Config, wildcards: Wildcards) -> list[str]:
+    """What a model's weights come from: a hub snapshot, the files of a directory, or nothing for a new architecture."""
+    model = config.models[wildcards.model]
+    if model.on_hub:
+        return [checkpoint_folder(config, wildcards)]
+    return _listed(model.checkpoint) if model.checkpoint else []
+
+
+def checkpoint_folder(config: Config, wildcards: Wildcards) -> str:
+    """The directory a model's weights are loaded from; empty for a new architecture."""
+    model = config.models[wildcards.model]
+    if model.on_hub:
+        return f"resources/models/{sections.hub_folder(model)}/{model.revision}"
+    return model.checkpoint or ""
+
+
+def checkpoint_option(config: Config, wildcards: Wildcards) -> list[str]:
+    """The command-line option that hands over a checkpoint, if there is one."""
+    folder = checkpoint_folder(config, wildcards)
+    return ["--checkpoint", folder] if folder else []
+
+
+def tokenizer_files(config: Config, wildcards: Wildcards) -> list[str]:
+    """What a model's tokenizer comes from."""
+    model = config.models[wildcards.model]
+    place = tokenizer_folder(config, wildcards)
+    if model.tokenizer and model.tokenizer.train:
+        return [f"{place}/{name}" for name in TOKENIZER_FILES]
+    return [place] if model.on_hub else [path for path in _listed(place) if not path.endswith(WEIGHTS)]
+
+
+def tokenizer_folder(config: Config, wildcards: Wildcards) -> str:
+    """The directory a model's tokenizer is loaded from; one that is trained depends on the data set."""
+    tokenizer = config.models[wildcards.model].tokenizer
+    if tokenizer is None:
+        return checkpoint_folder(config, wildcards)
+    return tokenizer.path or f"results/models/{wildcards.model}/tokenizer/{wildcards.dataset}"
+
+
+def training_tokens(config: Config, wildcards: Wildcards) -> list[str]:
+    """The token tables that a fine-tuning reads."""
+    recipe = config.recipes[wildcards.recipe]
+    return _tokens(wildcards, "train", "validation", *(["train_reverse"] if recipe.reverse_complement else []))
+
+
+def scored_tokens(config: Config, wildcards: Wildcards) -> list[str]:
+    """The token tables that predictions are made for."""
+    return _tokens(wildcards, "validation", "test")
+
+
+def _tokens(wildcards: Wildcards, *tables: str) -> list[str]:
+    place = f"results/{wildcards.dataset}/tokens/{wildcards.model}"
+    return [f"{place}/{table}.{part}.npy" for table in tables for part in ("ids", "offsets")]
+
+
+def _listed(directory: str) -> list[str]:
+    """The files of a directory that a user gave: Snakemake does not look into directories."""
+    found = Path(directory).iterdir() if Path(directory).is_dir() else []
+    return sorted(str(path) for path in found if path.is_file() and not path.name.startswith("."))

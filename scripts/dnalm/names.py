@@ -1,0 +1,45 @@
+"""Names and constants that more than one stage must agree on."""
+
+import re
+from collections.abc import Mapping
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+"""What a genome, catalogue, dataset, model or recipe may be called: safe in paths, shells and HTML."""
+
+RESERVED_DATASETS = frozenset(
+    {"summary", "report", "benchmark", "genomes", "catalogues", "models", "pretrainings", "embeddings"}
+)
+RESERVED_MODELS = frozenset({"baseline"})
+
+SPLITS = ("train", "validation", "test")
+SCORED_SPLITS = ("validation", "test")
+
+SHARDS = 8
+"""Jobs that a genome is scattered over. No result depends on it."""
+
+BASELINE_SEED = 1
+
+SEQUENCE_COLUMNS = (
+    "id", "sequence", "label", "group", "source", "chrom", "start", "end", "strand",
+    "motif", "motif_length", "copies", "divergence",
+)  # fmt: skip
+"""Columns of a sequence table, in this order; coordinates are 0-based, half-open, and nullable."""
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can name an entry of the config."""
+    return re.fullmatch(NAME, text) is not None
+
+
+def shard_chromosomes(lengths: Mapping[str, int], shard: int, shards: int = SHARDS) -> list[str]:
+    """The chromosomes of one shard, in the genome's order.
+
+    Longest first, each to the shard with the fewest bases so far (ties: the lower number), so that shards take
+    about the same time. `lengths` maps a chromosome to its length in bases, in the genome's order.
+    """
+    loads = [0] * shards
+    home: dict[str, int] = {}
+    for name in sorted(lengths, key=lambda name: (-lengths[name], name)):
+        home[name] = loads.index(min(loads))
+        loads[home[name]] += lengths[name]
+    return [name for name in lengths if home[name] == shard]

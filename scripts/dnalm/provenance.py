@@ -1,0 +1,66 @@
+"""What made a result: hashes of the code behind a script, and the record kept beside a finished run."""
+
+import ast
+import hashlib
+import platform
+import sys
+from collections.abc import Iterable
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "accelerate", "biopython", "numpy", "pandas", "peft", "pyarrow", "pysam",
+    "scikit-learn", "scipy", "tokenizers", "torch", "transformers",
+)  # fmt: skip
+
+
+def code_hashes(script: Path, *folders: str) -> dict[str, str]:
+    """SHA-256 of a script and of every `dnalm` module it imports, directly or not, by module name.
+
+    Imports are read from the syntax tree, also those inside functions; nothing is executed. folders: what else the
+    script reads, beside it, as paths relative to its directory; each file counts, by its relative path.
+    """
+    root = script.parent
+    found: dict[str, str] = {}
+    todo = [(script.name, script)]
+    while todo:
+        name, path = todo.pop()
+        if name not in found:
+            found[name], imports = _read(path)
+            todo += [(m, p) for m in imports if (p := _module_file(root, m)) is not None]
+    for path in (path for folder in folders for path in (root / folder).iterdir()):
+        found[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return dict(sorted(found.items()))
+
+
+@cache
+def _read(path: Path) -> tuple[str, tuple[str, ...]]:
+    source = path.read_bytes()
+    return hashlib.sha256(source).hexdigest(), tuple(sorted(_imports(ast.parse(source))))
+
+
+def _imports(tree: ast.AST) -> Iterable[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("dnalm"))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dnalm"):
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _module_file(root: Path, module: str) -> Path | None:
+    base = root.joinpath(*module.split("."))
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+
+
+def record(spec: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The content of a run.json: the settings, the versions at work, the platform, and whatever `more` says."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {"spec": spec, "versions": versions, "platform": f"{sys.platform} {platform.machine()}", **more}

@@ -1,0 +1,231 @@
+"""Which part of the config each stage reads, and which files a config asks for.
+
+A stage's section is one JSON text with sorted keys and typed values: Snakemake re-runs a job when that text changes, so
+it holds exactly what the stage's result depends on, and no path, thread count or device.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from dnalm.config import Config, Dataset, Model, Repeats, Table
+from dnalm.names import BASELINE_SEED
+
+TRF_PARAMETERS = [2, 5, 7, 80, 10, 50, 2000]
+"""Match, mismatch, delta, PM, PI, minimum score, longest period: the values TRF's authors recommend."""
+
+
+class Wildcards(Protocol):
+    """The wildcards of a job; which are there depends on the rule."""
+
+    def __getattr__(self, name: str) -> str:
+        """The value of a wildcard."""
+        ...
+
+
+def section(config: Config, stage: str, wildcards: Wildcards) -> str:
+    """The settings that a job of rule `stage` reads, as JSON."""
+    value = _STAGES[stage](config, wildcards)
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _download(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    if wildcards.kind == "catalogues":
+        catalogue = config.catalogues[wildcards.name]
+        return {"url": catalogue.url, "sha256": catalogue.sha256, "md5": catalogue.md5}
+    genome = config.genomes[wildcards.name]
+    sums = {
+        key: value[wildcards.part] if isinstance(value, dict) and wildcards.part in value else value
+        for key, value in (("sha256", genome.sha256), ("md5", genome.md5))
+    }
+    return {"url": genome.parts()[wildcards.part], **sums}
+
+
+def _simulate_genome(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    simulation = config.genomes[wildcards.genome].simulate
+    return simulation.model_dump() if simulation else {}
+
+
+def _import_genome(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    genome = config.genomes[wildcards.genome]
+    return {"parts": list(genome.parts()), "chromosomes": genome.chromosomes}
+
+
+def _find_repeats(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    return {"parameters": TRF_PARAMETERS}
+
+
+def _import_catalogue(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    catalogue = config.catalogues[wildcards.catalogue]
+    return {"catalogue": wildcards.catalogue, "format": catalogue.layout, "filters": catalogue.filters}
+
+
+def mask_name(config: Config, dataset: Repeats) -> str:
+    """The folder of a genome masked this way, e.g. `soft+danbing`; data sets masked alike share it."""
+    return "+".join(["soft" if dataset.mask.soft else "all", *dataset.masked_catalogues(config)])
+
+
+def _mask(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    return {"soft": wildcards.mask.split("+")[0] == "soft", "source": wildcards.source}
+
+
+def _split(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    return {"min_length": int(wildcards.min_length), "source": wildcards.source}
+
+
+def repeats_of(config: Config, wildcards: Wildcards) -> Repeats:
+    """The data set of a job, which is of kind repeats by the rule's constraint."""
+    dataset = config.datasets[wildcards.dataset]
+    if not isinstance(dataset, Repeats):
+        raise TypeError(f"datasets.{wildcards.dataset} is not of kind repeats")
+    return dataset
+
+
+def table_of(config: Config, wildcards: Wildcards) -> Table:
+    """The data set of a job, which is of kind table by the rule's constraint."""
+    dataset = config.datasets[wildcards.dataset]
+    if not isinstance(dataset, Table):
+        raise TypeError(f"datasets.{wildcards.dataset} is not of kind table")
+    return dataset
+
+
+def _extract(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    dataset = repeats_of(config, wildcards)
+    catalogue = config.catalogues[dataset.catalogue]
+    return {
+        "format": catalogue.layout,
+        "located": catalogue.genome is not None,
+        **dataset.model_dump(include={"min_length", "flank", "deduplicate"}),
+    }
+
+
+def _balance(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    dataset = repeats_of(config, wildcards)
+    return {
+        "negatives": {source: weight for source, weight in dataset.negatives.items() if weight},
+        "flank": dataset.flank,
+        "zones": dataset.split.chromosomes,
+        **dataset.balance.model_dump(),
+    }
+
+
+def _import_table(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    dataset = table_of(config, wildcards)
+    return {
+        "parts": list(dataset.parts()),
+        **dataset.model_dump(mode="json", include={"sequence_column", "label_column", "labels"}),
+    }
+
+
+def _split_labels(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    dataset: Dataset = config.datasets[wildcards.dataset]
+    table = dataset if isinstance(dataset, Table) else None
+    return {
+        "kind": "table" if table else "repeats",
+        "given": bool(table and not table.path),
+        "labels": table.labels if table else {0: "no repeat", 1: "tandem repeat"},
+        "caps": dataset.caps(),
+        **dataset.split.model_dump(),
+    }
+
+
+def _train_tokenizer(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    tokenizer = config.models[wildcards.model].tokenizer
+    return tokenizer.model_dump(exclude={"path"}) if tokenizer else {}
+
+
+def _tokenize(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    return {"reverse_complement": wildcards.table.endswith("_reverse")}
+
+
+def checkpoint_name(model: Model) -> str | None:
+    """How a result says which checkpoint it began from: `id@commit`, or a directory's own name."""
+    if model.checkpoint is None or model.revision is None:
+        return model.checkpoint and model.checkpoint.rstrip("/").rsplit("/", 1)[-1]
+    return f"{model.checkpoint}@{model.revision}"
+
+
+def _fetch_model(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    model = next(
+        model
+        for model in config.models.values()
+        if hub_folder(model) == wildcards.hub_id and model.revision == wildcards.revision
+    )
+    return {"checkpoint": model.checkpoint, "revision": model.revision}
+
+
+def hub_folder(model: Model) -> str:
+    """A hub id as one folder name."""
+    return (model.checkpoint or "").replace("/", "--")
+
+
+def _finetune(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    model = config.models[wildcards.model]
+    return {
+        "recipe": config.recipes[wildcards.recipe].model_dump(),
+        "seed": int(wildcards.seed),
+        "architecture": model.architecture,
+        "checkpoint": checkpoint_name(model),
+        "max_tokens": model.max_tokens,
+        "labels": _split_labels(config, wildcards)["labels"],
+    }
+
+
+def _predict_splits(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    return {
+        "overlong": config.recipes[wildcards.recipe].overlong,
+        "max_tokens": config.models[wildcards.model].max_tokens,
+    }
+
+
+def _baseline(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    return {"name": wildcards.baseline, "seed": int(wildcards.seed)}
+
+
+def _summarize(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    return {"runs": [*runs(config)]}
+
+
+def _report(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    whole = config.model_dump(mode="json", exclude={"device"}, exclude_none=True)
+    return {"runs": [*runs(config)], "datasets": whole["datasets"], "config": whole}
+
+
+_STAGES = {
+    "download": _download,
+    "simulate_genome": _simulate_genome,
+    "import_genome": _import_genome,
+    "find_repeats": _find_repeats,
+    "import_catalogue": _import_catalogue,
+    "mask": _mask,
+    "split": _split,
+    "extract": _extract,
+    "balance": _balance,
+    "import_table": _import_table,
+    "split_labels": _split_labels,
+    "fetch_model": _fetch_model,
+    "train_tokenizer": _train_tokenizer,
+    "tokenize": _tokenize,
+    "finetune": _finetune,
+    "predict_splits": _predict_splits,
+    "baseline": _baseline,
+    "evaluate": lambda config, wildcards: {},
+    "summarize": _summarize,
+    "report": _report,
+}
+
+
+def runs(config: Config) -> Iterator[dict[str, Any]]:
+    """Every run, baselines first within a data set: {dataset, model, recipe, seed}; a baseline's model is `baseline`."""
+    for name, dataset in config.datasets.items():
+        for baseline in sorted(set(dataset.baselines)):
+            yield {"dataset": name, "model": "baseline", "recipe": baseline, "seed": BASELINE_SEED}
+        for run in config.runs:
+            if run.dataset == name:
+                for seed in run.seeds:
+                    yield {"dataset": name, **run.model_dump(include={"model", "recipe"}), "seed": seed}
+
+
+def run_folder(run: dict[str, Any]) -> str:
+    """Where a run's results lie."""
+    return "results/{dataset}/runs/{model}/{recipe}/seed{seed}".format(**run)

@@ -1,0 +1,51 @@
+"""Sequences that a user wants scored, from FASTA or a table."""
+
+import re
+from pathlib import Path
+
+from dnalm.dna import BASES, IUPAC
+from dnalm.errors import UserError
+from dnalm.files import read_fasta, read_user_table
+
+FASTA_SUFFIXES = frozenset({".fa", ".fasta", ".fna", ".ffn", ".fas"})
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".parquet"})
+
+_FOREIGN = re.compile(f"[^{IUPAC}]")
+
+
+def read_sequences(path: Path, sequence_column: str, id_column: str) -> tuple[list[str], list[str]]:
+    """Ids and upper-case sequences of a FASTA file or a table (told by its name, `.gz` aside).
+
+    Rows of a table without `id_column` are called row1, row2 ... Raises `UserError` for an unknown format, a missing
+    column, no records, and a record that is empty or holds letters that are not DNA's.
+    """
+    suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+    if suffix in FASTA_SUFFIXES:
+        records = list(read_fasta(path))
+        ids, sequences = [name for name, _ in records], [sequence for _, sequence in records]
+    elif suffix in TABLE_SUFFIXES:
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
+        table = read_user_table(path)
+        if sequence_column not in table.columns:
+            there = ", ".join(map(str, table.columns))
+            raise UserError(f"{path}: no column '{sequence_column}' (there is {there}); name it with --sequence-column")
+        sequences = table[sequence_column].fillna("").astype(str).tolist()
+        named = id_column in table.columns
+        if not named and id_column != "id":
+            raise UserError(f"{path}: no column '{id_column}' for --id-column")
+        ids = table[id_column].astype(str).tolist() if named else [f"row{i + 1}" for i in range(len(table))]
+    else:
+        known = " ".join(sorted(FASTA_SUFFIXES | TABLE_SUFFIXES))
+        raise UserError(f"{path}: unknown format '{suffix}'; use one of {known} (all but parquet also with .gz)")
+    if not sequences:
+        raise UserError(f"{path}: holds no records")
+    sequences = [sequence.strip().upper() for sequence in sequences]
+    for name, sequence in zip(ids, sequences, strict=True):
+        if not sequence:
+            raise UserError(f"{path}: record '{name}' is empty")
+        if foreign := _FOREIGN.search(sequence):
+            raise UserError(f"{path}: record '{name}' is not DNA: letter '{foreign[0]}' at {foreign.start() + 1}")
+        if not any(base in sequence for base in BASES):
+            raise UserError(f"{path}: record '{name}' holds no A, C, G or T")
+    return ids, sequences

@@ -1,0 +1,132 @@
+"""Tokenizers: a byte-pair encoding trained on DNA, or the one that comes with a checkpoint."""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dnalm.errors import UserError
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ALPHABET = "ACGTN"
+"""Letters a trained vocabulary always knows; any other becomes [UNK]."""
+
+_PROBE = "ACGTACGTTGCA"
+_SANE_LENGTH = 10**6
+"""transformers writes 10^30 for 'no limit'; no tokenizer of a DNA model states a limit above this."""
+
+
+@dataclass(frozen=True)
+class Specials:
+    """What a tokenizer puts around a sequence, and its ids for padding, unknown and masked tokens."""
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    pad: int
+    unknown: int | None
+    mask: int | None
+
+    @property
+    def count(self) -> int:
+        """Special tokens added to each sequence."""
+        return len(self.prefix) + len(self.suffix)
+
+
+def train_bpe(sequences: Iterable[str], vocabulary: int) -> Any:
+    """Train a byte-pair encoding on upper-case DNA, with [CLS] and [SEP] around a sequence.
+
+    `vocabulary` counts the special tokens; a small corpus may yield fewer entries. The same sequences give the same
+    tokenizer, whatever the number of threads.
+    """
+    from tokenizers import Tokenizer, models, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    smallest = len(SPECIAL_TOKENS) + len(ALPHABET)
+    if vocabulary < smallest:
+        raise UserError(f"tokenizer.vocabulary: {vocabulary} is too small; {smallest} are special tokens and letters")
+    known = re.compile(f"[{ALPHABET}]+")
+    tokenizer = Tokenizer(models.BPE(unk_token=SPECIAL_TOKENS[1]))
+    tokenizer.train_from_iterator(
+        # the trainer would join what lies on both sides of a letter it leaves out
+        (run for sequence in sequences for run in known.findall(sequence)),
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=list(SPECIAL_TOKENS),
+            initial_alphabet=list(ALPHABET),
+            show_progress=False,
+        ),
+    )
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
+    )
+    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **dict(zip(names, SPECIAL_TOKENS, strict=True)))
+
+
+def load_tokenizer(directory: Path | str) -> Any:
+    """Load a tokenizer from a directory, padding on the right; one without a padding token pads with its end token.
+
+    Code that comes with a tokenizer is never run. Raises `UserError` if nothing there loads.
+    """
+    from transformers import AutoTokenizer
+
+    if not Path(directory).is_dir():
+        raise UserError(f"{directory}: no such directory; a tokenizer was expected there")
+    if not any(any(Path(directory).glob(p)) for p in ("tokenizer*", "vocab*", "*.model", "*vocab.txt")):
+        raise UserError(f"{directory}: holds no tokenizer (no tokenizer.json, vocab.txt or the like)")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(os.fspath(directory), local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # transformers raises anything from OSError to KeyError here
+        raise UserError(f"{directory}: no tokenizer that loads ({brief(error)})") from error
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token is None:
+            raise UserError(f"{directory}: the tokenizer has neither a padding nor an end token")
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def brief(error: BaseException) -> str:
+    """An error's message as one line of at most 200 characters."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
+def specials_of(tokenizer: Any) -> Specials:
+    """Find out which tokens a tokenizer puts before and after a sequence, by trying one."""
+    probe = spell([_PROBE], kmer_of(tokenizer))[0]
+    bare = list(tokenizer(probe, add_special_tokens=False)["input_ids"])
+    full = list(tokenizer(probe)["input_ids"])
+    for start in range(len(full) - len(bare) + 1):
+        if full[start : start + len(bare)] == bare:
+            return Specials(
+                prefix=tuple(full[:start]),
+                suffix=tuple(full[start + len(bare) :]),
+                pad=int(tokenizer.pad_token_id),
+                unknown=tokenizer.unk_token_id,
+                mask=tokenizer.mask_token_id,
+            )
+    raise UserError(f"{tokenizer.name_or_path}: cannot tell this tokenizer's special tokens from a sequence's own")
+
+
+def length_limit(tokenizer: Any) -> int | None:
+    """The longest input, in tokens, that a tokenizer states; None if it states none."""
+    limit = tokenizer.model_max_length
+    return int(limit) if limit is not None and limit <= _SANE_LENGTH else None
+
+
+def kmer_of(tokenizer: Any) -> int | None:
+    """k of a vocabulary made of k-mers alone (as DNABERT's), whose input is overlapping k-mers apart by blanks."""
+    special = set(tokenizer.all_special_tokens)
+    lengths = {len(token) for token in tokenizer.get_vocab() if token not in special}
+    k = min(lengths, default=0)
+    return k if lengths == {k} and k > 1 else None
+
+
+def spell(sequences: list[str], k: int | None) -> list[str]:
+    """Sequences as their tokenizer wants them: as they are, or as overlapping k-mers apart by blanks."""
+    if k is None:
+        return sequences
+    return [" ".join(s[i : i + k] for i in range(max(1, len(s) - k + 1))) for s in sequences]

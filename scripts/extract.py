@@ -1,0 +1,40 @@
+"""Extract positives: the arrays of a tandem-repeat catalogue as labelled sequences."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+from dnalm.cli import main, parser
+from dnalm.errors import UserError
+
+
+def run() -> None:
+    """Read the catalogue (and, where it lies on the genome, the genome); write the positives and the ledger."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--catalogue", type=Path, required=True, help="imported catalogue (parquet)")
+    arguments.add_argument("--genome", type=Path, help="indexed FASTA; needed if the catalogue lies on it")
+    arguments.add_argument("--output", type=Path, required=True, help="sequence table (parquet)")
+    arguments.add_argument("--ledger", type=Path, required=True, help="counts (JSON)")
+    args = arguments.parse_args()
+
+    from dnalm import files
+    from dnalm.data.genomes import open_genome
+    from dnalm.data.ledger import entry
+    from dnalm.data.sequences import extract_positives
+
+    spec = args.spec
+    catalogue = files.read_table(args.catalogue)
+    with open_genome(args.genome) if spec["located"] else nullcontext() as genome:
+        positives, dropped = extract_positives(
+            catalogue, spec["format"], genome, spec["min_length"], spec["flank"], spec["deduplicate"]
+        )
+    if positives.empty:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items())) or "it has no records"
+        raise UserError(f"{args.catalogue}: none of {len(catalogue)} arrays is left as a positive ({reasons})")
+    files.write_table(args.output, positives)
+    files.write_json(
+        args.ledger, {"ledger": [entry("extract", spec["format"], len(catalogue), len(positives), dropped)]}
+    )
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,29 @@
+"""Import a catalogue of tandem repeats (VNTRseek's VCF, UCSC simpleRepeat, TRF .dat, BED), checked against its genome."""
+
+from pathlib import Path
+
+from dnalm.cli import main, parser
+
+
+def run() -> None:
+    """Read, check, write."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--files", nargs="+", type=Path, required=True, help="the catalogue, plain or gzip")
+    arguments.add_argument("--genome", type=Path, help="indexed FASTA that its positions lie on")
+    arguments.add_argument("--output", type=Path, required=True, help="table of records")
+    arguments.add_argument("--ledger", type=Path, required=True, help="counts, as JSON")
+    given = arguments.parse_args()
+
+    from dnalm.data import ledger
+    from dnalm.data.catalogues import import_catalogue
+    from dnalm.files import write_json, write_table
+
+    spec = given.spec
+    imported = import_catalogue(given.files, spec["format"], spec["filters"], given.genome)
+    write_table(given.output, imported.table)
+    line = ledger.entry("import", spec["catalogue"], imported.read, len(imported.table), imported.dropped)
+    write_json(given.ledger, {"ledger": [line], **imported.counts})
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,31 @@
+"""Import a labelled table: CSV, TSV or parquet, as published splits or as one table to be divided."""
+
+from pathlib import Path
+
+from dnalm.cli import main, parser
+
+
+def run() -> None:
+    """Read and check the tables; write one sequence table and the ledger."""
+    arguments = parser(__doc__)
+    arguments.add_argument(
+        "--files", type=Path, nargs="+", required=True, help="tables, in the order of the spec's parts"
+    )
+    arguments.add_argument("--output", type=Path, required=True, help="sequence table of all records (parquet)")
+    arguments.add_argument("--ledger", type=Path, required=True, help="counts (JSON)")
+    args = arguments.parse_args()
+
+    from dnalm import files
+    from dnalm.data.ledger import entry
+    from dnalm.data.tables import import_tables
+
+    spec = args.spec
+    paths = dict(zip(spec["parts"], args.files, strict=True))
+    parts = {part: files.read_user_table(path) for part, path in paths.items()}
+    records, facts = import_tables(parts, paths, spec["sequence_column"], spec["label_column"], spec["labels"])
+    files.write_table(args.output, records)
+    files.write_json(args.ledger, {"ledger": [entry("import_table", "table", len(records), len(records), {})], **facts})
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,71 @@
+"""Score DNA sequences with a finished model, anywhere.
+
+Reads FASTA (also gzipped), or a CSV, TSV or parquet table with a column of sequences. Writes one row a record, in the
+order of the input: id, predicted (the name of the likeliest class), score_<name> for each class, and windows (how many
+were averaged).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from dnalm.cli import main
+from dnalm.errors import UserError
+from dnalm.files import atomic
+
+
+def run() -> None:
+    """Read the command line, score, write."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--model", type=Path, required=True, metavar="DIR", help="a finished model")
+    options.add_argument("--input", type=Path, required=True, metavar="FILE", help=".fasta, .csv, .tsv or .parquet")
+    options.add_argument("--output", type=Path, required=True, metavar="TSV", help="scores")
+    options.add_argument("--device", default="auto", choices=["auto", "cuda", "mps", "cpu"])
+    options.add_argument("--batch-size", type=int, default=64, metavar="N", help="sequences at a time (default 64)")
+    options.add_argument(
+        "--overlong",
+        default="window",
+        choices=["window", "truncate", "drop", "error"],
+        help="sequences longer than the model's limit: average over windows (default), cut off, leave out, or refuse",
+    )
+    options.add_argument("--sequence-column", default="sequence", metavar="NAME", help="column of a table")
+    options.add_argument("--id-column", default="id", metavar="NAME", help="column of a table; without it rows count")
+    args = options.parse_args()
+    if args.batch_size < 1:
+        raise UserError(f"--batch-size: {args.batch_size} is not a positive number")
+
+    from dnalm.training.queries import read_sequences
+
+    if args.output.is_dir():
+        raise UserError(f"{args.output}: is a directory; name a file")
+    ids, sequences = read_sequences(args.input, args.sequence_column, args.id_column)
+
+    import numpy as np
+    import pandas as pd
+
+    from dnalm.training.classifier import Classifier
+    from dnalm.training.prediction import DECIMALS
+    from dnalm.training.tokens import in_memory
+
+    with atomic(args.output) as output:  # opened first: a place that cannot be written to is told before the work
+        classifier = Classifier.open(args.model, args.device)
+        tokens = in_memory(classifier.tokenizer, sequences)
+        scores, windows = classifier.score(tokens, ids, args.overlong, args.batch_size, what="scoring")
+        names = classifier.labels
+        result: dict[str, object] = {
+            "id": [ids[i] for i in windows.kept],
+            "predicted": [names[i] for i in scores.argmax(axis=1)],
+        }
+        result |= {f"score_{name}": scores[:, i] for i, name in enumerate(names)}
+        result["windows"] = np.bincount(windows.record, minlength=len(ids))[windows.kept]
+        pd.DataFrame(result).to_csv(output, sep="\t", index=False, lineterminator="\n", float_format=f"%.{DECIMALS}f")
+    unknown = int(np.count_nonzero(tokens.ids == classifier.specials.unknown))
+    print(
+        f"{windows.records} records, {unknown} of {len(tokens.ids)} tokens unknown; {windows.overlong} longer than"
+        f" {windows.size} tokens ({args.overlong}), {windows.dropped} dropped",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,46 @@
+"""Score the validation and test records with a finished model.
+
+Settings: {"overlong": window | truncate | drop | error, "max_tokens": most tokens of one input or null}.
+The output holds id, split, label and the probability of each class.
+"""
+
+import sys
+from pathlib import Path
+
+from dnalm.cli import main, parser
+from dnalm.files import read_table, write_table
+from dnalm.names import SCORED_SPLITS
+
+
+def run() -> None:
+    """Read the command line, score, write."""
+    options = parser(__doc__)
+    options.add_argument("--data", type=Path, required=True, metavar="DIR", help="directory of the splits' tables")
+    options.add_argument("--tokens", type=Path, required=True, metavar="DIR", help="directory of their tokens")
+    options.add_argument("--model", type=Path, required=True, metavar="DIR", help="a finished model")
+    options.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
+    options.add_argument("--output", type=Path, required=True, metavar="PARQUET", help="predictions")
+    args = options.parse_args()
+
+    import pandas as pd
+
+    from dnalm.training.classifier import Classifier
+    from dnalm.training.tokens import read_tokens
+
+    classifier = Classifier.open(args.model, args.device, args.spec["max_tokens"])
+    parts = []
+    for split in SCORED_SPLITS:
+        table = read_table(args.data / f"{split}.parquet", columns=["id", "label"])
+        scores, windows = classifier.score(
+            read_tokens(args.tokens, split), table["id"].tolist(), args.spec["overlong"], what=split
+        )
+        print(f"{split}: {windows.counts()}", file=sys.stderr)
+        part = table.iloc[windows.kept].reset_index(drop=True)
+        part.insert(1, "split", split)
+        columns = {f"score_{i}": scores[:, i] for i in range(scores.shape[1])}
+        parts.append(pd.concat([part, pd.DataFrame(columns)], axis=1))
+    write_table(args.output, pd.concat(parts, ignore_index=True))
+
+
+if __name__ == "__main__":
+    main(run)

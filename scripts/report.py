@@ -1,0 +1,29 @@
+"""Write the report: one self-contained HTML page with the verdict, all runs, the data and what made them.
+
+The settings hold `runs` (a list of {dataset, model, recipe, seed}), `datasets` ({name: its config}) and `config`.
+"""
+
+from pathlib import Path
+
+from dnalm.cli import main, parser
+
+
+def run() -> None:
+    """Command line."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--results", type=Path, required=True, help="folder of the data sets' results")
+    arguments.add_argument("--output", type=Path, required=True, help="the page (HTML)")
+    args = arguments.parse_args()
+
+    from dnalm.evaluation.report import render
+    from dnalm.evaluation.results import read_dataset
+    from dnalm.files import atomic
+
+    runs = args.spec["runs"]
+    datasets = [read_dataset(args.results, name, config, runs) for name, config in args.spec["datasets"].items()]
+    with atomic(args.output) as temporary:
+        temporary.write_text(render(datasets, args.spec["config"]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(run)

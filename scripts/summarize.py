@@ -1,0 +1,25 @@
+"""Gather the metrics of all runs into one table, one row a run.
+
+The settings hold `runs`: a list of {dataset, model, recipe, seed}.
+"""
+
+from pathlib import Path
+
+from dnalm.cli import main, parser
+
+
+def run() -> None:
+    """Command line."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--results", type=Path, required=True, help="folder of the data sets' results")
+    arguments.add_argument("--output", type=Path, required=True, help="table (TSV)")
+    args = arguments.parse_args()
+
+    from dnalm.evaluation.summary import FLOAT_FORMAT, summarize
+    from dnalm.files import write_tsv
+
+    write_tsv(args.output, summarize(args.results, args.spec["runs"]), float_format=FLOAT_FORMAT)
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,56 @@
+"""Tokenize the records of a table, whatever their length, for any model with that tokenizer.
+
+Settings: {"reverse_complement": whether to tokenize the other strand}.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from dnalm.cli import main, parser
+from dnalm.files import atomic, write_json
+
+
+def run() -> None:
+    """Read the command line, tokenize, write."""
+    options = parser(__doc__)
+    options.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="what AutoTokenizer loads")
+    options.add_argument("--table", type=Path, required=True, metavar="PARQUET", help="records with id and sequence")
+    options.add_argument("--ids", type=Path, required=True, metavar="NPY", help="token ids of all records")
+    options.add_argument("--offsets", type=Path, required=True, metavar="NPY", help="where each record begins")
+    options.add_argument("--counts", type=Path, required=True, metavar="JSON", help="tokens, unknown tokens, lengths")
+    args = options.parse_args()
+
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from tqdm import tqdm
+
+    from dnalm.dna import reverse_complement
+    from dnalm.errors import UserError
+    from dnalm.training.devices import quiet
+    from dnalm.training.tokens import BATCH, tokenize
+    from dnalm.training.vocabulary import load_tokenizer
+
+    def batches(table: pq.ParquetFile) -> Iterator[tuple[list[str], list[str]]]:
+        bar = tqdm(total=table.metadata.num_rows, unit=" records", mininterval=1, file=sys.stderr)
+        with bar:
+            for batch in table.iter_batches(batch_size=BATCH, columns=["id", "sequence"]):
+                ids, sequences = (column.to_pylist() for column in batch.columns)
+                yield ids, [reverse_complement(s) for s in sequences] if args.spec["reverse_complement"] else sequences
+                bar.update(len(ids))
+
+    quiet()
+    tokenizer = load_tokenizer(args.tokenizer)
+    try:
+        with pq.ParquetFile(args.table) as table, atomic(args.ids) as ids_path, atomic(args.offsets) as offsets_path:
+            offsets, counts = tokenize(tokenizer, batches(table), ids_path)
+            with open(offsets_path, "wb") as stream:
+                np.save(stream, offsets)
+            write_json(args.counts, counts)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{args.table}: cannot read this parquet table ({str(error).splitlines()[0]})") from error
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,35 @@
+"""What several test modules use."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; spinning threads starve parallel tests
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
+@pytest.fixture
+def shared():
+    """Real data kept beside the project; tests that need it are skipped without it."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the real data in ../shared")
+    return SHARED
+
+
+@pytest.fixture
+def snakemake(tmp_path):
+    """Run Snakemake in an empty directory; returns the finished process."""
+
+    def run(*arguments, directory=tmp_path, **options):
+        command = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", directory, "--cores", "2", *arguments]
+        profile = ["--workflow-profile", ROOT / "profiles/default"]
+        return subprocess.run([*map(str, command + profile)], capture_output=True, text=True, **options)
+
+    return run

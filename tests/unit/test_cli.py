@@ -1,0 +1,57 @@
+"""A user's mistake ends in one line; a fault of ours keeps its traceback."""
+
+import errno
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from dnalm.cli import main, message_of
+from dnalm.errors import UserError
+from dnalm.session import failures
+
+
+def test_user_errors_end_in_one_line(capsys):
+    def fail():
+        raise UserError("x.csv line 3: no label; add one")
+
+    with pytest.raises(SystemExit) as caught:
+        main(fail)
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "error: x.csv line 3: no label; add one\n"
+
+
+def test_a_full_disk_is_named():
+    assert message_of(OSError(errno.ENOSPC, "No space left", "/a/b")) == (
+        "/a/b: the disk is full; free space or use another --directory"
+    )
+
+
+def test_our_own_faults_are_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        main(lambda: 1 / 0)
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "scripts").glob("*.py")), ids=lambda name: name)
+def test_every_script_has_help_and_starts_fast(script):
+    code = (
+        "import sys, runpy; sys.argv = ['x', '--help']; sys.path.insert(0, 'scripts')\n"
+        f"try: runpy.run_path('scripts/{script}', run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'torch', 'transformers', 'pandas', 'sklearn', 'altair'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "usage:" in result.stdout
+
+
+def test_failed_jobs_are_summed_up(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.log").write_text("progress\nerror: x: is bad\n")
+    (tmp_path / "b.log").write_text("Traceback\nKeyError: 1\n")
+    text = "".join(
+        f"Error in rule {name}:\n    log: {name}.log (check log file(s) for error details)\n" for name in "aab"
+    )
+    assert failures(text) == ["error: x: is bad (log: a.log)"]

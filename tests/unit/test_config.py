@@ -1,0 +1,127 @@
+"""Every mistake in a config is one line that names the key."""
+
+import copy
+import re
+
+import pytest
+import yaml
+
+from dnalm.config import Config
+from dnalm.errors import UserError
+from dnalm.validation import load_config
+
+BASE = yaml.safe_load("""
+genomes: {g: {simulate: {}}, other: {simulate: {}}}
+catalogues: {c: {genome: g, simulated: true}, loose: {format: vntrseek, url: "http://x/y"}, far: {genome: other, simulated: true}}
+datasets:
+  d: {kind: repeats, genome: g, catalogue: c}
+  t: {kind: table, path: table.csv}
+models:
+  m: {architecture: {model_type: bert}, tokenizer: {train: bpe}}
+  hub: {checkpoint: a/b, revision: main}
+recipes: {r: {}, none: {method: none}}
+runs: [{dataset: d, model: m, recipe: r}]
+""")
+
+
+def changed(path, value):
+    config = copy.deepcopy(BASE)
+    node = config
+    *parents, last = path
+    for key in parents:
+        node = node.setdefault(key, {}) if isinstance(node, dict) else node[key]
+    node[last] = value
+    return config
+
+
+def test_defaults_are_complete():
+    config = load_config(BASE, check_paths=False)
+    dataset = config.datasets["d"]
+    assert dataset.min_length == 26
+    assert dataset.split.method == "grouped"
+    assert dataset.negatives == {"unique": 1.0}
+    assert config.runs[0].seeds == [1]
+    assert config.datasets["d"].masked_catalogues(config) == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["recipes", "r", "learning_rat"], 1, "recipes.r.learning_rat: unknown key; did you mean 'learning_rate'?"),
+        (["datasets", "d", "min_lenght"], 1, "datasets.d.min_lenght: unknown key; did you mean 'min_length'?"),
+        (["datasets", "d", "balance"], {"gc_tol": 1}, "datasets.d.balance.gc_tol: unknown key; did you mean 'gc_tolerance'?"),
+        (["datasets", "d", "split"], {"fractions": {"tst": 1}}, "datasets.d.split.fractions.tst: unknown key; did you mean 'test'?"),
+        (["genomes", "g", "simulate"], {"lenght": 1}, "genomes.g.simulate.lenght: unknown key; did you mean 'length'?"),
+        (["dataset"], {}, "dataset: unknown key; did you mean 'datasets'?"),
+        (["runs", 0, "modle"], "m", "runs[0].modle: unknown key; did you mean 'model'?"),
+        (["datasets", "d", "kind"], "repeat", "datasets.d.kind: give one of repeats, table (found 'repeat')"),
+        (["datasets", "d", "genome"], "h", "datasets.d.genome: no entry 'h'; there is g, other"),
+        (["runs", 0, "recipe"], "rr", "runs[0].recipe: no entry 'rr'; did you mean 'r'?"),
+        (["datasets", "d", "mask"], {"catalogues": ["loose"]}, "datasets.d.mask.catalogues: 'loose' does not lie on genome 'g'"),
+        (["datasets", "d", "catalogue"], "far", "datasets.d.catalogue: 'far' lies on genome 'other', the data set on 'g'"),
+        (["datasets", "d"], {"kind": "repeats", "genome": "g", "catalogue": "loose", "flank": 9}, "datasets.d.flank: catalogue 'loose' has no genome"),
+        (["datasets", "a b"], BASE["datasets"]["d"], "datasets.a b: 'a b' is not allowed here"),
+        (["datasets", "../x"], BASE["datasets"]["d"], "'../x' is not allowed here"),
+        (["datasets", "$(touch x)"], BASE["datasets"]["d"], "'$(touch x)' is not allowed here"),
+        (["datasets", "x\n"], BASE["datasets"]["d"], "is not allowed here"),
+        (["datasets", "summary"], BASE["datasets"]["d"], "datasets.summary: this name is reserved"),
+        (["models", "baseline"], BASE["models"]["m"], "models.baseline: this name is reserved"),
+        (["genomes", "g"], {"url": "file:///etc/passwd"}, "'file:///etc/passwd' is not an http, https or ftp address"),
+        (["genomes", "g"], {"url": "http://x/{chromosome}.fa"}, "needs `chromosomes`"),
+        (["genomes", "g"], {"url": "http://x", "path": "y"}, "genomes.g: give exactly one of url, path, simulate (found url and path)"),
+        (["catalogues", "loose"], {"url": "http://x"}, "catalogues.loose: give its `format`"),
+        (["catalogues", "loose"], {"url": "http://x", "format": "bed"}, "needs a `genome`"),
+        (["catalogues", "c"], {"genome": "g", "format": "bed", "path": "x", "filters": ["PASS"]}, "`filters` are for format vntrseek"),
+        (["datasets", "d", "split"], {"fractions": {"train": 0.5, "validation": 0.2, "test": 0.2}}, "fractions sum to 0.9, not 1"),
+        (["datasets", "d", "split"], {"method": "chromosome"}, "`chromosomes` goes with method: chromosome"),
+        (["datasets", "d", "split"], {"method": "chromosome", "chromosomes": {"train": ["1"], "validation": ["1"], "test": ["2"]}}, "1 listed twice"),
+        (["datasets", "d", "split"], {"method": "chromosome", "chromosomes": {"train": ["1"], "test": ["2"]}}, "none for validation"),
+        (["datasets", "d", "negatives"], {"unique": 0}, "give at least one source a weight above 0"),
+        (["datasets", "d", "balance"], {"match": ["gc"]}, "gc is matched together with length"),
+        (["datasets", "t", "train"], "x.csv", "give either `path`, or all of `train`, `validation` and `test`"),
+        (["datasets", "t", "labels"], {"1": "x"}, "number them 0, 1, 2"),
+        (["recipes", "r", "epochs"], "ten", "recipes.r.epochs: input should be a valid number"),
+        (["recipes", "r", "learning_rate"], float("nan"), "recipes.r.learning_rate"),
+        (["recipes", "r"], None, "recipes.r: input should be a valid dictionary"),
+        (["models", "m"], {"architecture": {"model_type": "bert"}}, "an `architecture` needs a `tokenizer`"),
+        (["runs", 0, "recipe"], "none", "recipe 'none' trains nothing and model 'm' has random weights"),
+        (["runs"], [BASE["runs"][0], BASE["runs"][0]], "runs[1]: d/m/r/seed1 is listed twice"),
+        (["catalogues", "c", "genome"], "gg", "catalogues.c.genome: no entry 'gg'"),
+        (["datasets"], None, "datasets"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_with_its_key(path, value, message):
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        load_config(changed(path, value), check_paths=False)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key"),
+    [
+        (["genomes", "h"], {"path": "no.fa"}, "genomes.h.path"),
+        (["catalogues", "loose"], {"path": "no.vcf", "format": "vntrseek"}, "catalogues.loose.path"),
+        (["datasets", "t", "path"], "no.csv", "datasets.t.path"),
+        (["models", "hub"], {"checkpoint": "a/b"}, "models.hub.checkpoint (a hub id needs a `revision`)"),
+        (["models", "m", "tokenizer"], {"path": "no"}, "models.m.tokenizer.path"),
+    ],
+)
+def test_a_missing_file_is_named_with_its_key(path, value, key, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "table.csv").touch()
+    with pytest.raises(UserError, match=re.escape(f"{key}: no such file or directory")):
+        load_config(changed(path, value))
+
+
+def test_every_key_has_a_meaning():
+    """What config/README.md shows; the three fractions and what a run refers to speak for themselves."""
+    silent = {
+        f"{name}.{key}"
+        for name, section in Config.model_json_schema()["$defs"].items()
+        for key, value in section["properties"].items()
+        if "description" not in value
+    }
+    allowed = {"Fractions.train", "Fractions.validation", "Fractions.test", "Run.dataset", "Run.model", "Run.recipe"}
+    allowed |= {"MaxRecords.train", "MaxRecords.validation", "MaxRecords.test", "Repeats.kind", "Table.kind"}
+    assert silent <= allowed

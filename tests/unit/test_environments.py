@@ -1,0 +1,34 @@
+"""One source of versions: what an environment file pins is what constraints.txt pins."""
+
+import re
+
+import pytest
+import yaml
+from conftest import ROOT
+
+PYPI = {"pytorch": "torch", "huggingface_hub": "huggingface-hub"}
+NOT_ON_PYPI = {"python", "trf"}
+
+
+def pins():
+    lines = [line.split(";")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    found = {}
+    for name, version in (line.split("==") for line in lines if line):
+        found.setdefault(name, set()).add(version)
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.name)
+def test_environment_agrees_with_the_lock(path):
+    locked = pins()
+    for entry in yaml.safe_load(path.read_text())["dependencies"]:
+        name, version = entry.split("=")
+        if name not in NOT_ON_PYPI:
+            assert version in locked[PYPI.get(name, name)], entry
+
+
+def test_every_requirement_is_locked_and_no_address_is():
+    locked = pins()
+    names = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+    assert all(re.sub("_", "-", name).lower() in locked for name in names)
+    assert "://" not in (ROOT / "constraints.txt").read_text()

@@ -1,0 +1,58 @@
+"""Code hashes: an edit of what a script imports is seen, another is not."""
+
+from dnalm.provenance import code_hashes, record
+
+
+def library(root):
+    (root / "dnalm/data").mkdir(parents=True)
+    for name, text in {
+        "dnalm/__init__.py": "",
+        "dnalm/data/__init__.py": "",
+        "dnalm/files.py": "import json\n",
+        "dnalm/data/masks.py": "from dnalm.files import atomic\n",
+        "dnalm/data/other.py": "import torch\n",
+        "mask.py": "def run():\n    from dnalm.data import masks\n",
+        "loop.py": "import dnalm.a\n",
+        "dnalm/a.py": "from dnalm import b\n",
+        "dnalm/b.py": "import dnalm.a\n",
+    }.items():
+        (root / name).write_text(text)
+    return root
+
+
+def test_imports_are_followed_also_inside_functions(tmp_path):
+    hashes = code_hashes(library(tmp_path) / "mask.py")
+    assert list(hashes) == ["dnalm.data", "dnalm.data.masks", "dnalm.files", "mask.py"]
+
+
+def test_circles_end(tmp_path):
+    assert set(code_hashes(library(tmp_path) / "loop.py")) == {"loop.py", "dnalm", "dnalm.a", "dnalm.b"}
+
+
+def test_an_edit_changes_the_hash_of_what_imports_it_alone(tmp_path):
+    from dnalm import provenance
+
+    before = code_hashes(library(tmp_path) / "mask.py")
+    provenance._read.cache_clear()
+    (tmp_path / "dnalm/data/other.py").write_text("x = 1\n")
+    assert code_hashes(tmp_path / "mask.py") == before
+    (tmp_path / "dnalm/files.py").write_text("x = 1\n")
+    provenance._read.cache_clear()
+    assert code_hashes(tmp_path / "mask.py") != before
+
+
+def test_other_folders_count_too(tmp_path):
+    library(tmp_path)
+    (tmp_path / "dnalm/data/templates").mkdir()
+    (tmp_path / "dnalm/data/templates/page.html").write_text("one")
+    before = code_hashes(tmp_path / "mask.py", "dnalm/data/templates")
+    assert "dnalm/data/templates/page.html" in before
+    (tmp_path / "dnalm/data/templates/page.html").write_text("two")
+    assert code_hashes(tmp_path / "mask.py", "dnalm/data/templates") != before
+
+
+def test_record_has_versions_and_settings():
+    value = record({"a": 1}, seconds=2)
+    assert value["spec"] == {"a": 1}
+    assert value["seconds"] == 2
+    assert {"python", "numpy", "pandas"} <= set(value["versions"])

@@ -1,0 +1,91 @@
+"""A user's mistake, met while running: the last line says where and what, and nothing half-written is left."""
+
+import gzip
+
+import pytest
+import yaml
+
+FASTA = b">chr1\n" + b"ACGTTGCAAGCTTAGGCTAACCGGTTAACCATGCATTTGGCCAATTGCGATTACAGG\n" * 200
+VCF = "##fileformat=VCFv4.1\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+
+
+def repeats(**dataset):
+    return {
+        "genomes": {"g": {"path": "g.fa"}},
+        "catalogues": {"c": {"genome": "g", "format": "bed", "path": "c.bed"}},
+        "datasets": {"d": {"kind": "repeats", "genome": "g", "catalogue": "c", **dataset}},
+    }
+
+
+def run(snakemake, directory, config, files):
+    for name, content in files.items():
+        (directory / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    (directory / "config.yaml").write_text(yaml.safe_dump(config))
+    result = snakemake("--configfile", directory / "config.yaml")
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    assert not list(directory.rglob("*.tmp"))
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert lines[-1].startswith("error: "), result.stderr
+    return lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"g.fa": b""}, ["g.fa", "empty"]),
+        ({"g.fa": b">p\nMKVLAAGIVPLLE\n"}, ["g.fa", "line 2"]),
+        ({"g.fa": gzip.compress(FASTA)[:60]}, ["g.fa", "gzip"]),
+        ({"c.bed": "chr1\t50\t20\n"}, ["c.bed", "line 1"]),
+        ({"c.bed": "chr1\t50\t2000000\n"}, ["c.bed", "line 1"]),
+        ({"c.bed": "1\t50\t200\n"}, ["c.bed", "chr1"]),
+    ],
+    ids=["empty-fasta", "protein", "truncated", "end-before-start", "past-the-end", "names"],
+)
+def test_bad_genome_or_catalogue(snakemake, tmp_path, files, words):
+    line = run(snakemake, tmp_path, repeats(), {"g.fa": FASTA, "c.bed": "chr1\t50\t200\n", **files})
+    assert all(word in line for word in words), line
+
+
+def test_min_length_above_every_piece(snakemake, tmp_path):
+    files = {"g.fa": FASTA, "c.bed": "chr1\t50\t6000\n"}
+    line = run(snakemake, tmp_path, repeats(min_length=5900), files)
+    assert "min_length" in line
+
+
+def test_no_positive_left(snakemake, tmp_path):
+    line = run(snakemake, tmp_path, repeats(), {"g.fa": FASTA, "c.bed": "chr1\t50\t60\n"})
+    assert "no " in line
+    assert "min_length" in line
+
+
+def test_not_a_vcf(snakemake, tmp_path):
+    config = repeats()
+    config["catalogues"]["c"] = {"genome": "g", "format": "vntrseek", "path": "c.vcf"}
+    line = run(snakemake, tmp_path, config, {"g.fa": FASTA, "c.vcf": "hello\n"})
+    assert "c.vcf" in line
+
+
+def test_wrong_assembly(snakemake, tmp_path):
+    config = repeats()
+    config["catalogues"]["c"] = {"genome": "g", "format": "vntrseek", "path": "c.vcf"}
+    unit = "GATTACAGG"
+    record = f"chr1\t100\tx\tA{unit * 4}\t.\t.\tPASS\tRC=4.0;RPL=9;RAL=36;RCP={unit}\n"
+    line = run(snakemake, tmp_path, config, {"g.fa": FASTA, "c.vcf": VCF + record})
+    assert "assembly" in line
+
+
+def test_a_split_with_one_class(snakemake, tmp_path):
+    config = {"datasets": {"t": {"kind": "table", "path": "t.csv"}}}
+    rows = "".join(
+        f"{'ACGTTGCA' * 2}{'ACGT'[i % 4]}{'GATC'[i // 4 % 4]}{'TTGA'[i // 16 % 4]},{int(i == 0)}\n" for i in range(60)
+    )
+    line = run(snakemake, tmp_path, config, {"t.csv": "sequence,label\n" + rows})
+    assert "class" in line or "label" in line
+
+
+def test_a_table_without_its_column(snakemake, tmp_path):
+    config = {"datasets": {"t": {"kind": "table", "path": "t.csv"}}}
+    line = run(snakemake, tmp_path, config, {"t.csv": "seq,label\nACGT,1\n"})
+    assert "t.csv" in line
+    assert "sequence" in line

@@ -1,0 +1,55 @@
+"""Every config that we ship can be planned, and every rule says what it needs."""
+
+import re
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from dnalm.validation import load_config, local_paths
+
+CONFIGS = [ROOT / "config/config.yaml", *sorted((ROOT / "config/examples").glob("*.yaml"))]
+RULES = {
+    match[1]: match[2]
+    for path in sorted((ROOT / "workflow/rules").glob("*.smk"))
+    for match in re.finditer(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", path.read_text(), re.MULTILINE | re.DOTALL)
+}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_can_be_planned(path, snakemake, tmp_path):
+    for _, local in local_paths(load_config(yaml.safe_load(path.read_text()), check_paths=False)):
+        (tmp_path / local).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / local).touch()
+    result = snakemake("--dry-run", "--configfile", path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "finetune" in result.stdout + result.stderr
+
+
+def test_the_demo_is_planned_without_naming_it(snakemake):
+    assert snakemake("--dry-run").returncode == 0
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rule_says_what_it_needs(rule):
+    body = RULES[rule]
+    keys = set(re.findall(r"^ {4}(\w+):", body, re.MULTILINE))
+    if rule != "all":
+        assert {"log", "benchmark", "conda", "threads", "resources", "params", "output", "shell"} <= keys
+        assert "mem_mb=" in body
+        assert "runtime=" in body
+        assert "spec=section(" in body
+        # An edit of the code re-runs what it computes; what is fetched is the same whoever fetches it.
+        assert ("code=code(" in body) != (rule in ("download", "fetch_model"))
+    assert ("gpu=" in body) == (rule in ("finetune", "predict_splits"))
+    assert len(body.splitlines()) < 50
+
+
+def test_a_misspelt_key_is_one_line_before_anything_runs(snakemake, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text((ROOT / "config/config.yaml").read_text().replace("epochs", "epoch"))
+    result = snakemake("--configfile", config)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == "error: config: recipes.scratch.epoch: unknown key; did you mean 'epochs'?"
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "results").exists()

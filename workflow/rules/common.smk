@@ -1,0 +1,97 @@
+# What the rules share: the validated config and the functions that hand each rule its part of it.
+import atexit
+import json
+import re
+import sys
+from pathlib import Path
+
+SCRIPTS = Path(workflow.basedir) / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from dnalm import inputs, names, provenance, sections
+from dnalm.config import Repeats, Table
+from dnalm.errors import UserError
+from dnalm.session import failures, prefer_this_python
+from dnalm.validation import load_config
+
+prefer_this_python()
+
+try:
+    CONFIG = load_config(config)
+except UserError as error:
+    print(f"error: config: {error}", file=sys.stderr)
+    sys.exit(1)
+
+REPEATS = [name for name, dataset in CONFIG.datasets.items() if isinstance(dataset, Repeats)]
+TABLES = [name for name, dataset in CONFIG.datasets.items() if isinstance(dataset, Table)]
+TRAINED = [name for name, model in CONFIG.models.items() if model.tokenizer and model.tokenizer.train]
+HUB_MODELS = [model for model in CONFIG.models.values() if model.on_hub]
+RUNS = [sections.run_folder(run) for run in sections.runs(CONFIG)]
+MODEL_RUNS = [sections.run_folder(run) for run in sections.runs(CONFIG) if run["model"] != "baseline"]
+GPUS = 0 if CONFIG.device == "cpu" else 1
+
+
+def one_of(entries):
+    """A wildcard constraint: one of these names."""
+    return "|".join(map(re.escape, entries)) or "(?!)"
+
+
+wildcard_constraints:
+    genome=one_of(CONFIG.genomes),
+    catalogue=one_of(CONFIG.catalogues),
+    dataset=one_of(CONFIG.datasets),
+    model=one_of(CONFIG.models),
+    recipe=one_of(CONFIG.recipes),
+    baseline=names.NAME,
+    mask=rf"(soft|all)(\+{names.NAME})*",
+    source="unique|interspersed|context",
+    min_length=r"\d+",
+    seed=r"\d+",
+    shard=r"\d+",
+
+
+def section(stage):
+    """The settings a stage reads, as a function of wildcards (a plain string with braces would be formatted)."""
+    return lambda wildcards: sections.section(CONFIG, stage, wildcards)
+
+
+def code(script, *folders):
+    """Hashes of a script, the modules it imports and other folders it reads, so that an edit re-runs what uses it."""
+    hashes = json.dumps(provenance.code_hashes(SCRIPTS / script, *folders))
+    return lambda wildcards: hashes
+
+
+def script(name):
+    """A script's path; a function of input too, which Snakemake does not track, so a clone may be moved."""
+    return lambda wildcards, input: str(SCRIPTS / name)
+
+
+def folder(key):
+    """The folder of an input file, untracked for the same reason."""
+    return lambda wildcards, input: str(Path(input[key] if isinstance(input[key], str) else input[key][0]).parent)
+
+
+def device(wildcards, input):
+    """Where models run; not a part of the result, so untracked."""
+    return CONFIG.device
+
+
+def files(stage_input, *arguments):
+    """The files that a stage reads, as a function of wildcards."""
+    return lambda wildcards: getattr(inputs, stage_input)(CONFIG, wildcards, *arguments)
+
+
+def untracked(value):
+    """A path from the config, not tracked itself: the files there are inputs."""
+    return lambda wildcards, input: getattr(inputs, value)(CONFIG, wildcards)
+
+
+def options(*keys):
+    """Command-line options for the inputs of these names that are in use: --key FILE FILE ..."""
+    return lambda wildcards, input: [word for key in keys if input[key] for word in (f"--{key}", *input[key])]
+
+
+def say_failures(snakemake_log):
+    """Make the users' errors the last thing said."""
+    for line in failures(snakemake_log.read_text()) if snakemake_log.exists() else []:
+        print(line, file=sys.stderr)

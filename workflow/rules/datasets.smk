@@ -1,0 +1,118 @@
+# Labelled records, whatever they come from, divided into train, validation and test.
+
+
+rule extract:
+    input:
+        catalogue=files("positives_catalogue"),
+        genome=files("positives_genome"),
+    output:
+        positives="results/{dataset}/preparation/positives.parquet",
+        ledger="results/{dataset}/preparation/positives.json",
+    log:
+        "logs/extract/{dataset}.log",
+    benchmark:
+        "logs/extract/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(REPEATS),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("extract.py"),
+        spec=section("extract"),
+        script=script("extract.py"),
+        genome=lambda wildcards, input: ["--genome", input.genome[0]] if input.genome else [],
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --catalogue {input.catalogue:q} {params.genome:q}"
+        " --output {output.positives:q} --ledger {output.ledger:q} 2> {log:q}"
+
+
+rule balance:
+    input:
+        positives=rules.extract.output.positives,
+        genome=files("negatives_genome"),
+        unique=files("pieces", "unique"),
+        interspersed=files("pieces", "interspersed"),
+        context=files("pieces", "context"),
+    output:
+        records="results/{dataset}/preparation/records.parquet",
+        ledger="results/{dataset}/preparation/records.json",
+    log:
+        "logs/balance/{dataset}.log",
+    benchmark:
+        "logs/balance/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(REPEATS),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        code=code("balance.py"),
+        spec=section("balance"),
+        script=script("balance.py"),
+        pieces=options("unique", "interspersed", "context"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --positives {input.positives:q}"
+        " --genome {input.genome[0]:q} {params.pieces:q} --output {output.records:q} --ledger {output.ledger:q} 2> {log:q}"
+
+
+rule import_table:
+    input:
+        files=files("table_files"),
+    output:
+        records="results/{dataset}/preparation/records.parquet",
+        ledger="results/{dataset}/preparation/records.json",
+    log:
+        "logs/import_table/{dataset}.log",
+    benchmark:
+        "logs/import_table/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(TABLES),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("import_table.py"),
+        spec=section("import_table"),
+        script=script("import_table.py"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --files {input.files:q} --output {output.records:q}"
+        " --ledger {output.ledger:q} 2> {log:q}"
+
+
+rule split_labels:
+    input:
+        records="results/{dataset}/preparation/records.parquet",
+        ledgers=files("ledgers"),
+    output:
+        train="results/{dataset}/data/train.parquet",
+        validation="results/{dataset}/data/validation.parquet",
+        test="results/{dataset}/data/test.parquet",
+        manifest=report("results/{dataset}/data/manifest.json", caption="../report/manifest.rst", category="Data"),
+    log:
+        "logs/split_labels/{dataset}.log",
+    benchmark:
+        "logs/split_labels/{dataset}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        code=code("split_labels.py"),
+        spec=section("split_labels"),
+        script=script("split_labels.py"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --records {input.records:q} --ledgers {input.ledgers:q}"
+        " --train {output.train:q} --validation {output.validation:q} --test {output.test:q}"
+        " --manifest {output.manifest:q} 2> {log:q}"

@@ -1,0 +1,103 @@
+# How good the models are, beside what simple rules reach.
+
+
+rule baseline:
+    input:
+        train=rules.split_labels.output.train,
+        validation=rules.split_labels.output.validation,
+        test=rules.split_labels.output.test,
+    output:
+        predictions="results/{dataset}/runs/baseline/{baseline}/seed{seed}/predictions.parquet",
+        run="results/{dataset}/runs/baseline/{baseline}/seed{seed}/run.json",
+    log:
+        "logs/baseline/{dataset}/{baseline}/seed{seed}.log",
+    benchmark:
+        "logs/baseline/{dataset}/{baseline}/seed{seed}.tsv"
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        code=code("baseline.py"),
+        spec=section("baseline"),
+        script=script("baseline.py"),
+        data=folder("train"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --output {output.predictions:q}"
+        " --run {output.run:q} 2> {log:q}"
+
+
+rule evaluate:
+    input:
+        predictions="results/{dataset}/runs/{run}/predictions.parquet",
+    output:
+        metrics="results/{dataset}/runs/{run}/metrics.json",
+    log:
+        "logs/evaluate/{dataset}/{run}.log",
+    benchmark:
+        "logs/evaluate/{dataset}/{run}.tsv"
+    wildcard_constraints:
+        run=rf"{names.NAME}/{names.NAME}/seed\d+",
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("evaluate.py"),
+        spec=section("evaluate"),
+        script=script("evaluate.py"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --predictions {input.predictions:q}"
+        " --output {output.metrics:q} 2> {log:q}"
+
+
+rule summarize:
+    input:
+        metrics=expand("{run}/metrics.json", run=RUNS),
+    output:
+        report("results/summary/metrics.tsv", caption="../report/metrics.rst", category="Results"),
+    log:
+        "logs/summarize.log",
+    benchmark:
+        "logs/summarize.tsv"
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("summarize.py"),
+        spec=section("summarize"),
+        script=script("summarize.py"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --results results --output {output:q} 2> {log:q}"
+
+
+rule report:
+    input:
+        expand("{run}/{file}", run=RUNS, file=["metrics.json", "predictions.parquet", "run.json"]),
+        expand("{run}/training_log.tsv", run=MODEL_RUNS),
+        expand("results/{dataset}/data/manifest.json", dataset=CONFIG.datasets),
+    output:
+        report("results/report/index.html", caption="../report/report.rst", category="Results"),
+    log:
+        "logs/report.log",
+    benchmark:
+        "logs/report.tsv"
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("report.py", "dnalm/evaluation/templates"),
+        spec=section("report"),
+        script=script("report.py"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --results results --output {output:q} 2> {log:q}"

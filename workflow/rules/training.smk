@@ -1,0 +1,160 @@
+# From records to a fine-tuned model and its predictions.
+
+
+localrules:
+    fetch_model,
+
+
+rule fetch_model:
+    output:
+        directory("resources/models/{hub_id}/{revision}"),
+    log:
+        "logs/fetch_model/{hub_id}/{revision}.log",
+    benchmark:
+        "logs/fetch_model/{hub_id}/{revision}.tsv"
+    wildcard_constraints:
+        hub_id=one_of(sections.hub_folder(model) for model in HUB_MODELS),
+        revision=one_of(model.revision for model in HUB_MODELS),
+    conda:
+        "../../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        spec=section("fetch_model"),
+        script=script("fetch_model.py"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --output {output:q} 2> {log:q}"
+
+
+rule train_tokenizer:
+    input:
+        train=rules.split_labels.output.train,
+    output:
+        expand("results/models/{{model}}/tokenizer/{{dataset}}/{file}", file=inputs.TOKENIZER_FILES),
+    log:
+        "logs/train_tokenizer/{model}/{dataset}.log",
+    benchmark:
+        "logs/train_tokenizer/{model}/{dataset}.tsv"
+    wildcard_constraints:
+        model=one_of(TRAINED),
+    conda:
+        "../../envs/training.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        code=code("train_tokenizer.py"),
+        spec=section("train_tokenizer"),
+        script=script("train_tokenizer.py"),
+        folder=lambda wildcards, output: str(Path(output[0]).parent),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --train {input.train:q}"
+        " --output-dir {params.folder:q} 2> {log:q}"
+
+
+rule tokenize:
+    input:
+        table=lambda wildcards: f"results/{wildcards.dataset}/data/{wildcards.table.removesuffix('_reverse')}.parquet",
+        tokenizer=files("tokenizer_files"),
+    output:
+        ids="results/{dataset}/tokens/{model}/{table}.ids.npy",
+        offsets="results/{dataset}/tokens/{model}/{table}.offsets.npy",
+        counts="results/{dataset}/tokens/{model}/{table}.json",
+    log:
+        "logs/tokenize/{dataset}/{model}/{table}.log",
+    benchmark:
+        "logs/tokenize/{dataset}/{model}/{table}.tsv"
+    wildcard_constraints:
+        table="train|validation|test|train_reverse",
+    conda:
+        "../../envs/training.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("tokenize_records.py"),
+        spec=section("tokenize"),
+        script=script("tokenize_records.py"),
+        tokenizer=untracked("tokenizer_folder"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --tokenizer {params.tokenizer:q}"
+        " --table {input.table:q} --ids {output.ids:q} --offsets {output.offsets:q} --counts {output.counts:q} 2> {log:q}"
+
+
+rule finetune:
+    input:
+        train=rules.split_labels.output.train,
+        validation=rules.split_labels.output.validation,
+        tokens=files("training_tokens"),
+        tokenizer=files("tokenizer_files"),
+        checkpoint=files("checkpoint_files"),
+    output:
+        model=directory("results/{dataset}/runs/{model}/{recipe}/seed{seed}/model"),
+        training_log=report(
+            "results/{dataset}/runs/{model}/{recipe}/seed{seed}/training_log.tsv",
+            caption="../report/training_log.rst",
+            category="Training",
+            labels={"data set": "{dataset}", "model": "{model}", "recipe": "{recipe}", "seed": "{seed}"},
+        ),
+        run="results/{dataset}/runs/{model}/{recipe}/seed{seed}/run.json",
+    log:
+        "logs/finetune/{dataset}/{model}/{recipe}/seed{seed}.log",
+    benchmark:
+        "logs/finetune/{dataset}/{model}/{recipe}/seed{seed}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: 2
+    resources:
+        gpu=GPUS,
+        mem_mb=16000,
+        runtime=1440,
+    params:
+        code=code("finetune.py"),
+        spec=section("finetune"),
+        script=script("finetune.py"),
+        data=folder("train"),
+        tokens=folder("tokens"),
+        tokenizer=untracked("tokenizer_folder"),
+        checkpoint=untracked("checkpoint_option"),
+        device=device,
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --tokens {params.tokens:q}"
+        " --tokenizer {params.tokenizer:q} {params.checkpoint:q} --device {params.device} --model {output.model:q}"
+        " --log {output.training_log:q} --run {output.run:q} 2> {log:q}"
+
+
+# A directory's content is not tracked, so what reads a model depends on its run.json too.
+rule predict_splits:
+    input:
+        rules.finetune.output.run,
+        validation=rules.split_labels.output.validation,
+        test=rules.split_labels.output.test,
+        tokens=files("scored_tokens"),
+        model=rules.finetune.output.model,
+    output:
+        "results/{dataset}/runs/{model}/{recipe}/seed{seed}/predictions.parquet",
+    log:
+        "logs/predict_splits/{dataset}/{model}/{recipe}/seed{seed}.log",
+    benchmark:
+        "logs/predict_splits/{dataset}/{model}/{recipe}/seed{seed}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: 2
+    resources:
+        gpu=GPUS,
+        mem_mb=16000,
+        runtime=240,
+    params:
+        code=code("predict_splits.py"),
+        spec=section("predict_splits"),
+        script=script("predict_splits.py"),
+        data=folder("test"),
+        tokens=folder("tokens"),
+        device=device,
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --tokens {params.tokens:q}"
+        " --model {input.model:q} --device {params.device} --output {output:q} 2> {log:q}"
