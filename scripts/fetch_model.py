@@ -1,6 +1,7 @@
-"""Fetch a checkpoint from the Hugging Face hub, at a fixed commit, weights as safetensors.
+"""Fetch a checkpoint from the Hugging Face hub, weights as safetensors.
 
-Settings: {"checkpoint": "owner/name", "revision": commit}. The directory holds config, tokenizer and weights.
+Settings: {"checkpoint": "owner/name", "revision": commit, branch or tag}. The directory holds config, tokenizer,
+weights, and fetched.json, which says which commit they are.
 """
 
 from pathlib import Path

@@ -17,6 +17,8 @@ _SYSTEM = {
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied",
     errno.ENOENT: "no such file or directory",
+    errno.ENOTDIR: "a file is in the place of a directory",
+    errno.EISDIR: "is a directory, a file was expected",
 }
 
 

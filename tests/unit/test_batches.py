@@ -10,10 +10,10 @@ from dnalm.training.windows import cut
 SPECIALS = Specials(prefix=(2,), suffix=(3,), pad=0, unknown=1, mask=4)
 
 
-def examples(lists, size=4, reverse=None, seed=0):
+def examples(lists, size=4, reverse=None, seed=0, labels=None):
     tokens = tokens_of(lists)
     windows = cut(tokens.lengths, size, "window", [str(i) for i in range(len(lists))])
-    labels = np.arange(len(lists))
+    labels = np.arange(len(lists)) if labels is None else labels
     return Examples(tokens, windows, SPECIALS, labels, None if reverse is None else tokens_of(reverse), seed)
 
 
@@ -39,7 +39,7 @@ def test_each_epoch_shows_either_strand_and_the_same_again():
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=60), st.integers(1, 9), st.integers(0, 3))
 @settings(deadline=None)
 def test_batches_hold_every_example_once(lengths, batch_size, epoch):
-    data = examples([[5] * n for n in lengths], size=100)
+    data = examples([[5] * n for n in lengths], size=100, labels=np.arange(len(lengths)) % 3)
     data.start_epoch(epoch)
     sampler = LengthBatches(data, batch_size)
     batches = list(sampler)
@@ -51,11 +51,18 @@ def test_batches_hold_every_example_once(lengths, batch_size, epoch):
 
 def test_batches_are_of_like_length_and_in_random_order():
     lengths = np.random.default_rng(0).integers(1, 100, size=400)
-    data = examples([[5] * n for n in lengths], size=100)
+    data = examples([[5] * n for n in lengths], size=100, labels=np.arange(400) % 2)
     batches = list(LengthBatches(data, 20))
     spread = [np.ptp(lengths[batch]) for batch in batches]
-    assert np.mean(spread) < 10 and np.ptp(lengths) > 90
+    assert np.mean(spread) < 20 and np.ptp(lengths) > 90
     means = [lengths[batch].mean() for batch in batches]
     assert means != sorted(means) and means != sorted(means, reverse=True)
     data.start_epoch(1)
     assert list(LengthBatches(data, 20)) != batches
+
+
+def test_every_batch_has_every_class_in_its_share_even_if_length_tells_them_apart():
+    labels = (np.arange(300) % 3 == 0).astype(int)
+    lengths = np.where(labels == 1, 10, 50) + np.random.default_rng(0).integers(0, 10, size=300)
+    data = examples([[5] * n for n in lengths], size=100, labels=labels)
+    assert {int(labels[batch].sum()) for batch in LengthBatches(data, 30)} <= {9, 10, 11}

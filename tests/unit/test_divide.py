@@ -151,7 +151,7 @@ def test_grouped_tables_share_nothing():
 @pytest.mark.usefixtures("no_trf")
 def test_chromosomes_decide():
     records = repeats().assign(split=["train"] * 60 + ["validation"] * 20 + ["test"] * 20)
-    tables, manifest = divide(records, [], dataclasses.replace(REPEATS, method="chromosome"))
+    tables, _ = divide(records, [], dataclasses.replace(REPEATS, method="chromosome"))
     assert [len(tables[split]) for split in SPLITS] == [60, 20, 20]
     with pytest.raises(UserError, match=r"split \(chromosome\): test would be empty"):
         divide(records[records["split"] != "test"], [], dataclasses.replace(REPEATS, method="chromosome"))

@@ -6,7 +6,6 @@ import pytest
 import torch
 from small_models import TINY, records, small_tokenizer
 
-from dnalm import config
 from dnalm.errors import UserError
 from dnalm.training.batches import Examples
 from dnalm.training.devices import CPU_THREADS, choose_device, make_repeatable, uses_bf16
@@ -33,18 +32,19 @@ def examples(count, seed):
     return Examples(tokens, windows, SPECIALS, table["label"].to_numpy(np.int64), seed=1)
 
 
-def train(tmp_path, recipe, architecture=TINY, count=48, held_out=None):
+def train(tmp_path, recipe, architecture=TINY, count=48, held_out=None, device=CPU):
     model = build(architecture, {0: "no", 1: "yes"}, SPECIALS, len(TOKENIZER), seed=1)
     kept = []
 
     def keep():
         kept.append({name: value.clone() for name, value in model.state_dict().items()})
 
-    outcome = fine_tune(model, examples(count, 1), held_out or examples(24, 2), recipe, 1, CPU, tmp_path, keep)
+    outcome = fine_tune(model, examples(count, 1), held_out or examples(24, 2), recipe, 1, device, tmp_path, keep)
     return outcome, kept, model
 
 
 def test_the_recipe_is_the_configs():
+    config = pytest.importorskip("dnalm.config", reason="needs pydantic")
     theirs = {name: field.default for name, field in config.Recipe.model_fields.items()}
     assert {field.name: field.default for field in dataclasses.fields(Recipe)} == theirs
 
@@ -166,3 +166,13 @@ def test_bf16_trains_and_validates_in_fp32(tmp_path):
     assert outcome.log[0]["training_loss"] != exact.log[0]["training_loss"]
     assert outcome.log[0]["training_loss"] == pytest.approx(exact.log[0]["training_loss"], rel=0.02)
     assert outcome.log[0]["validation_loss"] == pytest.approx(validate(model, examples(24, 2))["loss"], rel=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_learns_the_same_task_on_one_device(tmp_path):
+    """In bf16 by default, and with the batch size asked for however many GPUs there are."""
+    recipe = Recipe(learning_rate=1e-3, epochs=4, batch_size=16)
+    outcome, _, model = train(tmp_path, recipe, count=320, held_out=examples(100, 2), device=torch.device("cuda"))
+    assert uses_bf16("auto", torch.device("cuda")) and model.dtype == torch.float32
+    assert outcome.steps == 80 and outcome.log[-1]["mcc"] > 0.9

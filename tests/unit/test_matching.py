@@ -24,7 +24,7 @@ def sampler_of(text, pieces, longest, seed=0):
 
 
 pieces_of_40 = st.lists(st.integers(0, 40), min_size=2, max_size=8, unique=True).map(
-    lambda cuts: [pair for pair in zip(sorted(cuts)[::2], sorted(cuts)[1::2], strict=False)]
+    lambda cuts: list(zip(sorted(cuts)[::2], sorted(cuts)[1::2], strict=False))
 )
 requests = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9), st.integers(0, 3), st.integers(1, 3)), max_size=12)
 

@@ -47,6 +47,16 @@ def test_scores_do_not_depend_on_batch_size_or_company(kind):
     assert (alone == scores[0][:10]).all()
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", ["bert", "mixtral"])
+def test_scores_on_a_gpu_are_those_on_the_cpu(kind):
+    data = examples(sequences())
+    on_cpu = reported(predict(model_of(kind), data, 64))
+    on_gpu = reported(predict(exactly(model_of(kind), torch.device("cuda")), data, 64))
+    assert np.abs(on_cpu - on_gpu).max() < 1.5e-6  # some layers of mixtral work in fp32 whatever they are given
+
+
 def test_scores_of_windows_are_averaged():
     model, text = model_of("bert"), sequences(1)[0] * 3
     data = examples([text, "ACGT"])

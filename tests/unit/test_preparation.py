@@ -189,7 +189,7 @@ def test_chr2(shared, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "rows", "common"),
-    [("tf/0", [32378, 1000, 1000], [0, 0]), ("prom/prom_core_all", [47356, 5920, 5920], [54, 42])],
+    [("tf/0", [32378, 1000, 1000], [1, 0]), ("prom/prom_core_all", [47356, 5920, 5920], [54, 42])],
 )
 def test_gue(shared, tmp_path, name, rows, common):
     files = [shared / "data/gue" / name / f"{part}.csv" for part in ("train", "dev", "test")]

@@ -1,4 +1,5 @@
 import gzip
+import sys
 
 import pandas as pd
 import pytest
@@ -59,6 +60,13 @@ def test_missing_files_and_columns_are_named(tmp_path):
     (tmp_path / "x.csv").write_text("id,sequence\na,ACGT\n")
     with pytest.raises(UserError, match="no column 'name' for --id-column"):
         read(tmp_path / "x.csv", id_column="name")
+
+
+def test_fasta_without_its_reader_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "Bio.SeqIO.FastaIO", None)
+    (tmp_path / "x.fa").write_text(">a\nACGT\n")
+    with pytest.raises(UserError, match="to read FASTA, install biopython"):
+        read(tmp_path / "x.fa")
 
 
 def test_a_truncated_gzip_is_named(tmp_path):

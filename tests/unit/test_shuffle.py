@@ -1,5 +1,5 @@
 from collections import Counter
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from dnalm.data.shuffle import dinucleotide_shuffle, distinct_shuffles
 
 
 def dinucleotides(sequence):
-    return Counter(zip(sequence, sequence[1:], strict=False))
+    return Counter(pairwise(sequence))
 
 
 @given(st.text("ACGT", max_size=60), st.integers(0, 5))

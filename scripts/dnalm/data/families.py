@@ -57,11 +57,10 @@ def families(motifs: Sequence[str]) -> NDArray[np.int64]:
     circles = [(form * K)[: len(form) + K - 1] for form in forms]
     kmers, owners = canonical_kmers(*encode(circles), K)
     pairs = np.unique((owners.astype(np.uint64) << np.uint64(2 * K)) | kmers)
-    linked = link_similar(
-        pairs & np.uint64((1 << 2 * K) - 1),
-        (pairs >> np.uint64(2 * K)).astype(np.int64),
-        len(forms),
-        THRESHOLD,
-        "motif families",
-    )
+    tokens, owners = pairs & np.uint64((1 << 2 * K) - 1), (pairs >> np.uint64(2 * K)).astype(np.int64)
+    linked = link_similar(tokens, owners, len(forms), _similar, THRESHOLD, "motif families")
     return first_members(linked[form_of])
+
+
+def _similar(shared: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return shared >= THRESHOLD * (left + right - shared)

@@ -1,5 +1,6 @@
 """Single linkage: connected components, and sets linked by their Jaccard similarity at scale."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 Indices = NDArray[np.int64]
+Criterion = Callable[[Indices, Indices, Indices], NDArray[np.bool_]]
 
 BANDS = 32
 ROWS = 2
@@ -38,12 +40,14 @@ def first_members(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def link_similar(
-    tokens: NDArray[np.uint64], owners: Indices, size: int, threshold: float, description: str = "comparing"
+    tokens: NDArray[np.uint64], owners: Indices, size: int, similar: Criterion, lowest: float, description: str
 ) -> Indices:
-    """Components of sets whose Jaccard similarity is at least `threshold`, by single linkage.
+    """Components, by single linkage, of sets that are similar.
 
     tokens, owners: shape (m,), the members of set `owners[i]`, sorted by owner then token, each once a set; tokens are below
-    2^44. Returns the smallest set of each one's component, shape (size,). A set without members stays alone.
+    2^44. similar(shared, left, right): whether sets of `left` and `right` members that share `shared` of them are linked, all
+    of shape (pairs,); it must say no below the Jaccard similarity `lowest`. Returns the smallest set of each one's
+    component, shape (size,). A set without members stays alone.
 
     Candidates come from MinHash sketches (Broder 1997) in bands (Leskovec et al., Mining of Massive Datasets, ch. 3):
     32 bands of two hashes find a pair of Jaccard .4 with probability .996, one of .5 with .9999, in one go, and single
@@ -55,7 +59,7 @@ def link_similar(
     if len(present) < 2:
         return labels
     sketches = _sketch(tokens, np.append(starts, len(tokens)))
-    floor = threshold - 3 * np.sqrt(threshold * (1 - threshold) / sketches.shape[1])
+    floor = lowest - 3 * np.sqrt(lowest * (1 - lowest) / sketches.shape[1])
     for band in tqdm(range(BANDS), desc=description, mininterval=2, disable=len(present) < 20_000):
         columns = np.roll(sketches, -ROWS * band, axis=1)[:, : 3 * ROWS]
         order = np.lexsort(columns.T[::-1])
@@ -67,28 +71,28 @@ def link_similar(
             left, right = left[apart], right[apart]
             near = (sketches[left] == sketches[right]).mean(axis=1) >= floor
             left, right = left[near], right[near]
-            similar = jaccard(tokens, starts, counts, left, right) >= threshold
-            labels = components(size, present[left[similar]], present[right[similar]], labels)
+            linked = similar(shared_members(tokens, starts, counts, left, right), counts[left], counts[right])
+            labels = components(size, present[left[linked]], present[right[linked]], labels)
     return labels
 
 
-def jaccard(
+def shared_members(
     tokens: NDArray[np.uint64], starts: Indices, counts: Indices, left: Indices, right: Indices
-) -> NDArray[np.float64]:
-    """Jaccard similarity of sets left[i] and right[i]; set j is `tokens[starts[j]:starts[j] + counts[j]]`, not empty."""
+) -> Indices:
+    """How many members sets left[i] and right[i] share; set j is `tokens[starts[j]:starts[j] + counts[j]]`."""
     sizes = counts[left] + counts[right]
     shared = np.zeros(len(left), np.int64)
     begin = 0
     while begin < len(left):
         end = begin + max(1, int(np.searchsorted(np.cumsum(sizes[begin : begin + (1 << 19)]), _VERIFY_BLOCK)))
         sets = np.concatenate((left[begin:end], right[begin:end]))
-        pair = np.tile(np.arange(end - begin, dtype=np.uint64)[: len(sets) // 2], 2)
+        pair = np.tile(np.arange(len(sets) // 2, dtype=np.uint64), 2)
         keys = (np.repeat(pair, counts[sets]) << np.uint64(44)) | tokens[ranges(starts[sets], counts[sets])]
         keys.sort()
         twice = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(44)
         shared[begin:end] = np.bincount(twice.astype(np.int64), minlength=len(sets) // 2)
         begin = end
-    return np.asarray(shared / (sizes - shared))
+    return shared
 
 
 def ranges(starts: Indices, counts: Indices) -> Indices:

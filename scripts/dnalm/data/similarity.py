@@ -10,29 +10,32 @@ from dnalm.data.linkage import first_members, link_similar
 from dnalm.dna import reverse_complement
 
 K = 10
-THRESHOLD = 0.4
+EDITS = 0.03
 
 DEFINITION = (
-    f"identical on either strand, or Jaccard >= {THRESHOLD} of canonical {K}-mers counted with multiplicity "
-    "(about 95 % identity over the whole length)"
+    f"identical on either strand, or as many {K}-mers in common, over the whole length, as sequences that differ by "
+    f"{EDITS:.0%} of their bases"
 )
+
+LOWEST = 0.4
+"""No pair that is linked has a smaller Jaccard similarity of its k-mers."""
 
 
 def near_identical(sequences: Sequence[str]) -> NDArray[np.int64]:
     """The cluster of each sequence, as the index of its first member, by single linkage; shape (n,).
 
-    Two sequences are linked if they are the same on either strand, or if the Jaccard similarity of their multisets of
-    canonical 10-mers (the i-th copy of a k-mer is a member of its own) is at least .4. Multiplicity makes it a statement
-    about the whole length, so that arrays of different length, or a shared low-complexity stretch, are no link.
-    Random substitutions reach .4 at an identity of 94.6 %; 97 % is linked wherever they fall if the length is at least 34.
-    Windows of one locus are linked if they share 57 % of their length.
+    Two sequences are linked if they are the same on either strand, or if they share enough canonical 10-mers, counted with
+    multiplicity: two of at most m 10-mers, e edits apart, share at least m - 10 e (the q-gram lemma: Jokinen and Ukkonen
+    1991), and e is 3 % of the longer one's length, rounded down. So all within 3 % are linked; identity of 95 % or less is
+    not, nor are arrays of different length, a stretch in common, or two copies of an old transposon: single linkage would
+    chain them. Windows of one locus are linked if they share more than about 70 % of their length.
     """
     forms: dict[str, int] = {}
     form_of = np.array(
         [forms.setdefault(min(sequence, reverse_complement(sequence)), len(forms)) for sequence in sequences], np.int64
     )
     tokens, owners = _multisets(list(forms))
-    linked = link_similar(tokens, owners, len(forms), THRESHOLD, "near-identical sequences")
+    linked = link_similar(tokens, owners, len(forms), _similar, LOWEST, "near-identical sequences")
     return first_members(linked[form_of])
 
 
@@ -52,3 +55,9 @@ def _multisets(sequences: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np
         tokens.append((kmers << np.uint64(24)) | copy.astype(np.uint64))
         owners.append(owner + begin)
     return np.concatenate([np.empty(0, np.uint64), *tokens]), np.concatenate([np.empty(0, np.int64), *owners])
+
+
+def _similar(shared: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
+    kmers = np.maximum(left, right)
+    edits = (EDITS * (kmers + K - 1) + 1e-9).astype(np.int64)
+    return shared >= kmers - K * edits

@@ -83,14 +83,14 @@ def cap(records: pd.DataFrame, assigned: Assignment, caps: Mapping[str, int | No
     every composition of labels. Returns booleans of shape (n,). Row order plays no part.
     """
     keep = np.ones(len(records), bool)
-    unit_column = "positive" if "positive" in records else "id"
+    unit = records["positive" if "positive" in records else "id"].to_numpy(object)
     for number, split in enumerate(SPLITS):
         limit = caps.get(split)
         here = np.flatnonzero(assigned == split)
         if limit is None or len(here) <= limit:
             continue
         rng = np.random.default_rng([seed, number])
-        composition = pd.crosstab(records[unit_column].iloc[here], records["label"].iloc[here])
+        composition = pd.crosstab(unit[here], records["label"].to_numpy()[here])
         kinds, kind_of = np.unique(composition.to_numpy(), axis=0, return_inverse=True)
         size = kinds.sum(axis=1)
         rows = apportion(limit, size * np.bincount(kind_of))
@@ -98,7 +98,7 @@ def cap(records: pd.DataFrame, assigned: Assignment, caps: Mapping[str, int | No
         stay: set[str] = set()
         for kind, share in enumerate(rows // size):
             stay.update(rng.permutation(units[kind_of == kind])[:share])
-        keep[here] = records[unit_column].iloc[here].isin(stay)
+        keep[here] = [name in stay for name in unit[here]]
     return keep
 
 

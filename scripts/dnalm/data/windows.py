@@ -3,13 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dnalm.data.linkage import ranges
-
 SAMPLE = 1024
 EXHAUSTIVE = 1 << 21
-STRIDED = 1 << 19
+STRIDED = 1 << 18
 
 Integers = NDArray[np.int64]
+
+_IS_GC = np.isin(np.arange(256), np.frombuffer(b"GCgc", np.uint8))
 
 
 class WindowSampler:
@@ -20,7 +20,7 @@ class WindowSampler:
 
     Pieces lie end to end in memory (nine bytes a base). For each base two numbers are kept: G and C before it, and its
     room, the bases from it to the end of the free part, so that a window is one comparison. Up to two million bases, every
-    window is looked at; beyond that half a million evenly spaced ones, for neighbours differ by a base or two.
+    window is looked at; beyond that a quarter of a million evenly spaced ones, for neighbours differ by a base or two.
     """
 
     def __init__(
@@ -30,10 +30,12 @@ class WindowSampler:
         self._starts, self._longest, self._rng = starts, longest, rng
         lengths = ends - starts
         self._offsets = np.cumsum(lengths) - lengths
-        positions = ranges(starts, lengths)
-        self._room = np.minimum(np.repeat(ends, lengths) - positions, longest).astype(np.int32)
-        self._gc = np.zeros(len(positions) + 1, np.int32)
-        np.cumsum(np.isin(bases[positions], np.frombuffer(b"GCgc", np.uint8)), out=self._gc[1:])
+        inside = np.arange(lengths.sum(), dtype=np.int32)
+        self._room = np.minimum(np.repeat((self._offsets + lengths).astype(np.int32), lengths) - inside, longest)
+        self._gc = np.zeros(len(inside) + 1, np.int32)
+        if len(inside):
+            pieces = np.concatenate([bases[start:end] for start, end in zip(starts, ends, strict=True)])
+            np.cumsum(_IS_GC[pieces], out=self._gc[1:])
 
     def count(self, length: int, low: Integers, high: Integers) -> Integers:
         """Windows of `length` bases with low[i] <= G + C <= high[i], among those looked at; shape of `low`."""

@@ -186,6 +186,7 @@ def fine_tune(
         eval_strategy="no",
         save_strategy="no",
         logging_strategy="no",
+        logging_nan_inf_filter=False,  # it waits for the GPU at each step
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,

@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnalm.errors import UserError
-from dnalm.files import read_table
+from dnalm.files import read_json, read_table
 from dnalm.training.batches import Examples
 from dnalm.training.devices import choose_device, describe, make_repeatable, quiet
 from dnalm.training.engine import Outcome, Recipe, fine_tune, log_row, sample, validate
 from dnalm.training.gate import check_weights
+from dnalm.training.hub import FETCHED
 from dnalm.training.models import build, check_vocabulary, label_names, load, save, token_limit, window_size
 from dnalm.training.tokens import Tokens, read_tokens
 from dnalm.training.vocabulary import load_tokenizer, specials_of
@@ -96,12 +97,19 @@ def finetune(
     facts = {
         "device": describe(place),
         "counts": counts,
+        "fetched": _fetched(checkpoint),
         "gate": gate,
         "labels": label_names(model),
         "max_tokens": limit,
         "parameters": model.num_parameters(),
     }
     return outcome, facts
+
+
+def _fetched(checkpoint: Path | None) -> Any:
+    """Which commit of the hub a checkpoint is; None if it was not fetched from there."""
+    path = checkpoint and checkpoint / FETCHED
+    return read_json(path) if path and path.is_file() else None
 
 
 class _Split:

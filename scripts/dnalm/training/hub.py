@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from dnalm.errors import UserError
+from dnalm.files import write_json
 
 KEPT = (
     "config.json", "generation_config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json",
     "added_tokens.json", "*.model", "LICENSE*",
 )  # fmt: skip
 SAFE = ("model*.safetensors", "model.safetensors.index.json")
+FETCHED = "fetched.json"
+"""Says which commit a fetched checkpoint is, for a revision that is a branch or a tag may move."""
+
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 
 
 def fetch(checkpoint: str, revision: str, directory: Path) -> None:
-    """Download what a classifier needs of hub repository `checkpoint` at commit `revision` into `directory`.
+    """Download what a classifier needs of hub repository `checkpoint` at `revision` into `directory`.
 
-    Weights that a repository has only as a pickle are read without running any code of theirs, and written as
+    revision: a commit, branch or tag; the commit it stands for is fetched, and written to `FETCHED`. Weights that a repository has only as a pickle are read without running any code of theirs, and written as
     safetensors. HF_ENDPOINT and HF_TOKEN are honoured. Raises `UserError` in one line for what the hub refuses.
     """
     from huggingface_hub import HfApi, snapshot_download
@@ -31,7 +35,7 @@ def fetch(checkpoint: str, revision: str, directory: Path) -> None:
         raise _told(checkpoint, revision, error) from error
     names = wanted(checkpoint, [sibling.rfilename for sibling in info.siblings or []])
     try:
-        snapshot_download(checkpoint, revision=revision, allow_patterns=names, local_dir=directory)
+        snapshot_download(checkpoint, revision=info.sha, allow_patterns=names, local_dir=directory)
     except Exception as error:
         raise _told(checkpoint, revision, error) from error
     shutil.rmtree(directory / ".cache", ignore_errors=True)
@@ -42,6 +46,7 @@ def fetch(checkpoint: str, revision: str, directory: Path) -> None:
         to_safetensors(path)
     if (index := directory / "pytorch_model.bin.index.json").is_file():
         _rename_shards(index)
+    write_json(directory / FETCHED, {"checkpoint": checkpoint, "revision": revision, "commit": info.sha})
 
 
 def _told(checkpoint: str, revision: str, error: Exception) -> Exception:

@@ -21,7 +21,10 @@ def read_sequences(path: Path, sequence_column: str, id_column: str) -> tuple[li
     """
     suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
     if suffix in FASTA_SUFFIXES:
-        records = list(read_fasta(path))
+        try:
+            records = list(read_fasta(path))
+        except ModuleNotFoundError as error:
+            raise UserError(f"{path}: to read FASTA, install biopython; or give a table") from error
         ids, sequences = [name for name, _ in records], [sequence for _, sequence in records]
     elif suffix in TABLE_SUFFIXES:
         if not path.is_file():

@@ -75,7 +75,7 @@ def load_tokenizer(directory: Path | str) -> Any:
 
     if not Path(directory).is_dir():
         raise UserError(f"{directory}: no such directory; a tokenizer was expected there")
-    if not any(any(Path(directory).glob(p)) for p in ("tokenizer*", "vocab*", "*.model", "*vocab.txt")):
+    if not any(any(Path(directory).glob(p)) for p in ("tokenizer*", "vocab*", "*.model")):
         raise UserError(f"{directory}: holds no tokenizer (no tokenizer.json, vocab.txt or the like)")
     try:
         tokenizer = AutoTokenizer.from_pretrained(os.fspath(directory), local_files_only=True, trust_remote_code=False)
