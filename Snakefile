@@ -32,4 +32,4 @@ rule all:
 
 
 onerror:
-    atexit.register(say_failures, Path(log if isinstance(log, str) else log[0]))
+    atexit.register(say_failures, Path(log if isinstance(log, str) else log[0]), Path.cwd())

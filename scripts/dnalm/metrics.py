@@ -21,7 +21,7 @@ def classification_metrics(labels: ArrayLike, predicted: ArrayLike, classes: int
     )
     values: dict[str, Any] = {
         "accuracy": accuracy_score(truth, guess),
-        "mcc": matthews_corrcoef(truth, guess),
+        "mcc": matthews_corrcoef(truth, guess) if np.ptp(truth) and np.ptp(guess) else 0.0,
         "macro_f1": f1,
         "macro_precision": precision,
         "macro_recall": recall,

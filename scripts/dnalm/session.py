@@ -13,15 +13,15 @@ def prefer_this_python() -> None:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
-def failures(snakemake_log: str) -> list[str]:
+def failures(snakemake_log: str, directory: Path) -> list[str]:
     """One line for each failed job that ended in a user's error: `error: ... (log: PATH)`.
 
-    `snakemake_log` is the text Snakemake printed. A job that failed otherwise is left to Snakemake's own message.
+    `snakemake_log` is the text Snakemake printed; the logs it names are relative to `directory`. A job that failed otherwise is left to Snakemake's own message.
     """
     lines: dict[str, None] = {}
     for match in LOG_LINE.finditer(snakemake_log):
         for log in match["logs"].split(", "):
-            path = Path(log)
+            path = directory / log
             text = path.read_text(errors="replace").rstrip() if path.is_file() else ""
             last = text.splitlines()[-1] if text else ""
             if last.startswith("error: "):

@@ -93,6 +93,8 @@ def _misplaced(config: Config) -> Iterator[str]:
             home = config.catalogues[dataset.catalogue].genome
             if home is None and dataset.flank:
                 yield f"datasets.{name}.flank: catalogue '{dataset.catalogue}' has no genome, so its arrays have no context; use flank: 0"
+            if home is None and dataset.split.method == "chromosome":
+                yield f"datasets.{name}.split.method: catalogue '{dataset.catalogue}' has no genome, so its arrays lie on no chromosome; use grouped"
             if home not in (None, dataset.genome):
                 yield f"datasets.{name}.catalogue: '{dataset.catalogue}' lies on genome '{home}', the data set on '{dataset.genome}'"
     for index, run in enumerate(config.runs):

@@ -47,11 +47,10 @@ def test_every_script_has_help_and_starts_fast(script):
     assert "usage:" in result.stdout
 
 
-def test_failed_jobs_are_summed_up(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_failed_jobs_are_summed_up(tmp_path):
     (tmp_path / "a.log").write_text("progress\nerror: x: is bad\n")
     (tmp_path / "b.log").write_text("Traceback\nKeyError: 1\n")
     text = "".join(
         f"Error in rule {name}:\n    log: {name}.log (check log file(s) for error details)\n" for name in "aab"
     )
-    assert failures(text) == ["error: x: is bad (log: a.log)"]
+    assert failures(text, tmp_path) == ["error: x: is bad (log: a.log)"]

@@ -60,6 +60,7 @@ def test_defaults_are_complete():
         (["datasets", "d", "mask"], {"catalogues": ["loose"]}, "datasets.d.mask.catalogues: 'loose' does not lie on genome 'g'"),
         (["datasets", "d", "catalogue"], "far", "datasets.d.catalogue: 'far' lies on genome 'other', the data set on 'g'"),
         (["datasets", "d"], {"kind": "repeats", "genome": "g", "catalogue": "loose", "flank": 9}, "datasets.d.flank: catalogue 'loose' has no genome"),
+        (["datasets", "d"], {"kind": "repeats", "genome": "g", "catalogue": "loose", "split": {"method": "chromosome", "chromosomes": {"train": ["1"], "validation": ["2"], "test": ["3"]}}}, "datasets.d.split.method: catalogue 'loose' has no genome"),
         (["datasets", "a b"], BASE["datasets"]["d"], "datasets.a b: 'a b' is not allowed here"),
         (["datasets", "../x"], BASE["datasets"]["d"], "'../x' is not allowed here"),
         (["datasets", "$(touch x)"], BASE["datasets"]["d"], "'$(touch x)' is not allowed here"),

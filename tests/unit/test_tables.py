@@ -5,6 +5,7 @@ import pytest
 
 from dnalm.data.tables import import_tables
 from dnalm.errors import UserError
+from dnalm.files import read_user_table
 from dnalm.names import SEQUENCE_COLUMNS
 
 PATHS = {"all": Path("t.csv"), "train": Path("a.csv"), "test": Path("b.parquet")}
@@ -59,9 +60,18 @@ def test_labels_by_name_or_number():
         ([("A", "0")], {"columns": ("x", "label")}, r"no column 'sequence' \(columns: x, label\)"),
     ],
 )  # fmt: skip
-def test_wrong_input(rows, options, message):
+def test_wrong_input(rows, options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame(rows, columns=options.get("columns", ("sequence", "label"))).to_csv("t.csv", index=False)
     with pytest.raises(UserError, match=message):
         read(rows, **options)
+
+
+def test_blank_lines_do_not_shift_line_numbers(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("sequence,label\n\nA,0\n\n\nACGE,1\n\n")
+    with pytest.raises(UserError, match=r"t.csv, line 6: 'E' is no nucleotide"):
+        import_tables({"all": read_user_table(path)}, {"all": path}, "sequence", "label", None)
 
 
 def test_a_parquet_table_has_rows_not_lines():

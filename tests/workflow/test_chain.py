@@ -136,15 +136,7 @@ def test_a_changed_recipe_re_runs_the_training_alone(finished):
     assert planned - {"total", "all"} == {"finetune", "predict_splits", "evaluate", "summarize", "report"}
 
 
-def test_two_clean_runs_give_the_same_bytes(finished, tmp_path):
-    again = prepare(tmp_path / "again")
-    assert run(again).returncode == 0
-    first, second = tables(finished), tables(again)
-    assert len(first) > 40
-    assert first == second
-
-
-def test_a_killed_run_goes_on(finished, tmp_path):
+def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(finished, tmp_path):
     directory = prepare(tmp_path / "killed")
     command = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", directory, "--cores", "2"]
     command += ["--workflow-profile", ROOT / "profiles/default", "--configfile", directory / "config.yaml"]
@@ -162,7 +154,9 @@ def test_a_killed_run_goes_on(finished, tmp_path):
     assert run(directory, "--unlock").returncode == 0
     result = run(directory)
     assert result.returncode == 0, result.stderr
-    assert tables(directory) == tables(finished)
+    first, second = tables(finished), tables(directory)
+    assert len(first) > 40
+    assert first == second
     assert not list(directory.rglob("*.tmp"))
 
 

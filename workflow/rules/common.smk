@@ -91,7 +91,7 @@ def options(*keys):
     return lambda wildcards, input: [word for key in keys if input[key] for word in (f"--{key}", *input[key])]
 
 
-def say_failures(snakemake_log):
+def say_failures(snakemake_log, directory):
     """Make the users' errors the last thing said."""
-    for line in failures(snakemake_log.read_text()) if snakemake_log.exists() else []:
+    for line in failures(snakemake_log.read_text(), directory) if snakemake_log.exists() else []:
         print(line, file=sys.stderr)

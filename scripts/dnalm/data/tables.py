@@ -11,6 +11,7 @@ import pandas as pd
 from dnalm.data.sequences import sequence_table
 from dnalm.dna import IUPAC
 from dnalm.errors import UserError
+from dnalm.files import open_text
 
 WHOLE = "all"
 """Name of the part that is one table, still to be divided."""
@@ -63,7 +64,11 @@ def _column(rows: pd.DataFrame, name: str, path: Path) -> pd.Series:
 
 def _line(path: Path, row: int) -> str:
     """Where a row is: the line of a text file, whose header is line 1, or the row of a parquet table."""
-    return f"{path}, row {row + 1}" if path.suffix == ".parquet" else f"{path}, line {row + 2}"
+    if path.suffix == ".parquet":
+        return f"{path}, row {row + 1}"
+    with open_text(path) as stream:  # blank lines are no rows
+        filled = [number for number, line in enumerate(stream, start=1) if line.strip()]
+    return f"{path}, line {filled[row + 1]}"
 
 
 def _first(mask: pd.Series) -> int | None:
