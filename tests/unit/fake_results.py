@@ -74,11 +74,11 @@ def add_manifest(
     for split, size in zip(("train", "validation", "test"), sizes, strict=True):
         splits[split] = {
             "records": size,
-            "labels": dict.fromkeys(names, size // len(names)),
+            "labels": {str(k): size // len(names) for k in range(len(names))},
             "groups": size // 3,
             "sha256": "0123456789abcdef" * 4,
-            "length": {name: distribution(80 + 3 * k) for k, name in enumerate(names)},
-            "gc": {name: distribution(0.4 + 0.01 * k) for k, name in enumerate(names)},
+            "length": {str(k): distribution(80 + 3 * k) for k in range(len(names))},
+            "gc": {str(k): distribution(0.4 + 0.01 * k) for k in range(len(names))},
         }
     pairs = ("train/validation", "train/test", "validation/test")
     manifest = {

@@ -249,6 +249,14 @@ def test_runs_on_different_records_and_overlong_ones_are_cautioned(tmp_path):
     ]
 
 
+def test_few_dropped_positives_are_no_warning(tmp_path):
+    runs = [run_of("d", "baseline", "kmer")]
+    add_run(tmp_path, runs[0], 1, n=30)
+    compared = {"kept": distribution(0.51) | {"n": 990}, "dropped": distribution(0.127) | {"n": 10}, "ks": 0.594}
+    add_manifest(tmp_path, "d", ["0", "1"], kept_vs_dropped={"gc": compared})
+    assert datacard.cautions(read_dataset(tmp_path, "d", TABLE, runs)) == []
+
+
 def test_the_best_of_a_column_is_marked_by_mean(tree):
     results, spec = tree
     board = views.leaderboard(read_dataset(results, "rich", REPEATS, spec["runs"]).groups)

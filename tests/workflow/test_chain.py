@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -83,6 +84,12 @@ def test_everything_is_there(finished):
     assert sorted(summary["dataset"].value_counts().items()) == [("repeats", 4), ("table", 2)]
     assert summary["accuracy"].between(0, 1).all()
     assert "<html" in (finished / "results/report/index.html").read_text()
+    page = (finished / "results/report/index.html").read_text()
+    for split in ("train", "validation", "test"):
+        for label, count in (
+            pd.read_parquet(finished / f"results/repeats/data/{split}.parquet")["label"].value_counts().items()
+        ):
+            assert re.search(rf"{split}</th>(<td>[0-9,]+</td>)*<td>{count:,}</td>", page), (split, label)
     log = pd.read_csv(finished / RUN / "training_log.tsv", sep="\t")
     assert len(log) == 2
     assert log.notna().all(axis=None)

@@ -17,6 +17,8 @@ STAGES = {
 _COMPARED = {"gc": ("GC fraction", 3), "length": ("length in bp", 0), "motif_length": ("motif length in bp", 0)}
 DIFFERENT = 0.2
 """A Kolmogorov-Smirnov statistic above which dropped records count as different in kind from kept ones."""
+MANY = 0.05
+"""A fraction of the positives above which those that were dropped are worth a word."""
 _SPLITTING = {
     "grouped": "related records stay in one split",
     "random": "records divided at random",
@@ -73,15 +75,7 @@ def about(dataset: Dataset) -> str:
 def cautions(dataset: Dataset) -> list[str]:
     """What makes a score less trustworthy than it looks: the manifest's warnings, and what the runs themselves show."""
     result = [str(warning) for warning in dataset.manifest["warnings"]]
-    for name, compared in sorted((dataset.manifest["kept_vs_dropped"] or {}).items()):
-        kept, dropped, ks = compared["kept"], compared["dropped"], compared["ks"]
-        if ks is not None and ks > DIFFERENT:
-            title, places = _COMPARED[name]
-            result.append(
-                f"{plural(dropped['n'], 'positive')} found no matching negative and were dropped; they differ from the"
-                f" {kept['n']:,} kept (median {title} {decimal(dropped['median'], places)} against"
-                f" {decimal(kept['median'], places)}), so the scores say little about such arrays."
-            )
+    result += _selection(dataset)
     sizes = sorted({run.metrics["n"] for _, run in dataset.members})
     if len(sizes) > 1:
         result.append(
@@ -106,6 +100,23 @@ def cautions(dataset: Dataset) -> list[str]:
     return result
 
 
+def _selection(dataset: Dataset) -> list[str]:
+    """How dropped positives differ from kept ones, if there are many of them and they do."""
+    compared = dataset.manifest["kept_vs_dropped"] or {}
+    differences, kept, dropped = [], 0, 0
+    for name, (title, places) in _COMPARED.items():
+        if (part := compared.get(name)) and part["ks"] is not None and part["ks"] > DIFFERENT:
+            kept, dropped = part["kept"]["n"], part["dropped"]["n"]
+            medians = [decimal(part[side]["median"], places) for side in ("kept", "dropped")]
+            differences.append(f"median {title} {medians[1]} against {medians[0]}")
+    if dropped <= MANY * (kept + dropped):
+        return []
+    return [
+        f"{plural(dropped, 'positive')} found no matching negative and were dropped; they differ from the {kept:,} kept"
+        f" ({', '.join(differences)}), so the scores say little about such arrays."
+    ]
+
+
 def tables(dataset: Dataset) -> list[Table]:
     """The data as tables; one that the manifest has nothing for is left out."""
     made = [_splits(dataset), _composition(dataset), _checks(dataset), _ledger(dataset), _comparison(dataset)]
@@ -117,30 +128,24 @@ def hashes(dataset: Dataset) -> list[tuple[str, str]]:
     return [(split, dataset.manifest["splits"][split]["sha256"]) for split in SPLITS]
 
 
-def _labels(dataset: Dataset) -> list[tuple[str, str]]:
-    """(name to show, name in the manifest) of each class."""
-    named = dataset.manifest["labels"]
-    return [(name, named.get(str(k), str(k))) for k, name in enumerate(label_names(dataset))]
-
-
 def _splits(dataset: Dataset) -> Table:
-    labels = _labels(dataset)
+    names = label_names(dataset)
     rows = []
     for split in SPLITS:
         facts = dataset.manifest["splits"][split]
-        numbers = [facts["labels"].get(key, 0) for _, key in labels]
+        numbers = [facts["labels"].get(str(label), 0) for label in range(len(names))]
         rows.append([split, *map(count, numbers), count(facts["records"]), count(facts["groups"])])
-    columns = [Column("Split"), *(Column(name) for name, _ in labels), Column("All records"), Column("Groups")]
+    columns = [Column("Split"), *map(Column, names), Column("All records"), Column("Groups")]
     return Table("Splits", "", columns, rows)
 
 
 def _composition(dataset: Dataset) -> Table:
     rows = []
-    for name, key in _labels(dataset):
+    for label, name in enumerate(label_names(dataset)):
         for split in SPLITS:
             facts = dataset.manifest["splits"][split]
-            if key in facts["length"]:
-                rows.append([f"{name}, {split}", *_spread(facts["length"][key], 0), *_spread(facts["gc"][key], 3)])
+            if length := facts["length"].get(str(label)):
+                rows.append([f"{name}, {split}", *_spread(length, 0), *_spread(facts["gc"][str(label)], 3)])
     columns = [
         Column("Label, split"),
         Column("Length, bp"),
