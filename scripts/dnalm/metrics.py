@@ -15,7 +15,7 @@ def classification_metrics(labels: ArrayLike, predicted: ArrayLike, classes: int
     """
     from sklearn.metrics import accuracy_score, matthews_corrcoef, precision_recall_fscore_support
 
-    truth, guess = np.asarray(labels), np.asarray(predicted)
+    truth, guess = np.asarray(labels, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
     precision, recall, f1, _ = precision_recall_fscore_support(
         truth, guess, labels=list(range(classes)), average="macro", zero_division=0.0
     )
