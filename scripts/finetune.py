@@ -38,7 +38,7 @@ def run() -> None:
         outcome, facts = finetune(
             args.spec, args.data, args.tokens, args.tokenizer, args.checkpoint, args.device, directory
         )
-        files = {path.name: sha256(path) for path in sorted(directory.iterdir())}
+        files = {str(p.relative_to(directory)): sha256(p) for p in sorted(directory.rglob("*")) if p.is_file()}
         write_tsv(args.log, pd.DataFrame(outcome.log), float_format="%.6g")
         work = {
             "seconds": round(time.perf_counter() - started, 3),

@@ -367,13 +367,48 @@ class Model(Settings):
         return self.revision is not None
 
 
+class Lora(Settings):
+    """Low-rank adapters: each target's weights stay, and alpha / rank times the product of two thin matrices is added.
+
+    The classification head is trained too. The finished model has the adapters merged into its weights, and carries
+    them alone in `model/adapter/`.
+    """
+
+    rank: int = Field(8, ge=1, description="Rank of the two thin matrices.")
+    alpha: int = Field(16, ge=1, description="Scale of what the adapters add, as a multiple of 1 / rank.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapters.")
+    target_modules: list[Text] | None = Field(
+        None,
+        min_length=1,
+        description="Layers to adapt, by name or by the end of it, e.g. `query`. Default: what peft adapts in this "
+        "architecture, or none if there are `target_parameters`.",
+    )
+    target_parameters: list[Text] | None = Field(
+        None,
+        min_length=1,
+        description="Tensors to adapt that are no layers: a mixture's fused experts, e.g. `mlp.experts.down_proj`.",
+    )
+    modules_to_save: list[Text] | None = Field(
+        None, min_length=1, description="Modules to train in full, beside the classification head."
+    )
+
+    @model_validator(mode="after")
+    def _no_dropout_on_parameters(self) -> "Lora":
+        if self.dropout and self.target_parameters:
+            raise ValueError("dropout: `target_parameters` cannot have any; use 0")
+        return self
+
+
 class Recipe(Settings):
     """How a model is fine-tuned."""
 
     objective: Literal["classification"] = Field("classification", description="What is learnt.")
-    method: Literal["full", "none"] = Field(
-        "full", description="`full`: all weights are trained. `none`: the checkpoint is scored as it is."
+    method: Literal["full", "lora", "frozen", "none"] = Field(
+        "full",
+        description="`full`: all weights are trained. `lora`: low-rank adapters and the classification head are. "
+        "`frozen`: only the head is, with the encoder's pooler if it has one. `none`: the checkpoint is scored as it is.",
     )
+    lora: Lora | None = Field(None, description="The adapters of method `lora`; without it, all its defaults.")
     learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
     epochs: float = Field(3, gt=0, description="Passes over the training split.")
     batch_size: int = Field(32, ge=1, description="Sequences an optimizer step.")
@@ -402,6 +437,12 @@ class Recipe(Settings):
     max_train_records: int | None = Field(
         None, ge=1, description="Train on a random sample of this size, drawn by the run's seed."
     )
+
+    @model_validator(mode="after")
+    def _adapters(self) -> "Recipe":
+        if self.lora is not None and self.method != "lora":
+            raise ValueError(f"lora: goes with method: lora (found {self.method})")
+        return self
 
 
 class Run(Settings):

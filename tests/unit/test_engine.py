@@ -10,6 +10,7 @@ from dnalm.errors import UserError
 from dnalm.training.batches import Examples
 from dnalm.training.devices import CPU_THREADS, choose_device, make_repeatable, uses_bf16
 from dnalm.training.engine import LOG_COLUMNS, Recipe, fine_tune, sample, validate
+from dnalm.training.methods import Lora
 from dnalm.training.models import build
 from dnalm.training.tokens import in_memory
 from dnalm.training.vocabulary import specials_of
@@ -47,6 +48,8 @@ def test_the_recipe_is_the_configs():
     config = pytest.importorskip("dnalm.config", reason="needs pydantic")
     theirs = {name: field.default for name, field in config.Recipe.model_fields.items()}
     assert {field.name: field.default for field in dataclasses.fields(Recipe)} == theirs
+    lora = {name: field.default for name, field in config.Lora.model_fields.items()}
+    assert {field.name: field.default for field in dataclasses.fields(Lora)} == lora
 
 
 def test_every_epoch_has_a_row_with_a_training_loss(tmp_path):

@@ -32,6 +32,7 @@ class Recipe:
 
     objective: str = "classification"
     method: str = "full"
+    lora: dict[str, Any] | None = None
     learning_rate: float = 5e-5
     epochs: float = 3
     batch_size: int = 32

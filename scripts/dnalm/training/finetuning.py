@@ -13,6 +13,7 @@ from dnalm.training.devices import choose_device, describe, make_repeatable, qui
 from dnalm.training.engine import Outcome, Recipe, fine_tune, log_row, sample, validate
 from dnalm.training.gate import check_weights
 from dnalm.training.hub import FETCHED
+from dnalm.training.methods import ADAPTER, merge, prepare, save_adapter, trainable_parameters
 from dnalm.training.models import build, check_vocabulary, label_names, load, save, token_limit, window_size
 from dnalm.training.tokens import Tokens, read_tokens
 from dnalm.training.vocabulary import load_tokenizer, specials_of
@@ -79,17 +80,26 @@ def finetune(
         gate = check_weights(loaded, checkpoint, names, probes, seed, trained_head=not trains)
     if limit is not None:
         tokenizer.model_max_length = limit  # a finished model carries its limit wherever it goes
+    parameters, trained = model.num_parameters(), 0
     if trains:
+        trainee = prepare(model, recipe.method, recipe.lora, seed)
+        trained = trainable_parameters(trainee)
+        adapter = directory / ADAPTER if recipe.method == "lora" else None
         outcome = fine_tune(
-            model,
+            trainee,
             examples,
             held_out,
             recipe,
             seed,
             place,
             scratch=directory,
-            keep=lambda: save(model, tokenizer, directory),
+            keep=lambda: (
+                save_adapter(trainee, spec["checkpoint"], adapter) if adapter else save(model, tokenizer, directory)
+            ),
         )
+        if adapter:  # merged only now, so that keeping an epoch changes nothing of the next
+            model = merge(trainee, adapter)
+            save(model, tokenizer, directory)
     else:
         model.to(place)
         outcome = Outcome([log_row(0, 0, None, validate(model, held_out, "validation"), 0.0)])
@@ -101,7 +111,8 @@ def finetune(
         "gate": gate,
         "labels": label_names(model),
         "max_tokens": limit,
-        "parameters": model.num_parameters(),
+        "parameters": parameters,
+        "trainable_parameters": trained,
     }
     return outcome, facts
 

@@ -3,7 +3,8 @@
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,10 +110,17 @@ def load_finished(directory: Path | str, specials: Specials) -> Any:
 
 def save(model: Any, tokenizer: Any, directory: Path) -> None:
     """Write a model and its tokenizer, as `from_pretrained` reads them."""
-    try:
+    with written(directory):
         model.save_pretrained(directory)
         tokenizer.save_pretrained(directory)
-        mode = (directory / "config.json").stat().st_mode
+
+
+@contextmanager
+def written(directory: Path) -> Iterator[None]:
+    """Let the safetensors written inside the block be like other files: in their mode, and in what a failure says."""
+    try:
+        yield
+        mode = next(directory.glob("*config.json")).stat().st_mode
         for path in directory.glob("*.safetensors"):
             path.chmod(mode)  # safetensors makes private files
     except SafetensorError as error:
