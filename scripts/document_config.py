@@ -13,14 +13,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from dnalm.config import Config, Name
+from dnalm.config import Config
+from dnalm.datasets import Name
 from dnalm.files import atomic
 
 ROOT = Path(__file__).parents[1]
 
 HEAD = """# Configuration
 
-Generated from `scripts/dnalm/config.py` by `make docs`; edit it there.
+Generated from `scripts/dnalm/config.py` and `datasets.py` by `make docs`; edit it there.
 
 `config/config.yaml` is the demo. A file given with `--configfile` is a complete config: it replaces the demo. To change
 one key of the demo, give both files: `--configfile config/config.yaml mine.yaml`. Relative paths are relative to the

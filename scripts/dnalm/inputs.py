@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from dnalm import sections
-from dnalm.config import Config, Repeats
+from dnalm.config import Config
+from dnalm.datasets import Repeats
 from dnalm.names import SHARDS
 from dnalm.sections import Wildcards, repeats_of, table_of
 

@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from dnalm.config import Config, Dataset, Model, Repeats, Table
+from dnalm.config import Config, Model
+from dnalm.datasets import Dataset, Repeats, Table
 from dnalm.names import BASELINE_SEED
 
 TRF_PARAMETERS = [2, 5, 7, 80, 10, 50, 2000]

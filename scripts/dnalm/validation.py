@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dnalm.config import Config, Repeats, Table
+from dnalm.config import Config
+from dnalm.datasets import Repeats, Table
 from dnalm.errors import UserError
 from dnalm.names import RESERVED_DATASETS, RESERVED_MODELS
 

@@ -9,7 +9,7 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from dnalm import inputs, names, provenance, sections
-from dnalm.config import Repeats, Table
+from dnalm.datasets import Repeats, Table
 from dnalm.errors import UserError
 from dnalm.session import failures, prefer_this_python
 from dnalm.validation import load_config
