@@ -43,8 +43,8 @@ def run() -> None:
     import numpy as np
     import pandas as pd
 
+    from dnalm.names import DECIMALS
     from dnalm.training.classifier import Classifier
-    from dnalm.training.prediction import DECIMALS
     from dnalm.training.tokens import in_memory
 
     with atomic(args.output) as output:  # opened first: a place that cannot be written to is told before the work

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from dnalm.names import NAME, SPLITS
+from dnalm.names import NAME, SPLITS, is_name
 
 if TYPE_CHECKING:
     from dnalm.config import Config
@@ -88,8 +88,12 @@ class Genome(Settings):
     def _one_source(self) -> "Genome":
         exactly_one(self, "url", "path", "simulate")
         _check_url(self.url)
-        if "{chromosome}" in (self.url or self.path or "") and not self.chromosomes:
-            raise ValueError("an address with {chromosome} needs `chromosomes`, the list of them")
+        if "{chromosome}" in (self.url or self.path or ""):
+            if not self.chromosomes:
+                raise ValueError("an address with {chromosome} needs `chromosomes`, the list of them")
+            if strange := [name for name in self.chromosomes if not is_name(name)]:
+                raise ValueError(f"chromosomes: '{strange[0]}' cannot be a part of a file name")
+        _check_sums(self.url, set(self.parts()), sha256=self.sha256, md5=self.md5)
         return self
 
     def parts(self) -> dict[str, str]:
@@ -124,6 +128,7 @@ class Catalogue(Settings):
     def _one_source(self) -> "Catalogue":
         exactly_one(self, "url", "path", "simulated", "find")
         _check_url(self.url)
+        _check_sums(self.url, {"all"}, sha256=self.sha256, md5=self.md5)
         if (self.url or self.path) and self.format is None:
             raise ValueError("give its `format`: vntrseek, ucsc, trf or bed")
         if self.simulated and self.format not in (None, "vntrseek"):
@@ -145,6 +150,16 @@ class Catalogue(Settings):
 def _check_url(url: str | None) -> None:
     if url and not url.startswith(("http://", "https://", "ftp://")):
         raise ValueError(f"url: '{url}' is not an http, https or ftp address; for a local file use `path`")
+
+
+def _check_sums(url: str | None, parts: set[str], **sums: str | dict[str, str] | None) -> None:
+    for key, value in sums.items():
+        if value is not None and url is None:
+            raise ValueError(f"{key}: goes with `url`; a file given by path is used as it is")
+        if value is not None and (set(value) if isinstance(value, dict) else {"all"}) != parts:
+            raise ValueError(
+                f"{key}: give one for each of `chromosomes` with {{chromosome}} in the url, else a single one"
+            )
 
 
 class Mask(Settings):
@@ -306,6 +321,11 @@ class Table(Dataset):
             raise ValueError("`split` goes with `path`; train, validation and test are already divided")
         if self.split.method == "chromosome":
             raise ValueError("split: a table has no chromosomes; use method grouped or random")
+        names = list((self.labels or {}).values())
+        if len(set(names)) < len(names) or any(
+            self.labels.get(int(n)) != n for n in names if n.isdigit() and self.labels
+        ):
+            raise ValueError("labels: the names must differ, and a number can only name itself")
         if self.labels is not None and sorted(self.labels) != list(range(len(self.labels))):
             raise ValueError("labels: number them 0, 1, 2 ... without gaps")
         return self

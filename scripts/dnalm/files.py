@@ -26,6 +26,8 @@ def atomic(path: Path | str) -> Iterator[Path]:
     that write the same file.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: exists and is no regular file, so it cannot be replaced")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.unlink(missing_ok=True)
@@ -90,6 +92,8 @@ def read_table(path: Path | str, columns: list[str] | None = None) -> "pd.DataFr
     import pandas as pd
     import pyarrow as pa
 
+    if Path(path).is_dir():
+        raise UserError(f"{path}: is a directory, a file was expected")
     try:
         return pd.read_parquet(path, columns=columns)
     except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError) as error:
@@ -112,11 +116,16 @@ def read_user_table(path: Path | str) -> "pd.DataFrame":
         raise UserError(f"{path}: unknown table format '{path.suffix}'; use .csv, .tsv, .txt (also .gz) or .parquet")
     with open_text(path) as stream:
         try:
-            return pd.read_csv(stream, sep=separator, dtype=str, keep_default_na=False)
+            table = pd.read_csv(stream, sep=separator, dtype=str, keep_default_na=False)
         except pd.errors.EmptyDataError as error:
             raise UserError(f"{path}: the file is empty") from error
         except pd.errors.ParserError as error:
             raise UserError(f"{path}: not a valid table ({error})") from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus fields for row names
+        raise UserError(
+            f"{path}: the rows have more fields than the header has columns; mend the header or quote fields"
+        )
+    return table
 
 
 @contextmanager

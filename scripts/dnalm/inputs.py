@@ -89,7 +89,10 @@ def ledgers(config: Config, wildcards: Wildcards) -> list[str]:
     if not isinstance(dataset, Repeats):
         return [own]
     return [
-        f"results/catalogues/{dataset.catalogue}.json",
+        *(
+            f"results/catalogues/{name}.json"
+            for name in sorted({dataset.catalogue, *dataset.masked_catalogues(config)})
+        ),
         f"results/{wildcards.dataset}/preparation/positives.json",
         *(path for source in dataset.piece_sources() for path in pieces(config, wildcards, source, "json")),
         own,
@@ -140,10 +143,20 @@ def tokenizer_folder(config: Config, wildcards: Wildcards) -> str:
     return tokenizer.path or f"results/models/{wildcards.model}/tokenizer/{wildcards.dataset}"
 
 
+def training_tables(config: Config, wildcards: Wildcards) -> list[str]:
+    """The tables that a fine-tuning reads; one that trains nothing needs no training split."""
+    return [f"results/{wildcards.dataset}/data/{split}.parquet" for split in _training_splits(config, wildcards)]
+
+
 def training_tokens(config: Config, wildcards: Wildcards) -> list[str]:
     """The token tables that a fine-tuning reads."""
-    recipe = config.recipes[wildcards.recipe]
-    return _tokens(wildcards, "train", "validation", *(["train_reverse"] if recipe.reverse_complement else []))
+    splits = _training_splits(config, wildcards)
+    reverse = config.recipes[wildcards.recipe].reverse_complement and "train" in splits
+    return _tokens(wildcards, *splits, *(["train_reverse"] if reverse else []))
+
+
+def _training_splits(config: Config, wildcards: Wildcards) -> list[str]:
+    return ["validation", *([] if config.recipes[wildcards.recipe].method == "none" else ["train"])]
 
 
 def scored_tokens(config: Config, wildcards: Wildcards) -> list[str]:

@@ -19,6 +19,12 @@ SHARDS = 8
 
 BASELINE_SEED = 1
 
+TRF_PARAMETERS = (2, 5, 7, 80, 10, 50, 2000)
+"""Match, mismatch, delta, PM, PI, minimum score, longest period: as VNTRseek runs Tandem Repeats Finder."""
+
+DECIMALS = 6
+"""Decimals that probabilities are written with."""
+
 SEQUENCE_COLUMNS = (
     "id", "sequence", "label", "group", "source", "chrom", "start", "end", "strand",
     "motif", "motif_length", "copies", "divergence",

@@ -10,10 +10,7 @@ from typing import Any, Protocol
 
 from dnalm.config import Config, Model
 from dnalm.datasets import Dataset, Repeats, Table
-from dnalm.names import BASELINE_SEED
-
-TRF_PARAMETERS = [2, 5, 7, 80, 10, 50, 2000]
-"""Match, mismatch, delta, PM, PI, minimum score, longest period: the values TRF's authors recommend."""
+from dnalm.names import BASELINE_SEED, TRF_PARAMETERS
 
 
 class Wildcards(Protocol):
@@ -53,7 +50,7 @@ def _import_genome(config: Config, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _find_repeats(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    return {"parameters": TRF_PARAMETERS}
+    return {"parameters": list(TRF_PARAMETERS)}
 
 
 def _import_catalogue(config: Config, wildcards: Wildcards) -> dict[str, Any]:

@@ -28,6 +28,8 @@ def load_config(raw: Mapping[str, Any], check_paths: bool = True) -> Config:
         raise UserError(problem)
     if check_paths:
         for place, path in local_paths(config):
+            if "{" in path or "}" in path:
+                raise UserError(f"{place}: a path cannot hold braces: {path}")
             if not Path(path).exists():
                 raise UserError(f"{place}: no such file or directory: {path}")
     return config
@@ -133,6 +135,8 @@ def describe(error: ValidationError) -> str:
         return f"{place}.kind: give one of repeats, table (found {first['input'].get('kind')!r})"
     if first["type"] == "string_pattern_mismatch":
         return f"{place}: {first['input']!r} is not allowed here (it must match {first['ctx']['pattern']})"
+    if first["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return f"{place}: give keys and values here (found {first['input']!r})"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{place}: {message}" if place else message

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from dnalm.data.catalogue_formats import read_catalogue
 from dnalm.data.catalogues import COLUMNS, Imported, import_catalogue
 from dnalm.data.genomes import import_fasta
-from dnalm.data.repeat_finder import PARAMETERS
 from dnalm.errors import UserError
+from dnalm.names import TRF_PARAMETERS
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "import_catalogue.py"
 HUMAN = "data/vntr_hg38_chr2"
@@ -155,7 +155,7 @@ def test_trf(load, genome: Path, text: str) -> None:
 def test_trf_as_the_program_writes_it(tmp_path: Path, ngs: bool) -> None:
     unit = "ACGATTGCAACCTGA"
     (tmp_path / "a.fa").write_text(f">one x\n{CHR1}\n>two y\n{CHR2}{unit * 5}{CHR2}\n")
-    command = ["trf", "a.fa", *map(str, PARAMETERS), "-d", "-h", *(["-ngs"] if ngs else [])]
+    command = ["trf", "a.fa", *map(str, TRF_PARAMETERS), "-d", "-h", *(["-ngs"] if ngs else [])]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     path = tmp_path / "a.fa.2.5.7.80.10.50.2000.dat"
     if ngs:

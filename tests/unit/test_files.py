@@ -70,6 +70,7 @@ def test_user_tables_keep_their_text(tmp_path, name):
     [
         ("t.csv", b"", "the file is empty"),
         ("t.csv", b'a,b\n"1,2\n3,4,5,6\n', "not a valid table"),
+        ("t.csv", b"sequence,label\nAA,CC,1\nAA,CC,1\n", "more fields than the header has columns"),
         ("t.csv", b"a,b\n\xff\xfe,1\n", "not a text file"),
         ("t.xlsx", b"x", "unknown table format"),
         ("t.parquet", b"x", "cannot read this parquet table"),
@@ -81,6 +82,15 @@ def test_a_bad_table_is_one_line(tmp_path, name, content, message):
     with pytest.raises(UserError, match=message) as caught:
         files.read_user_table(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="no regular file"), files.atomic(tmp_path / "pipe"):
+        pass
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_fasta(tmp_path):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from dnalm.data.genomes import import_fasta
-from dnalm.data.repeat_finder import PARAMETERS, called_by_trf
-from dnalm.names import SHARDS
+from dnalm.data.repeat_finder import called_by_trf
+from dnalm.names import SHARDS, TRF_PARAMETERS
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "find_repeats.py"
 UNIT = "ACGATTGCAACCTGA"
@@ -42,7 +42,7 @@ def find(tmp_path: Path, shard: int, **more: object) -> subprocess.CompletedProc
     output = tmp_path / f"{shard}.dat"
     return subprocess.run(
         [sys.executable, SCRIPT, "--spec", "-", "--genome", tmp_path / "g.fa.gz", "--shard", str(shard), "--output", output],
-        input=json.dumps({"parameters": PARAMETERS}), capture_output=True, text=True, **more,
+        input=json.dumps({"parameters": TRF_PARAMETERS}), capture_output=True, text=True, **more,
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ datasets:
 models:
   m: {{architecture: {{model_type: bert}}, tokenizer: {{train: bpe}}}}
   hub: {{checkpoint: a/b, revision: main, max_tokens: 64}}
-recipes: {{r: {{}}, both: {{reverse_complement: true, overlong: drop}}}}
+recipes: {{r: {{}}, none: {{method: none}}, both: {{reverse_complement: true, overlong: drop}}}}
 runs: [{{dataset: d, model: m, recipe: r, seeds: [1, 2]}}, {{dataset: t, model: hub, recipe: both}}]
 """.format("a" * 32, MD5, SHA256)),
     check_paths=False,
@@ -81,7 +81,8 @@ def test_pieces_are_asked_for_only_where_they_are_used():
     assert inputs.pieces(CONFIG, job, "context")[0] == "results/genomes/g/soft+found+own/context/min1/0.parquet"
     assert inputs.pieces(CONFIG, wildcards(dataset="e"), "interspersed") == []
     assert inputs.pieces(CONFIG, wildcards(dataset="e"), "context") == []
-    assert len(inputs.ledgers(CONFIG, job)) == 2 + 2 * 8 + 1
+    # both catalogues, the positives, two sources, the records
+    assert len(inputs.ledgers(CONFIG, job)) == 2 + 1 + 2 * 8 + 1
     assert inputs.ledgers(CONFIG, wildcards(dataset="t")) == ["results/t/preparation/records.json"]
 
 
@@ -122,6 +123,12 @@ def test_reverse_complements_are_tokenized_only_for_recipes_that_ask():
     assert not any(
         "reverse" in path for path in inputs.training_tokens(CONFIG, wildcards(dataset="d", model="m", recipe="r"))
     )
+
+
+def test_a_recipe_that_trains_nothing_reads_no_training_split():
+    job = wildcards(dataset="t", model="hub", recipe="none")
+    assert inputs.training_tables(CONFIG, job) == ["results/t/data/validation.parquet"]
+    assert not any("train" in path for path in inputs.training_tokens(CONFIG, job))
 
 
 def test_runs_are_listed_with_their_baselines():

@@ -126,3 +126,10 @@ def test_what_a_split_must_not_be():
     with pytest.raises(UserError, match=r"split \(chromosome\): test would be empty.*split.chromosomes"):
         check_splits(labels, good, "chromosome")
     check_splits(pd.Series([0, 1] * 3), np.repeat(np.array(SPLITS, object), 2), "given")
+
+
+def test_a_label_that_train_lacks_is_refused():
+    labels = pd.Series([0, 1, 0, 1, 2, 0, 1])
+    assigned = np.array(["train", "train", "test", "test", "test", "validation", "validation"], object)
+    with pytest.raises(UserError, match=r"split \(given\): train would hold no record of label 2; mend its table"):
+        check_splits(labels, assigned, "given")

@@ -51,6 +51,7 @@ def test_labels_by_name_or_number():
         ([("A", "0"), ("A", "-1")], {}, r"line 3: label '-1' is not"),
         ([("A", "0"), ("A", "1.5")], {}, r"line 3: label '1.5' is not"),
         ([("A", "0"), ("A", "2")], {}, r"t.csv.*no record has label 1.*found 0, 2"),
+        ([("A", "0"), ("A", "999999999")], {}, r"no record has label 1"),
         ([("A", "0"), ("A", "0")], {}, r"every label is 0"),
         ([("A", "0"), ("A", "c")], {"labels": {"0": "a", "1": "b"}}, r"line 3: label 'c' is not one of `labels`: 0 \(a\), 1 \(b\)"),
         ([("A", "0"), ("A", "2")], {"labels": {"0": "a", "1": "b"}}, r"line 3: label '2' is not one of"),

@@ -87,8 +87,7 @@ rule tokenize:
 
 rule finetune:
     input:
-        train=rules.split_labels.output.train,
-        validation=rules.split_labels.output.validation,
+        data=files("training_tables"),
         tokens=files("training_tokens"),
         tokenizer=files("tokenizer_files"),
         checkpoint=files("checkpoint_files"),
@@ -116,7 +115,7 @@ rule finetune:
         code=code("finetune.py"),
         spec=section("finetune"),
         script=script("finetune.py"),
-        data=folder("train"),
+        data=folder("data"),
         tokens=folder("tokens"),
         tokenizer=untracked("tokenizer_folder"),
         checkpoint=untracked("checkpoint_option"),

@@ -5,9 +5,7 @@ import subprocess
 from collections.abc import Sequence
 
 from dnalm.errors import UserError
-
-PARAMETERS = (2, 5, 7, 80, 10, 50, 2000)
-"""Match, mismatch, indel, match probability, indel probability, least score, longest period: those of VNTRseek."""
+from dnalm.names import TRF_PARAMETERS
 
 _LONGEST_ARRAY = 6
 """In Mb; what TRF's help asks for GRCh38, whose centromeres are such arrays. It costs memory only where needed."""
@@ -21,7 +19,7 @@ def is_installed() -> bool:
     return shutil.which("trf") is not None
 
 
-def find_repeats(name: str, bases: bytes, parameters: Sequence[int] = PARAMETERS) -> bytes:
+def find_repeats(name: str, bases: bytes, parameters: Sequence[int] = TRF_PARAMETERS) -> bytes:
     """The repeats of one sequence in the layout of `trf -ngs`; nothing if it has none.
 
     Raises `UserError` if trf is not installed or fails.
@@ -33,7 +31,7 @@ def find_repeats(name: str, bases: bytes, parameters: Sequence[int] = PARAMETERS
     return _run(b">%s\n%s\n" % (name.encode(), bases), parameters)
 
 
-def called_by_trf(sequences: Sequence[str], parameters: Sequence[int] = PARAMETERS) -> list[bool] | None:
+def called_by_trf(sequences: Sequence[str], parameters: Sequence[int] = TRF_PARAMETERS) -> list[bool] | None:
     """For each sequence, whether TRF finds a tandem repeat in it; None if trf is not installed."""
     if not is_installed():
         return None

@@ -103,7 +103,7 @@ def cap(records: pd.DataFrame, assigned: Assignment, caps: Mapping[str, int | No
 
 
 def check_splits(labels: pd.Series, assigned: Assignment, method: str) -> None:
-    """Raise a `UserError` for the first split that is empty or holds one class."""
+    """Raise a `UserError` for the first split that is empty or holds one class, or a train that lacks a label."""
     remedy = {
         "grouped": "give it a larger fraction or more data, or use method random and mind the leak",
         "random": "give it a larger fraction or more data",
@@ -118,6 +118,8 @@ def check_splits(labels: pd.Series, assigned: Assignment, method: str) -> None:
             raise UserError(
                 f"split ({method}): {split} {what}; there are {_counts(Counter(labels.tolist()))}; {remedy}"
             )
+    if absent := set(labels) - set(labels[assigned == "train"]):
+        raise UserError(f"split ({method}): train would hold no record of label {min(absent)}; {remedy}")
 
 
 def _counts(labels: Counter[int]) -> str:

@@ -101,11 +101,11 @@ def _labels(values: pd.Series, names: Mapping[str, str] | None, path: Path) -> p
 
 def _check_labels(label: pd.Series, names: Mapping[str, str] | None, places: str) -> None:
     present = sorted(set(label.tolist()))
-    wanted = list(range(len(names) if names else present[-1] + 1))
+    number = len(names) if names else len(present)
     if len(present) < 2:
         raise UserError(f"{places}: every label is {present[0]}; a classifier needs two at least")
-    if present != wanted:
-        absent = next(number for number in wanted if number not in present)
+    if present != list(range(number)):
+        absent = next(label for label in range(number) if label not in present)
         raise UserError(
             f"{places}: no record has label {absent}; number the labels 0, 1, 2 ... without gaps (found {', '.join(map(str, present[:10]))})"
         )

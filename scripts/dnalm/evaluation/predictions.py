@@ -8,10 +8,8 @@ import pandas as pd
 
 from dnalm.errors import UserError
 from dnalm.files import read_table, write_table
-from dnalm.names import SCORED_SPLITS
+from dnalm.names import DECIMALS, SCORED_SPLITS
 
-DECIMALS = 6
-"""Decimals of a written probability."""
 SUM_TOLERANCE = 1e-3
 """How far a row of rounded probabilities may be from summing to 1."""
 

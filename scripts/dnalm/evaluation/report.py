@@ -18,7 +18,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 def render(datasets: Sequence[Dataset], config: dict[str, Any]) -> str:
     """The report's HTML: a section for each data set, then the whole config.
 
-    Nothing in it depends on time, machine or path. All text is escaped; only our own SVG and CSS goes in as it is.
+    The same results give the same page, run times and devices among them. All text is escaped; only our own SVG and CSS goes in as it is.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True

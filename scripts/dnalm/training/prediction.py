@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dnalm.metrics import classification_metrics
+from dnalm.names import DECIMALS
 from dnalm.training.batches import Examples
 from dnalm.training.devices import out_of_memory
-
-DECIMALS = 6
-"""Decimals of a reported score."""
 
 BATCH_SIZE = 64
 
