@@ -4,11 +4,10 @@ Settings: {"overlong": window | truncate | drop | error, "max_tokens": most toke
 The output holds id, split, label and the probability of each class.
 """
 
-import sys
 from pathlib import Path
 
 from dnalm.cli import main, parser
-from dnalm.files import read_table, write_table
+from dnalm.files import read_table, write_json, write_table
 from dnalm.names import SCORED_SPLITS
 
 
@@ -20,6 +19,9 @@ def run() -> None:
     options.add_argument("--model", type=Path, required=True, metavar="DIR", help="a finished model")
     options.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     options.add_argument("--output", type=Path, required=True, metavar="PARQUET", help="predictions")
+    options.add_argument(
+        "--counts", type=Path, required=True, metavar="JSON", help="records overlong, dropped, windows"
+    )
     args = options.parse_args()
 
     import pandas as pd
@@ -28,18 +30,19 @@ def run() -> None:
     from dnalm.training.tokens import read_tokens
 
     classifier = Classifier.open(args.model, args.device, args.spec["max_tokens"])
-    parts = []
+    parts, counts = [], {}
     for split in SCORED_SPLITS:
         table = read_table(args.data / f"{split}.parquet", columns=["id", "label"])
         scores, windows = classifier.score(
             read_tokens(args.tokens, split), table["id"].tolist(), args.spec["overlong"], what=split
         )
-        print(f"{split}: {windows.counts()}", file=sys.stderr)
+        counts[split] = windows.counts()
         part = table.iloc[windows.kept].reset_index(drop=True)
         part.insert(1, "split", split)
         columns = {f"score_{i}": scores[:, i] for i in range(scores.shape[1])}
         parts.append(pd.concat([part, pd.DataFrame(columns)], axis=1))
     write_table(args.output, pd.concat(parts, ignore_index=True))
+    write_json(args.counts, counts)
 
 
 if __name__ == "__main__":

@@ -253,8 +253,10 @@ def test_a_lora_run_from_a_checkpoint_to_scores(task, tmp_path, monkeypatch):
     assert (logits(adapted) - logits(finished)).abs().max() <= 1e-6
     places = ["--data", task / "data", "--tokens", task / "tokens", "--model", tmp_path / "a/model"]
     spec = {"overlong": "window", "max_tokens": None}
-    output = tmp_path / "predictions.parquet"
-    assert call(monkeypatch, "predict_splits.py", *places, "--device", "cpu", "--output", output, spec=spec) == 0
+    output, counts = tmp_path / "predictions.parquet", ["--counts", tmp_path / "counts.json"]
+    assert (
+        call(monkeypatch, "predict_splits.py", *places, "--device", "cpu", "--output", output, *counts, spec=spec) == 0
+    )
     scores = pd.read_parquet(output).query("split == 'validation'")
     log = pd.read_csv(tmp_path / "a/training_log.tsv", sep="\t").set_index("epoch")
     chosen = np.where(scores["label"] == 1, scores["score_1"], scores["score_0"])

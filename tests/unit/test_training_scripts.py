@@ -46,7 +46,8 @@ def finetune(monkeypatch, task, out, spec, *more, tokenizer=None):
 def predict_splits(monkeypatch, task, model, output, **spec):
     spec = {"overlong": "window", "max_tokens": None, **spec}
     arguments = ["--data", task / "data", "--tokens", task / "tokens", "--model", model, "--output", output]
-    return call(monkeypatch, "predict_splits.py", *arguments, "--device", "cpu", spec=spec)
+    counts = ["--counts", output.with_suffix(".json")]
+    return call(monkeypatch, "predict_splits.py", *arguments, *counts, "--device", "cpu", spec=spec)
 
 
 def predict(monkeypatch, model, source, output, *more):
@@ -124,6 +125,7 @@ def test_a_finished_run(finished):
     assert set(run["files"]) == {path.name for path in (finished / "model").iterdir()}
     assert sorted(path.name for path in finished.iterdir()) == [
         "model",
+        "predictions.json",
         "predictions.parquet",
         "run.json",
         "training_log.tsv",
@@ -232,7 +234,10 @@ def test_long_records_are_windowed_dropped_and_counted(task, tmp_path, monkeypat
     counts = json.loads((tmp_path / "d/run.json").read_text())["counts"]["validation"]
     assert 0 < counts["dropped"] == counts["overlong"] < 40 and counts["windows"] == 40 - counts["dropped"]
     assert predict_splits(monkeypatch, task, tmp_path / "d/model", tmp_path / "p.parquet", overlong="drop") == 0
-    assert 0 < len(pd.read_parquet(tmp_path / "p.parquet")) < 64
+    scored = pd.read_parquet(tmp_path / "p.parquet")["split"].value_counts()
+    assert 0 < scored.sum() < 64
+    for split, count in json.loads((tmp_path / "p.json").read_text()).items():
+        assert count["dropped"] == count["overlong"] > 0 and count["records"] - count["dropped"] == scored[split]
 
 
 def test_a_checkpoint_is_fine_tuned_and_its_gate_reported(task, tmp_path, monkeypatch):

@@ -135,7 +135,8 @@ rule predict_splits:
         tokens=files("scored_tokens"),
         model=rules.finetune.output.model,
     output:
-        "results/{dataset}/runs/{model}/{recipe}/seed{seed}/predictions.parquet",
+        predictions="results/{dataset}/runs/{model}/{recipe}/seed{seed}/predictions.parquet",
+        counts="results/{dataset}/runs/{model}/{recipe}/seed{seed}/prediction_counts.json",
     log:
         "logs/predict_splits/{dataset}/{model}/{recipe}/seed{seed}.log",
     benchmark:
@@ -156,4 +157,5 @@ rule predict_splits:
         device=device,
     shell:
         "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --tokens {params.tokens:q}"
-        " --model {input.model:q} --device {params.device} --output {output:q} 2> {log:q}"
+        " --model {input.model:q} --device {params.device} --output {output.predictions:q}"
+        " --counts {output.counts:q} 2> {log:q}"
