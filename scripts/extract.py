@@ -19,6 +19,7 @@ def run() -> None:
     from dnalm import files
     from dnalm.data.genomes import open_genome
     from dnalm.data.ledger import entry
+    from dnalm.data.motifs import fill_motifs
     from dnalm.data.sequences import extract_positives
 
     spec = args.spec
@@ -30,10 +31,10 @@ def run() -> None:
     if positives.empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items())) or "it has no records"
         raise UserError(f"{args.catalogue}: none of {len(catalogue)} arrays is left as a positive ({reasons})")
+    positives, inferred = fill_motifs(positives, spec["flank"])
+    line = entry("extract", spec["format"], len(catalogue), len(positives), dropped)
     files.write_table(args.output, positives)
-    files.write_json(
-        args.ledger, {"ledger": [entry("extract", spec["format"], len(catalogue), len(positives), dropped)]}
-    )
+    files.write_json(args.ledger, {"ledger": [line], "motifs_inferred": inferred})
 
 
 if __name__ == "__main__":

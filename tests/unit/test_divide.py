@@ -3,12 +3,15 @@ import json
 
 import numpy as np
 import pandas as pd
+import pysam
 import pytest
 
 from dnalm.data import divide as divide_module
+from dnalm.data.balance import Settings as Balance
+from dnalm.data.balance import balance
 from dnalm.data.divide import Settings, divide
 from dnalm.data.ledger import entry
-from dnalm.data.sequences import sequence_table
+from dnalm.data.sequences import extract_positives, sequence_table
 from dnalm.errors import UserError
 from dnalm.names import SEQUENCE_COLUMNS, SPLITS
 
@@ -26,10 +29,10 @@ def repeats(pairs=50):
     sequences = unrelated(2 * pairs)
     rows = []
     for n in range(pairs):
-        rows.append(
-            {"id": f"p{n:02d}", "sequence": sequences[2 * n], "label": 1, "source": "ucsc", "positive": f"p{n:02d}"}
-        )
-        rows.append({**rows[-1], "id": f"n{n:02d}", "sequence": sequences[2 * n + 1], "label": 0, "source": "unique"})
+        own, other = sequences[2 * n : 2 * n + 2]
+        name = f"p{n:02d}"
+        rows.append({"id": name, "sequence": own, "label": 1, "source": "ucsc", "positive": name, "motif": own[:30]})
+        rows.append({**rows[-1], "id": f"n{n:02d}", "sequence": other, "label": 0, "source": "unique", "motif": None})
     return sequence_table(pd.DataFrame(rows), ["positive"])
 
 
@@ -169,3 +172,35 @@ def test_row_order_changes_no_split_and_no_manifest():
     assert json.dumps(first[1], sort_keys=True) == json.dumps(second[1], sort_keys=True)
     for split in SPLITS:
         assert set(first[0][split]["id"]) == set(second[0][split]["id"])
+
+
+@pytest.mark.usefixtures("no_trf")
+def test_arrays_of_a_catalogue_without_a_genome_are_grouped_by_its_own_loci(tmp_path):
+    """Neither k-mers nor motifs link them, and a negative's place on the genome has nothing to do with theirs."""
+    (tmp_path / "g.fa").write_text(f">c\n{''.join(unrelated(100, seed=3))}\n")
+    pysam.faidx(str(tmp_path / "g.fa"))
+    start = np.arange(20) * 100
+    start[1] = 59  # shares one base with the first, [0, 60)
+    catalogue = pd.DataFrame({"id": [f"a{n:02d}" for n in range(20)], "chrom": "c", "start": start, "end": start + 60})
+    motifs = [text[:30] for text in unrelated(20)]
+    catalogue = catalogue.assign(sequence=[motif * 2 for motif in motifs], motif=motifs, motif_length=30, copies=2.0)
+    positives, _ = extract_positives(catalogue.assign(divergence=None), "vntrseek", None, 26, 0, True)
+    pieces = {"unique": pd.DataFrame({"chrom": ["c"], "start": [0], "end": [6000]})}
+    with pysam.FastaFile(str(tmp_path / "g.fa")) as genome:
+        settings = Balance({"unique": 1.0}, ["length"], 1.0, 1, 1, 0, None)
+        records, line = balance(positives, pieces, None, genome, settings)
+    tables, manifest = divide(records, [line], REPEATS)
+    together = pd.concat(tables.values())
+    assert list(together.columns) == [*SEQUENCE_COLUMNS, "positive"]
+    assert manifest["groups"]["number"] == 19
+    group = together.set_index("id")["group"]
+    assert group["a00"] == group["a01"]
+
+
+@pytest.mark.usefixtures("no_trf")
+def test_arrays_without_a_motif_are_warned_of():
+    records = repeats()
+    records.loc[records["id"] == "p03", "motif"] = None
+    _, manifest = divide(records, [{**ledger(records), "motifs_inferred": 4}], REPEATS)
+    assert (manifest["groups"]["motifs_inferred"], manifest["groups"]["motifs_missing"]) == (4, 1)
+    assert manifest["warnings"][0] == "1 arrays have no motif, so no motif family keeps them in one split."

@@ -62,6 +62,8 @@ def inputs(tmp_path_factory):
     nothing = {"sequence": None, "motif": None, "motif_length": None, "copies": None, "divergence": None}
     pd.DataFrame({**catalogue, **nothing}).to_parquet(folder / "catalogue.parquet")
     pd.DataFrame({"chrom": ["c"], "start": [10_000], "end": [20_000]}).to_parquet(folder / "pieces.parquet")
+    gaps = {"chrom": "c", "start": np.append(0, starts + 40), "end": np.append(starts, len(text))}
+    pd.DataFrame(gaps).to_parquet(folder / "context.parquet")
     pd.DataFrame({"chrom": [], "start": [], "end": []}).to_parquet(folder / "none.parquet")
     return folder
 
@@ -80,7 +82,7 @@ def test_from_catalogue_to_splits_twice_the_same(inputs, tmp_path):
         pieces = [inputs / "pieces.parquet", inputs / "none.parquet"]
         done = run(
             "balance", BALANCE, positives=folder / "p.parquet", genome=inputs / "g.fa", unique=pieces, interspersed=[],
-            context=pieces, output=folder / "r.parquet", ledger=folder / "r.json",
+            context=inputs / "context.parquet", output=folder / "r.parquet", ledger=folder / "r.json",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         tables = {split: folder / f"{split}.parquet" for split in SPLITS}
@@ -96,6 +98,47 @@ def test_from_catalogue_to_splits_twice_the_same(inputs, tmp_path):
     assert [line["stage"] for line in manifest["ledger"]] == ["extract"] + ["balance"] * 3 + ["split_labels"] * 3
     assert sum(len(pd.read_parquet(path)) for path in tables.values()) == 100
     assert len({one["sha256"] for one in manifest["splits"].values()}) == 3
+
+
+def test_motif_families_stay_whole_though_the_catalogue_gives_no_motifs(tmp_path):
+    """40 families of three perfect arrays of different length and phase, as a BED file would list them."""
+    rng = np.random.default_rng(4)
+    parts, rows, at = [], [], 0
+    for family in range(40):
+        unit = "".join(rng.choice(list("ACGT"), rng.integers(12, 40)))
+        for copy, copies in enumerate((3, 7, 12)):
+            turn = int(rng.integers(len(unit)))
+            array = (unit[turn:] + unit[:turn]) * copies
+            parts += ["".join(rng.choice(list("ACGT"), 600)), array]
+            rows.append((f"f{family:02d}-{copy}", at + 600, at + 600 + len(array)))
+            at += 600 + len(array)
+    (tmp_path / "g.fa").write_text(f">c\n{''.join(parts)}\n")
+    pysam.faidx(str(tmp_path / "g.fa"))
+    catalogue = pd.DataFrame(rows, columns=["id", "start", "end"]).assign(chrom="c", sequence=None, motif=None)
+    catalogue.assign(motif_length=None, copies=None, divergence=None).to_parquet(tmp_path / "catalogue.parquet")
+    gaps = {"chrom": "c", "start": [0, *(end for _, _, end in rows[:-1])], "end": [start for _, start, _ in rows]}
+    pd.DataFrame(gaps).to_parquet(tmp_path / "pieces.parquet")
+    assert extract(tmp_path, tmp_path, flank=0).returncode == 0
+    spec = {**BALANCE, "flank": 0, "match": ["length"], "negatives": {"unique": 1.0}}
+    done = run(
+        "balance", spec, positives=tmp_path / "p.parquet", genome=tmp_path / "g.fa", unique=tmp_path / "pieces.parquet",
+        output=tmp_path / "r.parquet", ledger=tmp_path / "r.json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    tables = {split: tmp_path / f"{split}.parquet" for split in SPLITS}
+    done = run(
+        "split_labels", DIVISION, records=tmp_path / "r.parquet", ledgers=[tmp_path / "p.json", tmp_path / "r.json"],
+        **tables, manifest=tmp_path / "manifest.json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    records = pd.concat([pd.read_parquet(path).assign(split=split) for split, path in tables.items()])
+    arrays = records[records["label"] == 1]
+    assert len(arrays) > 100
+    assert (arrays.groupby(arrays["id"].str[:3])["split"].nunique() == 1).all()
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["groups"]["motifs_inferred"] == 120
+    assert manifest["groups"]["motifs_missing"] == 0
+    assert any("gives no motif" in line for line in manifest["groups"]["definition"])
 
 
 def test_a_table_from_csv_to_splits(tmp_path):
@@ -126,7 +169,7 @@ def test_wrong_input_is_one_line_and_leaves_nothing(inputs, tmp_path):
     )
     assert extract(inputs, tmp_path).returncode == 0
     common = {"positives": tmp_path / "p.parquet", "genome": inputs / "g.fa", **outputs}
-    done = run("balance", BALANCE, unique=inputs / "none.parquet", context=inputs / "pieces.parquet", **common)
+    done = run("balance", BALANCE, unique=inputs / "none.parquet", context=inputs / "context.parquet", **common)
     refused(done, "no unmasked piece of 40 bases.*lower min_length or mask less", *outputs.values())
     (tmp_path / "t.csv").write_text("sequence,label\nACGT,0\nACXT,1\n")
     done = run("import_table", {"parts": ["all"], **COLUMNS}, files=tmp_path / "t.csv", **outputs)

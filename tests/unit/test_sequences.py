@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnalm.data.sequences import extract_positives, sequence_table, unique_ids
+from dnalm.data.sequences import LOCUS, extract_positives, sequence_table, unique_ids
 from dnalm.errors import UserError
 from dnalm.names import SEQUENCE_COLUMNS
 
@@ -31,7 +31,8 @@ def test_unlocated_arrays_bring_their_sequence_and_no_coordinates():
         ("d", "chr9", 1, 7, "ACGNAC"), ("a", "chr9", 1, 7, "TTTTTT"), ("e", "chr9", 1, 7, None),
     ]  # fmt: skip
     table, dropped = extract_positives(catalogue(rows), "vntrseek", None, min_length=6, flank=0, deduplicate=True)
-    assert list(table.columns) == [*SEQUENCE_COLUMNS, "positive"]
+    assert list(table.columns) == [*SEQUENCE_COLUMNS, "positive", *LOCUS]
+    assert table[list(LOCUS)].to_numpy().tolist() == [["chr9", 5, 11], ["chr9", 1, 7]]
     assert table["id"].tolist() == ["a", "a-2"]
     assert table["positive"].tolist() == ["a", "a-2"]
     assert table["sequence"].tolist() == ["ACGTAC", "TTTTTT"]

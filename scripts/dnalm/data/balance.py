@@ -13,9 +13,9 @@ from tqdm import tqdm
 from dnalm.data.comparison import kept_and_dropped
 from dnalm.data.kmers import gc_counts
 from dnalm.data.ledger import entry
-from dnalm.data.matching import Wanted, clip_to_context, draw_pieces, find_windows
+from dnalm.data.matching import Wanted, clip_to_context, draw_pieces, find_windows, inside_one, outside, spaced
 from dnalm.data.sampling import apportion
-from dnalm.data.sequences import sequence_table
+from dnalm.data.sequences import LOCUS, sequence_table
 from dnalm.data.shuffle import distinct_shuffles
 from dnalm.errors import UserError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pysam
 
 ELSEWHERE = "chromosome in no split"
+CROWDED = "flank meets another repeat"
 SHUFFLED = "shuffled"
 
 
@@ -55,7 +56,10 @@ def balance(
 
     positives: a sequence table whose `sequence` has the flank. pieces: columns chrom, start, end of each source with a
     weight, shuffled ones aside. context: the intervals without N and masked catalogue, needed with a flank.
-    The table ends with `positive` and, with zones, `split`. No row order matters.
+    The table ends with `positive`, `LOCUS` if the positives have it and, with zones, `split`. No row order matters.
+
+    With a context, the flanks of positives lie in it as those of negatives do, or a model could tell the classes apart by
+    the repeats around them; and no negative overlaps another or a positive, each with its flanks.
 
     A positive without all of its negatives is dropped. With `match: []` negatives are nobody's twins: all positives stay.
     """
@@ -65,8 +69,11 @@ def balance(
     zone = positives["chrom"].map(zone_of).to_numpy(object) if settings.zones else np.full(len(positives), "", object)
     reason = np.where(pd.isna(zone), ELSEWHERE, "").astype(object)
     if context is not None:
+        reason[(reason == "") & _crowded(positives, context, settings.flank)] = CROWDED
+        context = outside(context, _with_flanks(positives[reason == ""], settings.flank))
         whole = not settings.match
         pieces = {kind: clip_to_context(table, context, settings.flank, whole) for kind, table in pieces.items()}
+        pieces = spaced(pieces, settings.flank) if whole else pieces
     core = [s[settings.flank : len(s) - settings.flank] for s in positives["sequence"]]
     length, gc = np.array([len(array) for array in core], np.int64), gc_counts(core)
 
@@ -106,6 +113,20 @@ def balance(
     compared = {name: kept_and_dropped(values, kept) for name, values in features.items()}
     records = _records(positives[kept].assign(split=zone[kept]), negatives, settings.zones is not None)
     return records, {"ledger": lines, "kept_vs_dropped": compared}
+
+
+def _with_flanks(positives: pd.DataFrame, flank: int) -> pd.DataFrame:
+    """Loci of the positives that have one, flanks included: columns chrom, start, end."""
+    loci = positives.loc[positives["start"].notna(), ["chrom", "start", "end"]].astype({"start": int, "end": int})
+    return loci.assign(start=loci["start"] - flank, end=loci["end"] + flank)
+
+
+def _crowded(positives: pd.DataFrame, context: pd.DataFrame, flank: int) -> NDArray[np.bool_]:
+    """Whether a flank of a located positive leaves the context interval that it begins in; shape (n,)."""
+    loci = _with_flanks(positives, flank)
+    clean = inside_one(loci.assign(end=loci["start"] + flank), context)
+    clean &= inside_one(loci.assign(start=loci["end"] - flank), context)
+    return positives.index.isin(loci.index[~clean])
 
 
 def _zone_of(zones: Mapping[str, Sequence[str]], genome: "pysam.FastaFile") -> dict[str, str]:
@@ -155,7 +176,7 @@ def _none_left(positives: pd.DataFrame, dropped: Mapping[str, int]) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
     if dropped.get(ELSEWHERE) and positives["chrom"].isna().all():
         return "split.method chromosome: a catalogue without a genome gives its arrays no chromosome; use grouped"
-    return f"none of {len(positives)} positives is left ({reasons}); widen gc_tolerance, or mask less"
+    return f"none of {len(positives)} positives is left ({reasons}); widen gc_tolerance, mask less or lower flank"
 
 
 def _windows(
@@ -221,7 +242,7 @@ def _whole_pieces(
 
 def _records(positives: pd.DataFrame, negatives: pd.DataFrame, with_split: bool) -> pd.DataFrame:
     """One sequence table of both: each positive with its twins behind it, then those that are nobody's."""
-    extra = ["positive", "split"] if with_split else ["positive"]
+    extra = ["positive", *(name for name in LOCUS if name in positives), *(["split"] if with_split else [])]
     negatives = sequence_table(negatives.assign(label=0, group=""), extra)
     negatives.loc[negatives["chrom"].notna(), "strand"] = "+"
     both = pd.concat([positives, negatives], ignore_index=True)

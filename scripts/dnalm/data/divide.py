@@ -56,10 +56,15 @@ def divide(
     check_splits(records["label"], assigned, "max_records")
     tables = {split: sequence_table(records[assigned == split].reset_index(drop=True), extra) for split in SPLITS}
     ledgers = list(ledgers)
+    inferred = sum(one.get("motifs_inferred", 0) for one in ledgers)
+    groups = manifest.describe_groups(records, assigned, definition(settings.kind, bool(inferred)))
+    if settings.kind == "repeats":
+        missing = int(records.loc[records["label"] == 1, "motif"].isna().sum())
+        groups |= {"motifs_inferred": inferred, "motifs_missing": missing}
     facts: dict[str, Any] = {
         "ledger": [*ledger.merge(ledgers), *line],
         "splits": {split: manifest.describe_split(table) for split, table in tables.items()},
-        "groups": manifest.describe_groups(records, assigned, definition(settings.kind)),
+        "groups": groups,
         "shared_sequences": manifest.shared_sequences(tables),
         "labels": {
             label: (settings.labels or {}).get(label, label) for label in map(str, sorted(set(records["label"])))

@@ -4,18 +4,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dnalm.data import families, similarity
+from dnalm.data import families, motifs, similarity
 from dnalm.data.linkage import components, first_members
+from dnalm.data.sequences import LOCUS
 
 
-def definition(kind: str) -> list[str]:
-    """What puts two records of a data set of this kind (repeats or table) into one group; chains count."""
+def definition(kind: str, inferred: bool = False) -> list[str]:
+    """What puts two records of a data set of this kind (repeats or table) into one group; chains count.
+
+    inferred: whether motifs were inferred from the arrays.
+    """
     if kind == "table":
         return [f"near-identical sequences: {similarity.DEFINITION}"]
     return [
         "a negative and the positive it was drawn for",
-        f"motif family: {families.DEFINITION}",
-        "overlapping locus, flanks included",
+        f"motif family: {families.DEFINITION}" + (f"; {motifs.DEFINITION}" if inferred else ""),
+        "overlapping locus, flanks included; without a genome, the catalogue's own",
         f"near-identical sequences: {similarity.DEFINITION}",
     ]
 
@@ -23,8 +27,9 @@ def definition(kind: str) -> list[str]:
 def group_records(records: pd.DataFrame) -> list[str]:
     """The group of each record, named after its member whose id comes first; a sequence table's row order plays no part.
 
-    Records are linked by the column `positive` (if there is one), by motif family, by overlapping locus and by
-    near-identity, and a group is what hangs together (single linkage).
+    Records are linked by the column `positive` (if there is one), by motif family, by overlapping locus (on the genome, or on
+    the catalogue's assembly, in the columns `LOCUS`) and by near-identity, and a group is what hangs together (single
+    linkage).
     """
     size = len(records)
     order = np.argsort(records["id"].to_numpy(str), kind="stable")
@@ -38,28 +43,33 @@ def group_records(records: pd.DataFrame) -> list[str]:
     if len(with_motif):
         family = families.families(table["motif"].iloc[with_motif].tolist())
         labels = components(size, with_motif, with_motif[family], labels)
-    left, right = _overlapping(table)
-    labels = components(size, left, right, labels)
+    start, end = (table[column].to_numpy(np.float64, na_value=np.nan) for column in ("start", "end"))
+    flank = (table["sequence"].str.len().to_numpy() - (end - start)) // 2
+    places = [(table["chrom"], start - flank, end + flank)]
+    if set(LOCUS) <= set(table):
+        start, end = (table[column].to_numpy(np.float64, na_value=np.nan) for column in LOCUS[1:])
+        places.append((table[LOCUS[0]], start, end))
+    for place in places:
+        labels = components(size, *_overlapping(*place), labels)
     names = np.empty(size, object)
     names[order] = table["id"].to_numpy(object)[labels]
     return list(names)
 
 
-def _overlapping(table: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of rows that link all whose loci share a base; a locus is start - flank to end + flank."""
-    placed = np.flatnonzero(table["start"].notna())
+def _overlapping(
+    chrom: pd.Series, start: NDArray[np.float64], end: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of rows that link all whose loci share a base; start and end are NaN where there is no locus."""
+    placed = np.flatnonzero(~np.isnan(start))
     if not len(placed):
         return placed, placed
-    rows = table.iloc[placed]
-    start, end = rows["start"].to_numpy(np.int64), rows["end"].to_numpy(np.int64)
-    flank = (rows["sequence"].str.len().to_numpy(np.int64) - (end - start)) // 2
-    start, end = start - flank, end + flank
-    chrom = pd.factorize(rows["chrom"], sort=True)[0]
-    order = np.lexsort((end, start, chrom))
-    chrom, start, end, placed = chrom[order], start[order], end[order], placed[order]
+    starts, ends = start[placed].astype(np.int64), end[placed].astype(np.int64)
+    codes = pd.factorize(chrom.iloc[placed], sort=True)[0]
+    order = np.lexsort((ends, starts, codes))
+    codes, starts, ends, placed = codes[order], starts[order], ends[order], placed[order]
     # ends shifted chromosome by chromosome, so that one running maximum serves all of them
-    shift = chrom * (int(end.max()) + 1)
-    reach = np.maximum.accumulate(end + shift)
-    holder = np.maximum.accumulate(np.where(end + shift == reach, np.arange(len(end)), 0))
-    overlaps = start[1:] + shift[1:] < reach[:-1]
+    shift = codes * (int(ends.max()) + 1)
+    reach = np.maximum.accumulate(ends + shift)
+    holder = np.maximum.accumulate(np.where(ends + shift == reach, np.arange(len(ends)), 0))
+    overlaps = starts[1:] + shift[1:] < reach[:-1]
     return placed[holder[:-1][overlaps]], placed[1:][overlaps]

@@ -77,6 +77,8 @@ def warnings(manifest: Mapping[str, Any], method: str) -> list[str]:
             f"{groups['in_several_splits']} of {groups['number']} groups of related records lie in more than one split "
             f"(split: {method}), so scores may be optimistic."
         )
+    if method == "grouped" and groups.get("motifs_missing"):
+        result.append(f"{groups['motifs_missing']} arrays have no motif, so no motif family keeps them in one split.")
     for pair, count in manifest["shared_sequences"].items():
         if count:
             result.append(f"{count} sequences occur in both {' and '.join(pair.split('/'))}.")

@@ -18,6 +18,9 @@ DUPLICATE = "duplicate sequence"
 NOT_ACGT = "not only A, C, G, T"
 OFF_CHROMOSOME = "flank runs off the chromosome"
 
+LOCUS = ("locus_chrom", "locus_start", "locus_end")
+"""Columns of an array's place on the catalogue's own assembly, if that is not the genome; they serve the groups alone."""
+
 _TYPES = {
     **dict.fromkeys(SEQUENCE_COLUMNS, "str"),
     "label": "int64",
@@ -26,16 +29,15 @@ _TYPES = {
     "motif_length": "Int64",
     "copies": "float64",
     "divergence": "float64",
+    "locus_start": "Int64",
+    "locus_end": "Int64",
 }
 
 
 def sequence_table(columns: Mapping[str, Any] | pd.DataFrame, extra: Iterable[str] = ()) -> pd.DataFrame:
-    """A sequence table from some of its columns; the others are missing, and `extra` text columns come last."""
-    return (
-        pd.DataFrame(columns)
-        .reindex(columns=[*SEQUENCE_COLUMNS, *extra])
-        .astype({**_TYPES, **dict.fromkeys(extra, "str")})
-    )
+    """A sequence table from some of its columns; the others are missing, and `extra` ones (text or `LOCUS`) come last."""
+    names = [*SEQUENCE_COLUMNS, *extra]
+    return pd.DataFrame(columns).reindex(columns=names).astype({name: _TYPES.get(name, "str") for name in names})
 
 
 def unique_ids(ids: Iterable[str]) -> list[str]:
@@ -64,7 +66,7 @@ def extract_positives(
 
     With a genome, an array's sequence is read from it, with `flank` bases of context on both sides: `sequence` is then
     longer than `end - start`, which stay the array's own, by twice the flank. Without one, the sequence is the catalogue's
-    and the row has no coordinates, for they lie on another assembly. `deduplicate` keeps the first of several equal arrays.
+    and the row has no coordinates, for they lie on another assembly: they become the extra columns `LOCUS`. `deduplicate` keeps the first of several equal arrays.
     """
     dropped = Counter[str]()
     seen: set[str] = set()
@@ -98,7 +100,11 @@ def extract_positives(
     kept = catalogue.iloc[rows].reset_index(drop=True)
     ids = unique_ids(kept["id"])
     columns: dict[str, Any] = {"id": ids, "sequence": sequences, "label": 1, "group": "", "source": source}
+    place: tuple[str, ...] = ()
     if genome is not None:
         columns |= {"chrom": kept["chrom"], "start": kept["start"], "end": kept["end"], "strand": "+"}
+    else:
+        place = LOCUS
+        columns |= {name: kept[name.removeprefix("locus_")] for name in LOCUS}
     columns |= {name: kept[name] for name in ("motif", "motif_length", "copies", "divergence")}
-    return sequence_table({**columns, "positive": ids}, extra=["positive"]), dict(dropped)
+    return sequence_table({**columns, "positive": ids}, extra=["positive", *place]), dict(dropped)

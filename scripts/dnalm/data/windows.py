@@ -16,7 +16,8 @@ class WindowSampler:
     """Counts and draws windows that lie in the free part of a piece; what is drawn is no longer free.
 
     bases: ASCII codes of the chromosome, either case, shape (length,). starts, ends: the pieces, disjoint, 0-based half-open,
-    shape (n,). longest: length of the longest window that will be asked for.
+    shape (n,), sorted. longest: length of the longest window that will be asked for. margin: bases to keep free between two
+    windows.
 
     Pieces lie end to end in memory (nine bytes a base). For each base two numbers are kept: G and C before it, and its
     room, the bases from it to the end of the free part, so that a window is one comparison. Up to two million bases, every
@@ -24,11 +25,17 @@ class WindowSampler:
     """
 
     def __init__(
-        self, bases: NDArray[np.uint8], starts: Integers, ends: Integers, longest: int, rng: np.random.Generator
+        self,
+        bases: NDArray[np.uint8],
+        starts: Integers,
+        ends: Integers,
+        longest: int,
+        rng: np.random.Generator,
+        margin: int = 0,
     ) -> None:
         """Lay the pieces end to end."""
-        self._starts, self._longest, self._rng = starts, longest, rng
-        lengths = ends - starts
+        self._starts, self._longest, self._rng, self._margin = starts, longest, rng, margin
+        self._lengths = lengths = ends - starts
         self._offsets = np.cumsum(lengths) - lengths
         inside = np.arange(lengths.sum(), dtype=np.int32)
         self._room = np.minimum(np.repeat((self._offsets + lengths).astype(np.int32), lengths) - inside, longest)
@@ -58,20 +65,27 @@ class WindowSampler:
                 return None
             piece = int(np.searchsorted(self._offsets, place, side="right")) - 1
             found.append(int(self._starts[piece] + place - self._offsets[piece]))
-            undo.append(self._take(place, length))
+            undo.append(self._take(found[-1], length))
         return found
 
     def take(self, start: int, length: int) -> None:
-        """Mark a window at `start` on the chromosome, drawn before, as no longer free."""
-        piece = int(np.searchsorted(self._starts, start, side="right")) - 1
-        self._take(int(self._offsets[piece] + start - self._starts[piece]), length)
+        """Mark a window at `start` on the chromosome, and the margin around it, as no longer free; it may lie in no piece."""
+        self._take(start, length)
 
-    def _take(self, place: int, length: int) -> tuple[slice, NDArray[np.int32]]:
-        part = slice(max(0, place - self._longest), place + length)
+    def _take(self, start: int, length: int) -> tuple[slice, NDArray[np.int32]]:
+        place = self._place(start - self._margin)
+        part = slice(max(0, place - self._longest), self._place(start + length + self._margin))
         before = self._room[part].copy()
         to_window = np.maximum(place - np.arange(part.start, part.stop), 0)
         self._room[part] = np.minimum(before, to_window)
         return part, before
+
+    def _place(self, position: int) -> int:
+        """Where in memory the first base of a piece at or after a position on the chromosome is."""
+        piece = int(np.searchsorted(self._starts, position, side="right")) - 1
+        if piece < 0:
+            return 0
+        return int(self._offsets[piece] + min(position - self._starts[piece], self._lengths[piece]))
 
     def _find(self, length: int, low: int, high: int) -> int | None:
         if length > len(self._room):
