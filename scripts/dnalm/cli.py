@@ -57,5 +57,5 @@ def main(function: Callable[[], None]) -> None:
         message = message_of(error) or message_of(error.__cause__ or error.__context__ or error)
         if message is None:
             raise
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)  # a library's words may hold line breaks
         sys.exit(1)

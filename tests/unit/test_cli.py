@@ -22,6 +22,15 @@ def test_user_errors_end_in_one_line(capsys):
     assert capsys.readouterr().err == "error: x.csv line 3: no label; add one\n"
 
 
+def test_a_librarys_line_breaks_do_not_reach_the_user(capsys):
+    def fail():
+        raise UserError("x.csv: not a valid table (Expected 2 fields\n in line 52\n)")
+
+    with pytest.raises(SystemExit):
+        main(fail)
+    assert capsys.readouterr().err == "error: x.csv: not a valid table (Expected 2 fields in line 52 )\n"
+
+
 def test_a_full_disk_is_named():
     assert message_of(OSError(errno.ENOSPC, "No space left", "/a/b")) == (
         "/a/b: the disk is full; free space or use another --directory"
