@@ -38,6 +38,8 @@ def run() -> None:
 
     if args.output.is_dir():
         raise UserError(f"{args.output}: is a directory; name a file")
+    if args.output.exists() and args.input.exists() and args.output.samefile(args.input):
+        raise UserError(f"{args.output}: is the input too; name another output")
     ids, sequences = read_sequences(args.input, args.sequence_column, args.id_column)
 
     import numpy as np

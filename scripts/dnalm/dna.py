@@ -1,8 +1,8 @@
 """Facts about the DNA alphabet."""
 
 BASES = "ACGT"
-IUPAC = "ACGTURYSWKMBDHVN"
-"""Letters a nucleotide FASTA may hold (NC-IUB 1984), upper case."""
+IUPAC = "ACGTRYSWKMBDHVN"
+"""Letters that DNA may hold (NC-IUB 1984), upper case; not U: to a DNA tokenizer it is an unknown token."""
 
 _COMPLEMENT = str.maketrans("ACGTURYSWKMBDHVNacgturyswkmbdhvn", "TGCAAYRSWMKVHDBNtgcaayrswmkvhdbn")
 

@@ -46,6 +46,7 @@ def test_labels_by_name_or_number():
     [
         ([("A", "0"), ("", "1")], {}, r"t.csv, line 3: empty sequence"),
         ([("A", "0"), ("ACGE", "1")], {}, r"t.csv, line 3: 'E' is no nucleotide"),
+        ([("A", "0"), ("ACGU", "1")], {}, r"t.csv, line 3: 'U' is no nucleotide"),
         ([("A", "0"), ("A", "")], {}, r"t.csv, line 3: empty label"),
         ([("A", "0"), ("A", "yes")], {}, r"t.csv, line 3: label 'yes' is not one of 0, 1, 2"),
         ([("A", "0"), ("A", "-1")], {}, r"line 3: label '-1' is not"),

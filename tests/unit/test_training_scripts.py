@@ -310,6 +310,7 @@ def test_predict_refuses_in_one_line(finished, task, tmp_path, monkeypatch, caps
         ((tmp_path / "absent", tmp_path / "x.fa", tmp_path / "y.tsv"), "absent: no such directory"),
         ((tmp_path / "base", tmp_path / "x.fa", tmp_path / "y.tsv"), "base: not a finished classifier, it lacks"),
         ((model, tmp_path / "no.fa", tmp_path / "y.tsv"), "no.fa: no such file"),
+        ((model, tmp_path / "x.fa", tmp_path / "x.fa"), "x.fa: is the input too; name another output"),
         ((model, tmp_path / "x.fa", tmp_path), "is a directory; name a file"),
         ((model, tmp_path / "x.fa", tmp_path / "y.tsv", "--batch-size", 0), "--batch-size: 0 is not a positive number"),
         ((model, tmp_path / "x.fa", tmp_path / "y.tsv", "--device", "mps"), "device: mps was asked for"),

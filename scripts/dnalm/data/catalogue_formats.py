@@ -82,7 +82,7 @@ def _dna(text: str, what: str) -> str:
     return sequence
 
 
-_NO_LETTERS = str.maketrans("", "", IUPAC.replace("U", ""))
+_NO_LETTERS = str.maketrans("", "", IUPAC)
 
 _VCF_COLUMNS = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO"]
 
