@@ -22,6 +22,7 @@ include: "workflow/rules/masking.smk"
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/benchmarks.smk"
 
 
 rule all:

@@ -1,55 +1,108 @@
 """Fine-tune a model on the training split, or check and keep it as it is (method: none).
 
 Settings: {"recipe", "seed", "architecture" or null, "checkpoint": its name or null, "max_tokens" or null,
-"labels": {"0": name, ...} or null}. The finished model is a directory that `from_pretrained` reads.
+"labels": {"0": name, ...} or null}. The finished model is a directory that `from_pretrained` reads. A training that
+was stopped goes on from its last checkpoint when the same command is given again.
 """
 
+import argparse
+import json
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from dnalm.cli import main, parser
 from dnalm.errors import UserError
 from dnalm.files import atomic_directory, sha256, write_json, write_tsv
-from dnalm.provenance import record
+from dnalm.provenance import code_hashes, record
 
 
 def run() -> None:
-    """Read the command line, train, save."""
-    started = time.perf_counter()
+    """Read the command line; train here, or launch several processes that do."""
     options = parser(__doc__)
     options.add_argument("--data", type=Path, required=True, metavar="DIR", help="directory of the splits' tables")
     options.add_argument("--tokens", type=Path, required=True, metavar="DIR", help="directory of their tokens")
     options.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="the tokenizer")
     options.add_argument("--checkpoint", type=Path, metavar="DIR", help="the checkpoint; none for an architecture")
-    options.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     options.add_argument("--model", type=Path, required=True, metavar="DIR", help="directory of the finished model")
     options.add_argument("--log", type=Path, required=True, metavar="TSV", help="one row an epoch")
     options.add_argument("--run", type=Path, required=True, metavar="JSON", help="how the model came to be")
+    options.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
+    options.add_argument(
+        "--scratch", type=Path, default=Path(".scratch"), metavar="DIR", help="keeps what is unfinished"
+    )
+    options.add_argument("--minutes", type=float, default=5, help="between two saves within an epoch")
+    options.add_argument("--processes", type=int, default=1, help="that share the training, each with a GPU of its own")
+    options.add_argument("--sharding", default="none", help="what they divide among them: none, fsdp or zero2")
+    options.add_argument("--report-to", nargs="*", default=[], metavar="TRACKER", help="tensorboard, wandb")
+    options.add_argument(
+        "--events", type=Path, default=Path("logs/tensorboard"), metavar="DIR", help="where they write"
+    )
     args = options.parse_args()
     if (args.checkpoint is None) == (args.spec["architecture"] is None):
         raise UserError("--checkpoint: goes with settings that have no architecture, and only with them")
 
+    from dnalm.training.launch import is_worker, launch, reported
+    from dnalm.training.lease import lease
+
+    with lease(0 if args.device in ("cpu", "mps") else args.processes):
+        if args.processes > 1 and not is_worker():
+            words = sys.argv[1:]
+            at = words.index("--spec")
+            launch(Path(__file__), words[:at] + words[at + 2 :], json.dumps(args.spec), args.processes)
+        else:
+            with reported():
+                train(args)
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train, save, and say how it came to be; of several processes the first one writes."""
+    started = time.perf_counter()
+    from dnalm.training.checkpoints import Checkpoints
+    from dnalm.training.finetuning import Inputs, finetune
+    from dnalm.training.parallel import Team
+    from dnalm.training.recipes import Conduct
+    from dnalm.training.scratch import Scratch, key_of
+    from dnalm.training.trackers import Trackers
+
+    inputs = Inputs(args.data, args.tokens, args.tokenizer, args.checkpoint)
+    with ExitStack() as stack:
+        team = stack.enter_context(Team.join(args.device))
+        settings: dict[str, Any] = {"team": team, "minutes": args.minutes, "sharding": args.sharding}
+        if not team.main:
+            finetune(args.spec, inputs, Conduct(checkpoints=None, **settings), None)
+            return
+        key = key_of(args.spec, code_hashes(Path(__file__)), inputs.files(args.spec["recipe"].get("method")))
+        scratch = stack.enter_context(Scratch(args.scratch, key, owner=str(args.model)))
+        checkpoints = stack.enter_context(Checkpoints(scratch.folder))
+        report = stack.enter_context(Trackers(args.report_to, str(args.model.parent), args.events))
+        conduct = Conduct(checkpoints=checkpoints, report=report, **settings)
+        with atomic_directory(args.model) as directory:
+            progress, facts = finetune(args.spec, inputs, conduct, directory)
+            write(args, started, progress, facts, directory)
+        checkpoints.wait()
+        scratch.remove()
+
+
+def write(args: argparse.Namespace, started: float, progress: Any, facts: dict[str, Any], directory: Path) -> None:
+    """Write the log and run.json of a model finished in `directory`."""
     import pandas as pd
 
-    from dnalm.training.finetuning import finetune
-
-    with atomic_directory(args.model) as directory:
-        outcome, facts = finetune(
-            args.spec, args.data, args.tokens, args.tokenizer, args.checkpoint, args.device, directory
-        )
-        files = {str(p.relative_to(directory)): sha256(p) for p in sorted(directory.rglob("*")) if p.is_file()}
-        write_tsv(args.log, pd.DataFrame(outcome.log), float_format="%.6g")
-        work = {
-            "seconds": round(time.perf_counter() - started, 3),
-            "epochs": outcome.log[-1]["epoch"],
-            "best_epoch": outcome.best_epoch,
-            "steps": outcome.steps,
-            "training_seconds": round(outcome.seconds, 3),
-            "sequences_per_second": round(outcome.sequences / outcome.seconds, 3) if outcome.seconds else None,
-        }
-        write_json(args.run, record(args.spec, **work, **facts, files=files))
-    print(f"best epoch {outcome.best_epoch:g} of {outcome.log[-1]['epoch']:g}", file=sys.stderr)
+    files = {str(p.relative_to(directory)): sha256(p) for p in sorted(directory.rglob("*")) if p.is_file()}
+    write_tsv(args.log, pd.DataFrame(progress.log), float_format="%.6g")
+    work = {
+        "seconds": round(time.perf_counter() - started, 3),
+        "epochs": progress.log[-1]["epoch"],
+        "best_epoch": progress.best_epoch,
+        "steps": progress.step,
+        "resumed_from": progress.resumed,
+        "training_seconds": round(progress.seconds, 3),
+        "sequences_per_second": round(progress.sequences / progress.seconds, 3) if progress.seconds else None,
+    }
+    write_json(args.run, record(args.spec, **work, **facts, files=files))
+    print(f"best epoch {progress.best_epoch:g} of {progress.log[-1]['epoch']:g}", file=sys.stderr)
 
 
 if __name__ == "__main__":

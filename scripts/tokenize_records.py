@@ -3,6 +3,7 @@
 Settings: {"reverse_complement": whether to tokenize the other strand}.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,9 @@ def run() -> None:
     options.add_argument("--ids", type=Path, required=True, metavar="NPY", help="token ids of all records")
     options.add_argument("--offsets", type=Path, required=True, metavar="NPY", help="where each record begins")
     options.add_argument("--counts", type=Path, required=True, metavar="JSON", help="tokens, unknown tokens, lengths")
+    options.add_argument("--threads", type=int, default=1, metavar="N", help="processes that tokenize (default 1)")
     args = options.parse_args()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # else the library takes every core, in each process
 
     import numpy as np
     import pyarrow as pa
@@ -43,8 +46,14 @@ def run() -> None:
     quiet()
     tokenizer = load_tokenizer(args.tokenizer)
     try:
-        with pq.ParquetFile(args.table) as table, atomic(args.ids) as ids_path, atomic(args.offsets) as offsets_path:
-            offsets, counts = tokenize(tokenizer, batches(table), ids_path)
+        with (
+            # read bit by bit: without these two a whole column is in memory
+            pq.ParquetFile(args.table, buffer_size=2**20, pre_buffer=False) as table,
+            atomic(args.ids) as ids_path,
+            atomic(args.offsets) as offsets_path,
+        ):
+            processes = max(1, min(args.threads, table.metadata.num_rows // BATCH))
+            offsets, counts = tokenize(tokenizer, batches(table), ids_path, processes)
             with open(offsets_path, "wb") as stream:
                 np.save(stream, offsets)
             write_json(args.counts, counts)

@@ -50,7 +50,7 @@ def message_of(error: BaseException) -> str | None:
 
 
 def main(function: Callable[[], None]) -> None:
-    """Run a script's main function; an error of the user's is one line on standard error and exit status 1."""
+    """Run a script's main function; an error of the user's is one line on standard error and its exit status."""
     try:
         function()
     except Exception as error:
@@ -58,4 +58,4 @@ def main(function: Callable[[], None]) -> None:
         if message is None:
             raise
         print(f"error: {' '.join(message.split())}", file=sys.stderr)  # a library's words may hold line breaks
-        sys.exit(1)
+        sys.exit(error.exit_status if isinstance(error, UserError) else 1)

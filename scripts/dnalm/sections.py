@@ -21,6 +21,10 @@ class Wildcards(Protocol):
         ...
 
 
+LAUNCH = frozenset({"processes", "gpus", "sharding"})
+"""Keys of a recipe that say on what it is trained, and not what is learnt."""
+
+
 def section(config: Config, stage: str, wildcards: Wildcards) -> str:
     """The settings that a job of rule `stage` reads, as JSON."""
     value = _STAGES[stage](config, wildcards)
@@ -160,13 +164,35 @@ def hub_folder(model: Model) -> str:
 def _finetune(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     model = config.models[wildcards.model]
     return {
-        "recipe": config.recipes[wildcards.recipe].model_dump(),
+        "recipe": config.recipes[wildcards.recipe].model_dump(exclude=set(LAUNCH)),
         "seed": int(wildcards.seed),
         "architecture": model.architecture,
         "checkpoint": checkpoint_name(model),
         "max_tokens": model.max_tokens,
         "labels": _split_labels(config, wildcards)["labels"],
     }
+
+
+def conduct(config: Config, wildcards: Wildcards) -> list[str]:
+    """Options of `finetune.py` that are no part of the result: on what it trains, where it saves and reports."""
+    recipe = config.recipes[wildcards.recipe]
+    options = {
+        "device": config.device,
+        "processes": recipe.processes,
+        "sharding": recipe.sharding,
+        "minutes": config.checkpoint_minutes,
+        "events": f"logs/tensorboard/{wildcards.dataset}/{wildcards.model}/{wildcards.recipe}/seed{wildcards.seed}",
+    }
+    words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    return words + (["--report-to", *config.report_to] if config.report_to else [])
+
+
+def gpus(config: Config, wildcards: Wildcards) -> int:
+    """GPUs that a fine-tuning asks of the scheduler."""
+    recipe = config.recipes[wildcards.recipe]
+    if recipe.gpus is not None:
+        return recipe.gpus
+    return 0 if config.device == "cpu" else recipe.processes
 
 
 def _predict_splits(config: Config, wildcards: Wildcards) -> dict[str, Any]:
@@ -185,7 +211,9 @@ def _summarize(config: Config, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _report(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    whole = config.model_dump(mode="json", exclude={"device"}, exclude_none=True)
+    launch: dict[str, Any] = {"device": True, "checkpoint_minutes": True, "report_to": True}
+    launch["recipes"] = {"__all__": set(LAUNCH)}
+    whole = config.model_dump(mode="json", exclude=launch, exclude_none=True)
     return {"runs": [*runs(config)], "datasets": whole["datasets"], "config": whole}
 
 

@@ -1,13 +1,16 @@
 """Every mistake in a config is one line that names the key."""
 
 import copy
+import json
 import re
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from dnalm.config import Config
 from dnalm.errors import UserError
+from dnalm.sections import section
 from dnalm.validation import load_config
 
 BASE = yaml.safe_load("""
@@ -91,12 +94,27 @@ def test_defaults_are_complete():
         (["datasets", "t", "labels"], {"1": "x"}, "number them 0, 1, 2"),
         (["recipes", "r", "epochs"], "ten", "recipes.r.epochs: input should be a valid number"),
         (["recipes", "r", "learning_rate"], float("nan"), "recipes.r.learning_rate"),
-        (["recipes", "r", "lora"], {"rank": 4}, "recipes.r: lora: goes with method: lora (found full)"),
+        (["recipes", "r", "lora"], {"rank": 4}, "recipes.r: lora: goes with method: lora or qlora (found full)"),
         (["recipes", "r"], {"method": "lora", "lora": {"rnak": 4}}, "recipes.r.lora.rnak: unknown key; did you mean 'rank'?"),
         (["recipes", "r"], {"method": "lora", "lora": {"rank": 0}}, "recipes.r.lora.rank: input should be greater than or equal to 1"),
         (["recipes", "r"], {"method": "lora", "lora": {"target_modules": []}}, "recipes.r.lora.target_modules: list should have at least 1 item"),
         (["recipes", "r"], {"method": "lora", "lora": {"target_parameters": ["w"], "dropout": 0.1}}, "recipes.r.lora: dropout: `target_parameters` cannot have any; use 0"),
-        (["recipes", "r", "method"], "loar", "recipes.r.method: input should be 'full', 'lora', 'frozen' or 'none'"),
+        (["recipes", "r", "method"], "loar", "recipes.r.method: input should be 'full', 'lora', 'qlora', 'frozen' or 'none'"),
+        (["recipes", "r"], {"method": "qlora", "sharding": "fsdp"}, "recipes.r: sharding: 4-bit weights cannot be divided by fsdp; use none or zero2"),
+        (["recipes", "r", "sharding"], "zero3", "recipes.r.sharding: input should be 'none', 'fsdp' or 'zero2'"),
+        (["recipes", "r", "engine"], "pack", "recipes.r.engine: input should be 'auto', 'packed' or 'padded'"),
+        (["recipes", "r", "compile"], "yes", "recipes.r.compile: give auto, true or false (found 'yes')"),
+        (["recipes", "r", "processes"], 0, "recipes.r.processes: input should be greater than or equal to 1"),
+        (["recipes", "r", "gpus"], -1, "recipes.r.gpus: input should be greater than or equal to 0"),
+        (["recipes", "r", "focal_gamma"], -1, "recipes.r.focal_gamma: input should be greater than or equal to 0"),
+        (["recipes", "r", "class_weights"], "balance", "recipes.r.class_weights: give none, balanced, or labels with weights above 0 (found 'balance')"),
+        (["recipes", "r", "class_weights"], {"yes": 0}, "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
+        (["recipes", "r", "class_weights"], {"yes": float("inf")}, "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
+        (["recipes", "r", "class_weights"], {"yes": True}, "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
+        (["recipes", "r", "class_weights"], {}, "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
+        (["recipes", "r", "class_weights"], {False: 2}, "recipes.r.class_weights: quote the labels"),
+        (["checkpoint_minutes"], 0, "checkpoint_minutes: input should be greater than 0"),
+        (["report_to"], ["mlflow"], "report_to[0]: input should be 'tensorboard' or 'wandb' (found 'mlflow')"),
         (["recipes", "r"], None, "recipes.r: give keys and values here (found None)"),
         (["models", "m"], {"architecture": {"model_type": "bert"}}, "an `architecture` needs a `tokenizer`"),
         (["runs", 0, "recipe"], "none", "recipe 'none' trains nothing and model 'm' has random weights"),
@@ -143,3 +161,50 @@ def test_every_key_has_a_meaning():
     allowed = {"Fractions.train", "Fractions.validation", "Fractions.test", "Run.dataset", "Run.model", "Run.recipe"}
     allowed |= {"MaxRecords.train", "MaxRecords.validation", "MaxRecords.test", "Repeats.kind", "Table.kind"}
     assert silent <= allowed
+
+
+def specs(config):
+    job = SimpleNamespace(model="m", dataset="d", recipe="r", seed="1")
+    return {stage: section(load_config(config, check_paths=False), stage, job) for stage in ("finetune", "report")}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["recipes", "r", "processes"], 4),
+        (["recipes", "r", "gpus"], 2),
+        (["recipes", "r", "sharding"], "fsdp"),
+        (["checkpoint_minutes"], 30),
+        (["report_to"], ["wandb"]),
+        (["device"], "cpu"),
+    ],
+)
+def test_what_changes_nothing_that_is_learnt_repeats_nothing(path, value):
+    assert specs(changed(path, value)) == specs(BASE)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("class_weights", "balanced"),
+        ("class_weights", {"no repeat": 2}),
+        ("focal_gamma", 2),
+        ("engine", "padded"),
+        ("compile", False),
+        ("method", "qlora"),
+    ],
+)
+def test_what_changes_the_model_trains_it_again(key, value):
+    found = specs(changed(["recipes", "r", key], value))
+    assert all(found[stage] != spec for stage, spec in specs(BASE).items())
+    assert json.loads(found["finetune"])["recipe"][key] == value
+
+
+def test_labels_of_weights_may_be_written_as_numbers():
+    weights = load_config(changed(["recipes", "r", "class_weights"], {0: 1, "tandem repeat": 2}), check_paths=False)
+    assert weights.recipes["r"].class_weights == {"0": 1.0, "tandem repeat": 2.0}
+
+
+def test_qlora_takes_the_adapters_of_lora():
+    config = load_config(changed(["recipes", "r"], {"method": "qlora", "lora": {"rank": 4}}), check_paths=False)
+    assert config.recipes["r"].lora.rank == 4

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import signal
 
 import numpy as np
 import pytest
@@ -8,10 +9,16 @@ from small_models import TINY, records, small_tokenizer
 
 from dnalm.errors import UserError
 from dnalm.training.batches import Examples
+from dnalm.training.checkpoints import Checkpoints
 from dnalm.training.devices import CPU_THREADS, choose_device, make_repeatable, uses_bf16
-from dnalm.training.engine import LOG_COLUMNS, Recipe, fine_tune, sample, validate
+from dnalm.training.engine import fine_tune, validate
+from dnalm.training.finetuning import sample
 from dnalm.training.methods import Lora
 from dnalm.training.models import build
+from dnalm.training.parallel import Team
+from dnalm.training.progress import LOG_COLUMNS
+from dnalm.training.recipes import Conduct, Recipe
+from dnalm.training.signals import Stopped
 from dnalm.training.tokens import in_memory
 from dnalm.training.vocabulary import specials_of
 from dnalm.training.windows import cut
@@ -33,50 +40,61 @@ def examples(count, seed):
     return Examples(tokens, windows, SPECIALS, table["label"].to_numpy(np.int64), seed=1)
 
 
-def train(tmp_path, recipe, architecture=TINY, count=48, held_out=None, device=CPU):
+STILL = {**TINY, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+def train(
+    tmp_path, recipe, architecture=TINY, count=48, held_out=None, device="cpu", weights=None, data=None, **conduct
+):
+    """Fine-tune a new model; returns progress, weights of each best epoch, the model, what is known of the engine."""
     model = build(architecture, {0: "no", 1: "yes"}, SPECIALS, len(TOKENIZER), seed=1)
     kept = []
 
-    def keep():
+    def keep(folder, weights):
         kept.append({name: value.clone() for name, value in model.state_dict().items()})
+        (folder / "best").write_text(str(len(kept)))
 
-    outcome = fine_tune(model, examples(count, 1), held_out or examples(24, 2), recipe, 1, device, tmp_path, keep)
-    return outcome, kept, model
+    with Checkpoints(tmp_path / "scratch") as checkpoints, Team.join(device) as team:
+        conduct = Conduct(team, checkpoints, **conduct)
+        progress, facts = fine_tune(
+            model, data or examples(count, 1), held_out or examples(24, 2), recipe, weights, 1, conduct, keep
+        )
+    return progress, kept, model, facts
 
 
 def test_the_recipe_is_the_configs():
     config = pytest.importorskip("dnalm.config", reason="needs pydantic")
-    theirs = {name: field.default for name, field in config.Recipe.model_fields.items()}
+    sections = pytest.importorskip("dnalm.sections")
+    learnt = {name: field for name, field in config.Recipe.model_fields.items() if name not in sections.LAUNCH}
+    theirs = {name: field.default for name, field in learnt.items()}
     assert {field.name: field.default for field in dataclasses.fields(Recipe)} == theirs
     lora = {name: field.default for name, field in config.Lora.model_fields.items()}
     assert {field.name: field.default for field in dataclasses.fields(Lora)} == lora
 
 
 def test_every_epoch_has_a_row_with_a_training_loss(tmp_path):
-    outcome, _, model = train(tmp_path, Recipe(learning_rate=1e-3, epochs=2.5, batch_size=16))
+    outcome, _, model, _ = train(tmp_path, Recipe(learning_rate=1e-3, epochs=2.5, batch_size=16))
     assert [row["epoch"] for row in outcome.log] == pytest.approx([1, 2, 2 + 2 / 3])
     assert [row["step"] for row in outcome.log] == [3, 6, 8]
     assert all(tuple(row) == LOG_COLUMNS for row in outcome.log)
     assert all(math.isfinite(row["training_loss"]) for row in outcome.log)
-    assert outcome.steps == 8 and outcome.sequences == 8 * 16 and outcome.seconds > 0
+    assert outcome.step == 8 and outcome.sequences == 8 * 16 and outcome.seconds > 0 and outcome.resumed == []
     found = validate(model, examples(24, 2))
     assert outcome.log[-1]["validation_loss"] == pytest.approx(found["loss"])
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_learning_rate_falls_linearly_and_warms_up(tmp_path):
-    outcome, _, _ = train(tmp_path, Recipe(learning_rate=1e-3, epochs=2, batch_size=16))
+    outcome, _, _, _ = train(tmp_path, Recipe(learning_rate=1e-3, epochs=2, batch_size=16))
     assert [row["learning_rate"] for row in outcome.log] == pytest.approx([1e-3 * 4 / 6, 1e-3 / 6])
-    outcome, _, _ = train(
-        tmp_path, Recipe(learning_rate=1e-3, epochs=2, batch_size=16, warmup=0.5, scheduler="constant")
+    outcome, _, _, _ = train(
+        tmp_path / "warm", Recipe(learning_rate=1e-3, epochs=2, batch_size=16, warmup=0.5, scheduler="constant")
     )
     assert [row["learning_rate"] for row in outcome.log] == pytest.approx([1e-3 * 2 / 3, 1e-3])
 
 
 def test_the_training_loss_is_the_mean_over_the_epochs_steps(tmp_path):
     """With no learning and no dropout, it is the loss of the initial model on each batch."""
-    still = {**TINY, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    outcome, _, model = train(tmp_path, Recipe(learning_rate=1e-12, epochs=2, batch_size=16), still)
+    outcome, _, model, _ = train(tmp_path, Recipe(learning_rate=1e-12, epochs=2, batch_size=16), STILL)
     expected = validate(model, examples(48, 1))["loss"]
     assert [row["training_loss"] for row in outcome.log] == pytest.approx([expected, expected], rel=1e-5)
 
@@ -85,7 +103,7 @@ def metrics(monkeypatch, values):
     """Let validation find `values`, one an epoch, as mcc and as loss."""
     found = iter(values)
 
-    def fake(model, held_out, what=""):
+    def fake(*_):
         value = next(found)
         return dict.fromkeys(("loss", "mcc", "accuracy", "macro_f1", "macro_precision", "macro_recall"), value)
 
@@ -98,14 +116,14 @@ def metrics(monkeypatch, values):
 )
 def test_the_best_epoch_is_kept_and_of_equals_the_first(tmp_path, monkeypatch, metric, values, best, saves):
     metrics(monkeypatch, values)
-    outcome, kept, model = train(tmp_path, Recipe(epochs=4, batch_size=48, best_metric=metric, learning_rate=1e-3))
+    outcome, kept, model, _ = train(tmp_path, Recipe(epochs=4, batch_size=48, best_metric=metric, learning_rate=1e-3))
     assert outcome.best_epoch == best and len(kept) == saves and len(outcome.log) == 4
     assert not torch.equal(kept[-1]["classifier.weight"], model.state_dict()["classifier.weight"])
 
 
 def test_training_stops_when_nothing_gets_better(tmp_path, monkeypatch):
     metrics(monkeypatch, [0.1, 0.2, 0.2, 0.1, 0.9])
-    outcome, _, _ = train(tmp_path, Recipe(epochs=5, batch_size=48, early_stopping_patience=2))
+    outcome, _, _, _ = train(tmp_path, Recipe(epochs=5, batch_size=48, early_stopping_patience=2))
     assert len(outcome.log) == 4 and outcome.best_epoch == 2
 
 
@@ -118,7 +136,7 @@ def test_a_gpu_that_runs_out_of_memory_is_one_line(tmp_path, monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("transformers.Trainer.training_step", full)
+    monkeypatch.setattr("dnalm.training.steps.Stepper.micro", full)
     with pytest.raises(UserError, match="memory ran out; lower the batch size"):
         train(tmp_path, Recipe())
 
@@ -126,10 +144,119 @@ def test_a_gpu_that_runs_out_of_memory_is_one_line(tmp_path, monkeypatch):
 def test_a_small_bert_learns_an_easy_task(tmp_path):
     size = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
     recipe = Recipe(learning_rate=5e-4, epochs=2, batch_size=32)
-    outcome, _, _ = train(tmp_path, recipe, {**TINY, **size}, count=480, held_out=examples(100, 2))
+    outcome, _, _, _ = train(tmp_path, recipe, {**TINY, **size}, count=480, held_out=examples(100, 2))
     best = max(row["mcc"] for row in outcome.log)
     assert best > 0.9
     assert outcome.log[-1]["training_loss"] < outcome.log[0]["training_loss"]
+
+
+def same(one, other):
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize("engine", ["padded", "packed"])
+def test_accumulation_changes_nothing(tmp_path, engine):
+    """A batch in one micro-batch, or in many of at most 80 tokens."""
+    recipe = Recipe(learning_rate=1e-3, epochs=2, batch_size=16, engine=engine)
+    whole, _, one, _ = train(tmp_path / "a", recipe, STILL, most_tokens=4096)
+    parts, _, other, facts = train(tmp_path / "b", recipe, STILL, most_tokens=80)
+    assert facts["kind"] == engine and facts["most_tokens"] == 80 and facts["padding"] < 0.6
+    for row, same_row in zip(whole.log, parts.log, strict=True):
+        assert row["training_loss"] == pytest.approx(same_row["training_loss"], rel=1e-5)
+    for name, value in one.state_dict().items():
+        # where a gradient is zero but for rounding, AdamW steps by its sign
+        assert (value - other.state_dict()[name]).abs().median() < 1e-6, name
+
+
+def test_class_weights_and_focal_loss_are_used(tmp_path):
+    recipe = Recipe(learning_rate=1e-12, epochs=1, batch_size=48)
+    uneven = examples(48, 1)
+    uneven.labels = np.r_[np.zeros(40, dtype=np.int64), np.ones(8, dtype=np.int64)]
+    plain, _, model, _ = train(tmp_path / "a", recipe, STILL, data=uneven)
+    weighted, _, _, _ = train(tmp_path / "b", recipe, STILL, data=uneven, weights="balanced")
+    focal, _, _, _ = train(tmp_path / "c", dataclasses.replace(recipe, focal_gamma=2.0), STILL, data=uneven)
+    batch = uneven.collate([uneven[i] for i in range(48)])
+    losses = torch.nn.functional.cross_entropy(
+        model(batch["input_ids"], batch["attention_mask"]).logits, batch["labels"], reduction="none"
+    ).detach()
+    of_class = [float(losses[batch["labels"] == label].mean()) for label in (0, 1)]
+    assert plain.log[0]["training_loss"] == pytest.approx(float(losses.mean()), rel=1e-5)
+    assert weighted.log[0]["training_loss"] == pytest.approx(np.mean(of_class), rel=1e-5)
+    assert focal.log[0]["training_loss"] == pytest.approx(float((losses * (1 - (-losses).exp()) ** 2).mean()), rel=1e-5)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("at", [1, 4, 6, 7, 11])
+def test_a_training_goes_on_bit_for_bit(tmp_path, monkeypatch, capsys, at):
+    """Killed after step `at` of 12, in the first epoch, at its end, and later; saved after every other step."""
+    recipe = Recipe(learning_rate=1e-3, epochs=2, batch_size=8, warmup=0.2, best_metric="loss")
+    straight, kept, model, _ = train(tmp_path / "a", recipe)
+    from dnalm.training.engine import _Training
+
+    usual, calls = _Training._save_if_asked, []
+
+    def save_and_die(self):
+        self._saved_at = -1e9 if self.progress.step % 2 else math.inf
+        usual(self)
+        calls.append(self.progress.step)
+        if calls == list(range(1, at + 1)):
+            self.conduct.checkpoints.wait()
+            raise Killed
+
+    monkeypatch.setattr(_Training, "_save_if_asked", save_and_die)
+    with pytest.raises(Killed):
+        train(tmp_path / "b", recipe)
+    resumed, again, other, _ = train(tmp_path / "b", recipe)
+    assert f"resumed from step {resumed.resumed[0]}" in capsys.readouterr().err
+    assert resumed.resumed[0] in (at, at - 1) and resumed.log == straight.log and resumed.best == straight.best
+    assert resumed.sequences == straight.sequences
+    assert same(model.state_dict(), other.state_dict())
+    if again:
+        assert same(kept[-1], again[-1])
+    assert (tmp_path / "b/scratch" / f"best-{resumed.best}" / "best").is_file()
+
+
+def test_a_training_that_is_asked_to_stop_saves_and_goes_on(tmp_path, monkeypatch):
+    recipe = Recipe(learning_rate=1e-3, epochs=2, batch_size=8)
+    straight, _, model, _ = train(tmp_path / "a", recipe)
+    from dnalm.training.steps import Stepper
+
+    usual, calls = Stepper.update, []
+
+    def asked(self):
+        usual(self)
+        calls.append(None)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Stepper, "update", asked)
+    with pytest.raises(Stopped, match="stopped by SIGTERM at step 3; the checkpoint is saved") as error:
+        train(tmp_path / "b", recipe)
+    assert error.value.exit_status == 143
+    resumed, _, other, _ = train(tmp_path / "b", recipe)
+    assert resumed.resumed == [3] and resumed.log == straight.log and same(model.state_dict(), other.state_dict())
+
+
+def test_early_stopping_is_remembered(tmp_path, monkeypatch):
+    """A training that had stopped early stops again, without another step."""
+    metrics(monkeypatch, [0.2, 0.1])
+    recipe = Recipe(epochs=5, batch_size=48, early_stopping_patience=1)
+    train(tmp_path, recipe)
+    again, kept, _, _ = train(tmp_path, recipe)
+    assert len(again.log) == 2 and again.step == 2 and not kept
+
+
+def test_packed_can_be_asked_for_and_refused(tmp_path):
+    _, _, _, facts = train(tmp_path / "a", Recipe(epochs=1, engine="packed"))
+    assert facts["kind"] == "packed" and facts["row_tokens"] % 64 == 0
+    odd = {"model_type": "distilbert", "dim": 32, "n_layers": 1, "n_heads": 2, "hidden_dim": 64}
+    with pytest.raises(UserError, match=r"recipe.engine: this model cannot be packed: DistilBert.* use auto or padded"):
+        train(tmp_path / "b", Recipe(epochs=1, engine="packed"), odd)
+    _, _, _, facts = train(tmp_path / "c", Recipe(epochs=1), odd)
+    assert facts["kind"] == "padded" and "CUDA" in facts["because"]
 
 
 def test_a_sample_is_drawn_from_the_seed():
@@ -163,8 +290,8 @@ def test_precision_and_threads_on_the_cpu():
 
 
 def test_bf16_trains_and_validates_in_fp32(tmp_path):
-    outcome, _, model = train(tmp_path, Recipe(learning_rate=1e-3, epochs=1, batch_size=16, precision="bf16"))
-    exact, _, _ = train(tmp_path, Recipe(learning_rate=1e-3, epochs=1, batch_size=16, precision="fp32"))
+    outcome, _, model, _ = train(tmp_path, Recipe(learning_rate=1e-3, epochs=1, batch_size=16, precision="bf16"))
+    exact, _, _, _ = train(tmp_path / "b", Recipe(learning_rate=1e-3, epochs=1, batch_size=16, precision="fp32"))
     assert model.dtype == torch.float32
     assert outcome.log[0]["training_loss"] != exact.log[0]["training_loss"]
     assert outcome.log[0]["training_loss"] == pytest.approx(exact.log[0]["training_loss"], rel=0.02)
@@ -176,6 +303,6 @@ def test_bf16_trains_and_validates_in_fp32(tmp_path):
 def test_a_gpu_learns_the_same_task_on_one_device(tmp_path):
     """In bf16 by default, and with the batch size asked for however many GPUs there are."""
     recipe = Recipe(learning_rate=1e-3, epochs=4, batch_size=16)
-    outcome, _, model = train(tmp_path, recipe, count=320, held_out=examples(100, 2), device=torch.device("cuda"))
+    outcome, _, model, _ = train(tmp_path, recipe, count=320, held_out=examples(100, 2), device="cuda")
     assert uses_bf16("auto", torch.device("cuda")) and model.dtype == torch.float32
-    assert outcome.steps == 80 and outcome.log[-1]["mcc"] > 0.9
+    assert outcome.step == 80 and outcome.log[-1]["mcc"] > 0.9

@@ -21,7 +21,10 @@ def pins():
 @pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.name)
 def test_environment_agrees_with_the_lock(path):
     locked = pins()
-    for entry in yaml.safe_load(path.read_text())["dependencies"]:
+    conda = yaml.safe_load(path.read_text())["dependencies"]
+    pip = conda.pop()["pip"] if isinstance(conda[-1], dict) else []
+    assert ("pip" in conda) == bool(pip)
+    for entry in [entry for entry in conda if entry != "pip"] + [entry.replace("==", "=") for entry in pip]:
         name, version = entry.split("=")
         if name not in NOT_ON_PYPI:
             # conda's one "=" takes a post-release too

@@ -10,22 +10,21 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
+from small_classifiers import CPU, EXPERTS, MIXTRAL, SPECIALS, changed, classifier, logits, train, weights
 from small_models import (
     TINY,
     call,
     classifier_checkpoint,
     error_line,
     masked_lm_checkpoint,
-    records,
     settings,
     small_tokenizer,
     write_task,
 )
 
 from dnalm.errors import UserError
-from dnalm.training.batches import Examples
+from dnalm.training import methods
 from dnalm.training.devices import make_repeatable
-from dnalm.training.engine import Recipe, fine_tune
 from dnalm.training.methods import (
     CONFIG,
     WEIGHTS,
@@ -35,20 +34,11 @@ from dnalm.training.methods import (
     head,
     merge,
     prepare,
+    quantised_parameters,
     save_adapter,
     trainable_parameters,
 )
-from dnalm.training.models import build, load, load_finished
-from dnalm.training.tokens import in_memory
-from dnalm.training.vocabulary import specials_of
-from dnalm.training.windows import cut
-
-CPU = torch.device("cpu")
-TOKENIZER = small_tokenizer()
-SPECIALS = specials_of(TOKENIZER)
-SIZES = {key: value for key, value in TINY.items() if key != "model_type"}
-MIXTRAL = {"model_type": "mixtral", **SIZES, "num_key_value_heads": 2, "num_local_experts": 4}
-EXPERTS = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+from dnalm.training.models import load, load_finished
 
 
 @pytest.fixture(autouse=True)
@@ -63,42 +53,10 @@ def task(tmp_path_factory):
     return root
 
 
-def classifier(architecture=TINY):
-    return build(architecture, {0: "no", 1: "yes"}, SPECIALS, len(TOKENIZER), seed=1).eval()
-
-
-def examples(count, seed):
-    table = records(count, seed)
-    tokens = in_memory(TOKENIZER, table["sequence"].tolist())
-    windows = cut(tokens.lengths, 62, "window", table["id"].tolist())
-    return Examples(tokens, windows, SPECIALS, table["label"].to_numpy(np.int64), seed=1)
-
-
-def train(model, tmp_path, keep=lambda: None, epochs=2):
-    recipe = Recipe(learning_rate=1e-2, epochs=epochs, batch_size=16, best_metric="loss")
-    return fine_tune(model, examples(48, 1), examples(24, 2), recipe, 1, CPU, tmp_path, keep)
-
-
-def logits(model):
-    some = examples(16, 3)
-    batch = some.collate([{"input_ids": some[i]["input_ids"]} for i in range(len(some))])
-    with torch.inference_mode():
-        return model.eval()(**batch).logits
-
-
-def weights(model):
-    return {name: value.clone() for name, value in model.state_dict().items()}
-
-
 def finetune(monkeypatch, task, out, spec, *more, tokenizer=None):
     where = ["--data", task / "data", "--tokens", task / "tokens", "--tokenizer", tokenizer or task / "tokenizer"]
     outputs = ["--model", out / "model", "--log", out / "training_log.tsv", "--run", out / "run.json"]
     return call(monkeypatch, "finetune.py", *where, "--device", "cpu", *outputs, *more, spec=spec)
-
-
-def changed(before, after):
-    assert before.keys() == after.keys()
-    return {name for name in before if not torch.equal(before[name], after[name])}
 
 
 @pytest.mark.parametrize(
@@ -124,10 +82,10 @@ def test_methods_differ_in_what_they_train(method, trained):
     assert (trainee is model) == (method != "lora")
 
 
-def test_frozen_trains_the_head_and_leaves_the_body_bit_for_bit(tmp_path):
+def test_frozen_trains_the_head_and_leaves_the_body_bit_for_bit():
     model = classifier()
     before = weights(model)
-    train(freeze_body(model), tmp_path)
+    train(freeze_body(model))
     assert changed(before, weights(model)) == {
         "bert.pooler.dense.weight",
         "bert.pooler.dense.bias",
@@ -152,7 +110,7 @@ def test_lora_trains_adapters_and_head_and_merges_into_a_plain_model(tmp_path, a
     before = weights(model)
     adapted = adapt(model, lora, seed=1)
     parts = tuple(head(model))
-    train(adapted, tmp_path)
+    train(adapted)
     found = logits(adapted)
     save_adapter(adapted, "some/model@main", tmp_path / "adapter")
     again = PeftModel.from_pretrained(classifier(architecture), tmp_path / "adapter")
@@ -187,19 +145,18 @@ def test_saving_on_the_way_changes_nothing_of_what_follows(tmp_path, architectur
             if saves:
                 save_adapter(adapted, None, directory)
 
-        outcome = train(adapted, tmp_path, keep)
-        results[saves] = (outcome.log, weights(adapted))
-        assert len(calls) == 2
+        results[saves] = (train(adapted, 4, keep), weights(adapted))
+        assert len(calls) == 4
     assert results[False][0] == results[True][0]
     assert changed(results[False][1], results[True][1]) == set()
 
 
-def test_the_best_epoch_is_merged_and_not_the_last(tmp_path):
+def test_what_was_kept_is_merged_and_not_the_last(tmp_path):
     adapted = adapt(classifier(), Lora(), seed=1)
-    train(adapted, tmp_path, epochs=1)
+    train(adapted, steps=3)
     best = logits(adapted)
     save_adapter(adapted, None, tmp_path / "adapter")
-    train(adapted, tmp_path, epochs=1)
+    train(adapted, steps=3)
     assert (logits(adapted) - best).abs().max() > 1e-3
     assert (logits(merge(adapted, tmp_path / "adapter")) - best).abs().max() <= 1e-6
 
@@ -214,6 +171,9 @@ def test_the_best_epoch_is_merged_and_not_the_last(tmp_path):
         (TINY, Lora(modules_to_save=["norm"]), "recipe.lora.modules_to_save: the model has no 'norm' to train"),
         ({**TINY, "model_type": "albert", "embedding_size": 16}, Lora(), "recipe.lora.target_modules: there is no default for 'albert'; name some; target_modules can be dense, embedding_hidden_mapping_in, ffn, ffn_output, key"),
         (MIXTRAL, Lora(target_modules=["w1"]), "the model has no 'w1' to train; target_modules can be embed_tokens, k_proj, o_proj, q_proj, v_proj; target_parameters reaches mlp.experts.down_proj, mlp.experts.gate_up_proj (several matrices in one tensor)"),
+        (MIXTRAL, Lora(target_modules=["experts"]), "the model has no 'experts' to train; target_modules can be embed_tokens, k_proj, o_proj, q_proj, v_proj; target_parameters reaches mlp.experts.down_proj"),
+        (MIXTRAL, Lora(target_modules=["q_proj", "gate_up_proj"]), "recipe.lora.target_modules: 'gate_up_proj' is no layer but several matrices in one tensor; give it as target_parameters: [mlp.experts.gate_up_proj]"),
+        (MIXTRAL, Lora(target_modules=["layers.0.mlp.experts.down_proj"]), "'layers.0.mlp.experts.down_proj' is no layer but several matrices in one tensor; give it as target_parameters: [mlp.experts.down_proj]"),
         (TINY, Lora(target_modules=["query"], target_parameters=["query.weight"]), "recipe.lora: peft refuses it (Trying to wrap an `nn.Parameter`"),
     ],
 )  # fmt: skip
@@ -279,4 +239,32 @@ def test_a_wrong_target_leaves_nothing(task, tmp_path, monkeypatch, capsys):
     spec = {**settings(None, method="lora", lora={"target_modules": ["q_proj"]}), "checkpoint": "base"}
     assert finetune(monkeypatch, task, tmp_path / "out", spec, "--checkpoint", base, tokenizer=base) == 1
     assert error_line(capsys).startswith("error: recipe.lora.target_modules: the model has no 'q_proj' to train;")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("device", [None, CPU, torch.device("mps")])
+def test_qlora_needs_a_gpu_and_says_so(device):
+    with pytest.raises(UserError, match=r"^recipe\.method: qlora needs a CUDA GPU; use lora$"):
+        prepare(classifier(), "qlora", None, 1, device)
+
+
+def test_qlora_needs_bitsandbytes_and_says_so(monkeypatch):
+    monkeypatch.setattr(methods, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"^recipe\.method: qlora needs the package bitsandbytes; pip install"):
+        prepare(classifier(), "qlora", None, 1, torch.device("cuda"))
+
+
+def test_lora_needs_no_bitsandbytes(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "dnalm.training.quantisation", None)
+    adapted = prepare(classifier(), "lora", None, seed=1)
+    assert quantised_parameters(adapted) is None and quantised_parameters(classifier()) is None
+    save_adapter(adapted, None, tmp_path)
+    assert torch.equal(logits(merge(adapted, tmp_path)), logits(classifier()))
+
+
+def test_a_qlora_run_without_a_gpu_leaves_nothing(task, tmp_path, monkeypatch, capsys):
+    base = masked_lm_checkpoint(tmp_path / "base", small_tokenizer(), trained=True)
+    spec = {**settings(None, method="qlora"), "checkpoint": "base"}
+    assert finetune(monkeypatch, task, tmp_path / "out", spec, "--checkpoint", base, tokenizer=base) == 1
+    assert error_line(capsys) == "error: recipe.method: qlora needs a CUDA GPU; use lora"
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())

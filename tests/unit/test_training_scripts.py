@@ -25,7 +25,7 @@ from small_models import (
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from dnalm.names import SCORED_SPLITS
-from dnalm.training.engine import LOG_COLUMNS
+from dnalm.training.progress import LOG_COLUMNS
 
 ALL = ["fetch_model", "train_tokenizer", "tokenize_records", "finetune", "predict_splits", "predict"]
 

@@ -57,6 +57,28 @@ def test_the_other_strand_has_as_many_windows_and_is_covered_too():
     assert rows(windows, reverse) == [(0, 0, 10), (0, 7, 17), (0, 15, 25)]
 
 
+def test_a_model_without_a_limit_takes_all_whatever_the_type_of_lengths():
+    for kind in (np.int32, np.int64):
+        lengths = np.array([3, 2**31 - 1], dtype=kind)
+        windows = cut(lengths, 2**40, "error", IDS)
+        assert rows(windows, lengths) == [(0, 0, 3), (1, 0, 2**31 - 1)]
+
+
+def test_places_in_very_long_records_are_exact():
+    lengths = np.array([2**31 - 1], dtype=np.int32)
+    windows = cut(lengths, 2**20, "window", IDS)
+    start, stop = windows.bounds(lengths)
+    exact = [i * (2**31 - 1 - 2**20) // (len(windows) - 1) for i in range(len(windows))]
+    assert start.tolist() == exact and stop[-1] == 2**31 - 1
+
+
+def test_records_that_fit_take_four_bytes_each():
+    windows = cut(np.full(1000, 7, dtype=np.int32), 10, "window", IDS)
+    assert windows.record.nbytes == 4000 and set(windows.part.strides + windows.parts.strides) == {0}
+    start, stop = windows.bounds(np.full(1000, 7, dtype=np.int32))
+    assert start.nbytes + stop.nbytes == 8000 and windows.kept.tolist() == list(range(1000))
+
+
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=10), st.integers(1, 40))
 def test_windows_cover_every_token_with_as_few_as_can(lengths, size):
     lengths = np.array(lengths)

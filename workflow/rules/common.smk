@@ -76,6 +76,16 @@ def device(wildcards, input):
     return CONFIG.device
 
 
+def conduct(wildcards, input):
+    """How a training is conducted, which is no part of the result either."""
+    return sections.conduct(CONFIG, wildcards)
+
+
+def gpus(wildcards):
+    """GPUs that a training asks for."""
+    return sections.gpus(CONFIG, wildcards)
+
+
 def files(stage_input, *arguments):
     """The files that a stage reads, as a function of wildcards."""
     return lambda wildcards: getattr(inputs, stage_input)(CONFIG, wildcards, *arguments)

@@ -82,7 +82,7 @@ rule tokenize:
         tokenizer=untracked("tokenizer_folder"),
     shell:
         "printf %s {params.spec:q} | python {params.script:q} --spec - --tokenizer {params.tokenizer:q}"
-        " --table {input.table:q} --ids {output.ids:q} --offsets {output.offsets:q} --counts {output.counts:q} 2> {log:q}"
+        " --threads {threads} --table {input.table:q} --ids {output.ids:q} --offsets {output.offsets:q} --counts {output.counts:q} 2> {log:q}"
 
 
 rule finetune:
@@ -106,9 +106,9 @@ rule finetune:
         "logs/finetune/{dataset}/{model}/{recipe}/seed{seed}.tsv"
     conda:
         "../../envs/training.yaml"
-    threads: 2
+    threads: lambda wildcards: 2 * CONFIG.recipes[wildcards.recipe].processes
     resources:
-        gpu=GPUS,
+        gpu=gpus,
         mem_mb=16000,
         runtime=1440,
     params:
@@ -119,10 +119,10 @@ rule finetune:
         tokens=folder("tokens"),
         tokenizer=untracked("tokenizer_folder"),
         checkpoint=untracked("checkpoint_option"),
-        device=device,
+        conduct=conduct,
     shell:
         "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --tokens {params.tokens:q}"
-        " --tokenizer {params.tokenizer:q} {params.checkpoint:q} --device {params.device} --model {output.model:q}"
+        " --tokenizer {params.tokenizer:q} {params.checkpoint:q} {params.conduct:q} --model {output.model:q}"
         " --log {output.training_log:q} --run {output.run:q} 2> {log:q}"
 
 

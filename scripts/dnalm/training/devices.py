@@ -1,5 +1,7 @@
 """Where models run, and what makes their results repeatable there."""
 
+import logging as std_logging
+
 import torch
 
 from dnalm.errors import UserError
@@ -58,4 +60,5 @@ def quiet() -> None:
     from transformers.utils import logging
 
     logging.set_verbosity_error()
+    std_logging.getLogger("bitsandbytes").setLevel(std_logging.ERROR)  # loaded by peft, whether used or not
     logging.disable_progress_bar()

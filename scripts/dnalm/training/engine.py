@@ -1,160 +1,45 @@
-"""Fine-tuning through the Hugging Face Trainer."""
+"""Fine-tuning: epochs of optimizer steps, validated, logged, saved, and gone on with after a stop."""
 
-import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
-from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_callback import PrinterCallback
+from transformers import get_scheduler, set_seed
 
-from dnalm.errors import UserError
-from dnalm.training.batches import Examples, LengthBatches
+from dnalm.training.batches import Examples
+from dnalm.training.checkpoints import State, config_writer, read, restore_rng, rng_state
+from dnalm.training.choice import Engine, choose
 from dnalm.training.devices import out_of_memory, uses_bf16
+from dnalm.training.losses import ClassWeights, Loss, example_weights
+from dnalm.training.parallel import Team
 from dnalm.training.prediction import BATCH_SIZE, predict, quality
+from dnalm.training.progress import Progress, check_finite, log_row
+from dnalm.training.recipes import Conduct, Keep, Recipe
+from dnalm.training.signals import Stop, stopped
+from dnalm.training.steps import Micro, Stepper, adamw, ahead, compile_layers, leave_uncompiled
 
-LOG_COLUMNS = (
-    "epoch", "step", "training_loss", "validation_loss", "accuracy", "macro_f1", "mcc", "macro_precision",
-    "macro_recall", "learning_rate",
-)  # fmt: skip
+GPU_BATCH = 256
+"""Windows that are validated at a time on a GPU."""
 
+WORTH_COMPILING = 60.0
+"""Seconds that a training must be expected to take; compiling takes about 5 and saves a fifth."""
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a model is fine-tuned; the keys, defaults and meanings are those of the config's recipes."""
-
-    objective: str = "classification"
-    method: str = "full"
-    lora: dict[str, Any] | None = None
-    learning_rate: float = 5e-5
-    epochs: float = 3
-    batch_size: int = 32
-    weight_decay: float = 0.01
-    warmup: float = 0.0
-    scheduler: str = "linear"
-    max_gradient_norm: float = 1.0
-    best_metric: str = "mcc"
-    early_stopping_patience: int | None = None
-    reverse_complement: bool = False
-    overlong: str = "window"
-    precision: str = "auto"
-    max_train_records: int | None = None
+STEP_SECONDS, FLOPS = 6e-3, 2e14
+"""What an uncompiled step takes at least on a data-centre GPU, and the rate at which a large one computes there."""
 
 
-@dataclass
-class Outcome:
-    """What a fine-tuning came to: a row of `LOG_COLUMNS` for each epoch, the best one, and the work done."""
-
-    log: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: float = 0.0
-    steps: int = 0
-    seconds: float = 0.0
-    sequences: int = 0
-
-
-def log_row(
-    epoch: float, step: int, training_loss: float | None, found: dict[str, float], learning_rate: float
-) -> dict[str, Any]:
-    """One row of the training log."""
-    row = {**found, "validation_loss": found["loss"], "training_loss": training_loss, "learning_rate": learning_rate}
-    row |= {"epoch": epoch, "step": step}
-    return {column: row[column] for column in LOG_COLUMNS}
-
-
-def validate(model: Any, validation: Examples, what: str = "") -> dict[str, float]:
+def validate(model: Any, validation: Examples, what: str = "", team: Team | None = None) -> dict[str, float]:
     """Quality of a model on the records of a split that has labels."""
     if validation.labels is None:
         raise ValueError("these examples have no labels")
-    return quality(predict(model, validation, BATCH_SIZE, what), validation.labels[validation.windows.kept])
-
-
-class _Epochs(TrainerCallback):
-    """At each epoch's end: validate, log, keep the best model, stop early; and a progress bar."""
-
-    def __init__(
-        self, train: Examples, validation: Examples, recipe: Recipe, keep: Callable[[], None], outcome: Outcome
-    ) -> None:
-        self.train, self.validation, self.recipe, self.keep, self.outcome = train, validation, recipe, keep, outcome
-        self.best = -math.inf
-        self.since_best = 0
-        self.learning_rate = 0.0
-        self.losses: list[torch.Tensor] = []
-        self.bar = tqdm(desc="training", unit=" steps", mininterval=1, file=sys.stderr)
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.bar.reset(state.max_steps)
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.train.start_epoch(round(state.epoch or 0))
-
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, lr_scheduler: Any = None, **_: Any) -> None:
-        self.learning_rate = float(lr_scheduler.get_last_lr()[0])
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.bar.update()
-
-    def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        training_loss = float(torch.stack(self.losses).double().mean())
-        self.losses.clear()
-        found = validate(model, self.validation, "validating")
-        if not (math.isfinite(training_loss) and math.isfinite(found["loss"])):
-            raise UserError(
-                f"recipe.learning_rate: the loss became {training_loss:g} in epoch {state.epoch:g}; lower the"
-                f" learning rate (now {self.recipe.learning_rate:g}) or add warm-up"
-            )
-        self.outcome.log.append(log_row(state.epoch, state.global_step, training_loss, found, self.learning_rate))
-        self.bar.set_postfix(training_loss=f"{training_loss:.4f}", **{k: f"{found[k]:.4f}" for k in ("loss", "mcc")})
-        goal = found[self.recipe.best_metric] * (-1 if self.recipe.best_metric == "loss" else 1)
-        if goal > self.best:
-            self.best, self.since_best, self.outcome.best_epoch = goal, 0, state.epoch
-            self.keep()
-        else:
-            self.since_best += 1
-        patience = self.recipe.early_stopping_patience
-        if patience is not None and self.since_best >= patience:
-            control.should_training_stop = True
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.outcome.steps = state.global_step
-
-
-class _Trainer(Trainer):
-    """The Trainer over our examples: batches of like length, and autocast for training alone."""
-
-    def __init__(self, epochs: _Epochs, bf16: bool, **settings: Any) -> None:
-        super().__init__(callbacks=[epochs], **settings)
-        self.remove_callback(PrinterCallback)
-        self.epochs, self.bf16 = epochs, bf16
-
-    def get_train_dataloader(self) -> Any:
-        examples: Any = self.train_dataset
-        loader = torch.utils.data.DataLoader(
-            examples,
-            batch_sampler=LengthBatches(examples, self.args.train_batch_size),
-            collate_fn=examples.collate,
-            pin_memory=self.args.device.type == "cuda",
-        )
-        return self.accelerator.prepare(loader)
-
-    def compute_loss_context_manager(self) -> contextlib.ExitStack:
-        # TrainingArguments.bf16 would wrap the model's forward for good, and so validate in bf16 too
-        stack = super().compute_loss_context_manager()
-        if self.bf16:
-            stack.enter_context(torch.autocast(self.args.device.type, dtype=torch.bfloat16))
-        return stack
-
-    def training_step(self, model: Any, inputs: Any, *args: Any, **settings: Any) -> torch.Tensor:
-        self.epochs.outcome.sequences += len(inputs["labels"])
-        loss: torch.Tensor = super().training_step(model, inputs, *args, **settings)
-        self.epochs.losses.append(loss.detach())
-        return loss
+    size = GPU_BATCH if model.device.type == "cuda" else BATCH_SIZE
+    scores = predict(model, validation, size, what, team)
+    return quality(scores, validation.labels[validation.windows.kept])
 
 
 def fine_tune(
@@ -162,54 +47,247 @@ def fine_tune(
     train: Examples,
     validation: Examples,
     recipe: Recipe,
+    class_weights: ClassWeights,
     seed: int,
-    device: torch.device,
-    scratch: Path,
-    keep: Callable[[], None],
-) -> Outcome:
-    """Train `model` in place, validating after each epoch (a last, partial one too).
+    conduct: Conduct,
+    keep: Keep,
+) -> tuple[Progress, dict[str, Any]]:
+    """Train `model` in place, validating after each epoch (a last, partial one too); return its course and its engine.
 
-    `keep` is called whenever the model is the best so far by `recipe.best_metric`; of equals the first is kept.
-    scratch: an existing directory the Trainer may call its own; nothing is written there. The same seed and data give
-    the same weights on the CPU. A loss that is no number, or memory that runs out, is a `UserError`.
+    keep: writes the model into a directory, with the weights it is given if it holds only a part of them; called whenever it is the best so far by `recipe.best_metric` (of equals the
+    first), which is then `conduct.checkpoints.best(progress.best)`. Goes on from the newest checkpoint, if there is
+    one. The same seed and data give the same weights on the CPU, interrupted or not. Raises `Stopped` after a signal,
+    with the state saved, and `UserError` for a loss that is no number or memory that runs out.
     """
-    arguments = TrainingArguments(
-        output_dir=str(scratch),
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size,
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        warmup_steps=recipe.warmup,
-        lr_scheduler_type={"constant": "constant_with_warmup"}.get(recipe.scheduler, recipe.scheduler),
-        max_grad_norm=recipe.max_gradient_norm,
-        seed=seed,
-        use_cpu=device.type == "cpu",
-        eval_strategy="no",
-        save_strategy="no",
-        logging_strategy="no",
-        logging_nan_inf_filter=False,  # it waits for the GPU at each step
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-    )
-    if arguments.n_gpu > 1:
-        arguments._n_gpu = 1  # else the Trainer spreads over every GPU it sees, and multiplies the batch size
-    outcome = Outcome()
-    epochs = _Epochs(train, validation, recipe, keep, outcome)
-    trainer = _Trainer(epochs, uses_bf16(recipe.precision, device), model=model, args=arguments, train_dataset=train)
-    started = time.perf_counter()
     try:
-        trainer.train()
+        with Stop() as stop:
+            training = _Training(model, train, validation, recipe, class_weights, seed, conduct, keep, stop)
+            training.run()
     except RuntimeError as error:
         raise out_of_memory(error) or error from error
-    finally:
-        epochs.bar.close()
-    outcome.seconds = time.perf_counter() - started
-    return outcome
+    return training.progress, training.facts
 
 
-def sample(records: int, most: int | None, seed: int) -> Any:
-    """Indices of at most `most` of `records` records, ascending, drawn without replacement."""
-    if most is None or most >= records:
-        return np.arange(records)
-    return np.sort(np.random.default_rng(seed).choice(records, size=most, replace=False))
+class _Training:
+    def __init__(
+        self,
+        model: Any,
+        train: Examples,
+        validation: Examples,
+        recipe: Recipe,
+        class_weights: ClassWeights,
+        seed: int,
+        conduct: Conduct,
+        keep: Keep,
+        stop: Stop,
+    ) -> None:
+        set_seed(seed + conduct.team.rank)
+        self.model, self.train, self.validation, self.recipe = model, train, validation, recipe
+        self.conduct, self.team, self.keep, self.stop = conduct, conduct.team, keep, stop
+        self.checkpoints = conduct.checkpoints
+        device = self.team.device
+        model.to(device).train()
+        bf16 = uses_bf16(recipe.precision, device)
+        self.engine: Engine = choose(
+            model, train, recipe.engine, recipe.batch_size, device, self.team.world, bf16,
+            conduct.sharding != "none", conduct.most_tokens,
+        )  # fmt: skip
+        self.steps_per_epoch = -(-len(train) // recipe.batch_size)
+        self.last_step = math.ceil(recipe.epochs * self.steps_per_epoch)
+        labels = train.labels_of(np.arange(len(train)))
+        self.weights = example_weights(labels, class_weights, model.config.num_labels)
+
+        def optimize(trainee: Any) -> torch.optim.AdamW:
+            return adamw(trainee, recipe.learning_rate, recipe.weight_decay, device)
+
+        loss, norm = Loss(recipe.focal_gamma), recipe.max_gradient_norm
+        if conduct.sharding == "none":
+            self.stepper = Stepper(self.engine.forward, model, optimize(model), loss, self.team, norm, bf16)
+        else:
+            from dnalm.training.sharding import ShardedStepper
+
+            kind = conduct.sharding
+            self.stepper = ShardedStepper(self.engine.forward, model, optimize, loss, self.team, norm, bf16, kind)
+        self.scheduler = get_scheduler(
+            "constant_with_warmup" if recipe.scheduler == "constant" else recipe.scheduler,
+            self.stepper.optimizer,
+            num_warmup_steps=math.ceil(recipe.warmup * self.last_step),
+            num_training_steps=self.last_step,
+        )
+        self.scheduler.base_lrs = [
+            recipe.learning_rate for _ in self.stepper.optimizer.param_groups
+        ]  # numbers, not tensors
+        self._lengths = train.lengths
+        self.facts = {**self.engine.facts, "bf16": bf16, "processes": self.team.world, "sharding": conduct.sharding}
+        self.facts |= self._speed_up()
+        self.progress = self._resumed()
+        self.tokens = self.places = 0
+        self._since = self._saved_at = time.monotonic()
+
+    def _speed_up(self) -> dict[str, Any]:
+        """Compile layers and capture graphs where shapes are fixed; return what was done."""
+        device, packed = self.team.device, self.engine.packed
+        if device.type != "cuda" or packed is None:
+            return {"compiled": False, "graphs": False}
+        sample, *_ = self._make(next(self._jobs(self.engine.feed.batches(0))))
+        compiled = self._worth_compiling(sample["input_ids"].numel())
+        layers = compile_layers(packed.plain) if compiled else []
+        reason = self.stepper.capture(sample)
+        if reason and compiled:
+            print(f"engine: not compiled ({reason})", file=sys.stderr)
+            compiled = False
+            leave_uncompiled(layers)
+            reason = self.stepper.capture(sample)
+        if reason:
+            print(f"engine: no CUDA graphs ({reason})", file=sys.stderr)
+        return {"compiled": compiled, "graphs": reason is None}
+
+    def _worth_compiling(self, tokens: int) -> bool:
+        if self.recipe.method == "qlora" or self.recipe.compile != "auto":
+            return self.recipe.compile is True
+        a_step = 6 * sum(parameter.numel() for parameter in self.model.parameters()) * tokens / FLOPS
+        return bool(self.last_step * max(STEP_SECONDS, a_step) > WORTH_COMPILING)
+
+    def _resumed(self) -> Progress:
+        """Where the newest checkpoint left off, or the beginning."""
+        team = self.team
+        if team.world == 1:
+            saved = self.checkpoints.load() if self.checkpoints else None
+        else:  # every rank must take the same one
+            path = team.broadcast(self.checkpoints.newest() if self.checkpoints else None)
+            saved = read(path) if path else None
+        if saved is None:
+            return Progress()
+        self.stepper.load(saved.weights, saved.optimizer)
+        self.scheduler.load_state_dict(saved.scheduler)
+        if team.rank < len(saved.rng):
+            restore_rng(saved.rng[team.rank])
+        progress = Progress(**saved.progress) if saved.progress else Progress(step=saved.step)
+        progress.resumed.append(progress.step)
+        if team.main:
+            self.stepper.total.fill_(progress.loss_sum)
+            print(f"resumed from step {progress.step}", file=sys.stderr)
+        return progress
+
+    def run(self) -> None:
+        """Train to the end."""
+        bar = tqdm(desc="training", unit=" steps", mininterval=1, file=sys.stderr, disable=not self.team.main)
+        bar.reset(self.last_step)
+        bar.update(self.progress.step)
+        with bar:
+            while not self._finished():
+                if self.progress.step != self._validated() and self._at_the_end_of_an_epoch():
+                    self._validate(bar)
+                    self._save()
+                else:
+                    self._train_epoch(bar)
+        self._clock()
+        if self.places:
+            self.facts["padding"] = round(1 - self.tokens / self.places, 4)
+
+    def _validated(self) -> int:
+        return int(self.progress.log[-1]["step"]) if self.progress.log else 0
+
+    def _at_the_end_of_an_epoch(self) -> bool:
+        return self.progress.step % self.steps_per_epoch == 0 or self.progress.step == self.last_step
+
+    def _finished(self) -> bool:
+        patience = self.recipe.early_stopping_patience
+        if patience is not None and self.progress.since_best >= patience:
+            return True
+        return self._validated() == self.last_step
+
+    def _train_epoch(self, bar: Any) -> None:
+        """Take the steps that are left of the epoch, or of the training."""
+        epoch, done = divmod(self.progress.step, self.steps_per_epoch)
+        batches = self.engine.feed.batches(epoch)[done:][: self.last_step - self.progress.step]
+        self._lengths = self.train.lengths
+        for micro, real, first, records in ahead(self._make, self._jobs(batches)):
+            self.stepper.micro(micro, first, records > 0)
+            self.tokens, self.places = self.tokens + real, self.places + micro["input_ids"].numel()
+            if not records:
+                continue
+            self.stepper.update()
+            self.scheduler.step()
+            self.progress.step += 1
+            self.progress.sequences += records
+            bar.update()
+            self._save_if_asked()
+
+    def _jobs(self, batches: list[Any]) -> Iterator[tuple[Any, float, bool, int]]:
+        """Of each micro-batch of this rank: indices, weight of the batch, whether it is its first, its size if its last."""
+        for batch in batches:
+            weight, rows = float(self.weights[batch].sum()), self.engine.feed.divide(batch, self.team.world)
+            for number, row in enumerate(rows):
+                last = number == len(rows) - 1
+                yield row[self.team.rank], weight, number == 0, len(batch) if last else 0
+
+    def _make(self, job: tuple[Any, float, bool, int]) -> tuple[Micro, int, bool, int]:
+        indices, weight, first, records = job
+        micro = self.engine.feed.collate(indices, (self.weights[indices] / weight).astype(np.float32))
+        if self.team.device.type == "cuda":
+            micro = {name: tensor.pin_memory() for name, tensor in micro.items()}
+        return micro, int(self._lengths[indices].sum()), first, records
+
+    def _validate(self, bar: Any) -> None:
+        """Log the epoch, and keep the model if it is the best so far."""
+        progress, recipe = self.progress, self.recipe
+        steps, epoch = progress.step - self._validated(), progress.step / self.steps_per_epoch
+        training_loss = self._loss_sum() / steps
+        check_finite(training_loss, epoch, recipe.learning_rate)
+        with self.engine.padded():
+            found = validate(self.stepper.scorer(), self.validation, "validating", self.team)
+        check_finite(found["loss"], epoch, recipe.learning_rate)
+        rate = self.scheduler.lr_lambdas[0](progress.step - 1) * recipe.learning_rate
+        row = log_row(epoch, progress.step, training_loss, found, rate)
+        if progress.judge(row, recipe.best_metric):
+            weights = self.stepper.whole_weights()
+            if self.checkpoints:
+                self.checkpoints.keep_best(progress.step, lambda folder: self.keep(folder, weights))
+        bar.set_postfix(training_loss=f"{training_loss:.4f}", **{k: f"{found[k]:.4f}" for k in ("loss", "mcc")})
+        self.conduct.report(row)
+        self.stepper.total.zero_()
+
+    def _loss_sum(self) -> float:
+        """The sum of the batches' losses since the last validation, over all ranks."""
+        total = self.stepper.total.detach().clone()
+        self.team.sum_(total)
+        return float(total)
+
+    def _save_if_asked(self) -> None:
+        due = time.monotonic() - self._saved_at > 60 * self.conduct.minutes
+        due, requested = self.team.agree(due, self.stop.requested is not None)
+        if due or requested:
+            self._save()
+        if requested:
+            if self.checkpoints:
+                self.checkpoints.wait()
+            raise stopped(self.stop.requested or "SIGTERM", self.progress.step)
+
+    def _save(self) -> None:
+        self._clock()
+        progress = self.progress
+        progress.loss_sum = self._loss_sum()
+        epoch = progress.step / self.steps_per_epoch
+        check_finite(progress.loss_sum, epoch, self.recipe.learning_rate)
+        weights, optimizer = self.stepper.state()
+        rng = self.team.gather(rng_state())
+        if self.checkpoints:
+            state = State(
+                progress.step,
+                epoch,
+                weights,
+                optimizer,
+                self.scheduler.state_dict(),
+                rng,
+                progress.state(),
+                progress.best,
+            )
+            self.checkpoints.save(state, config_writer(self.model))
+        self._saved_at = time.monotonic()
+
+    def _clock(self) -> None:
+        """Add the time since the last call to what the training took."""
+        now = time.monotonic()
+        self.progress.seconds += now - self._since
+        self._since = now

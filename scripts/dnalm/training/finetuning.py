@@ -1,59 +1,92 @@
 """One fine-tuning from tables and tokens to a finished model: what `finetune.py` runs."""
 
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dnalm.errors import UserError
-from dnalm.files import read_json, read_table
+from dnalm.files import read_json
 from dnalm.training.batches import Examples
-from dnalm.training.devices import choose_device, describe, make_repeatable, quiet
-from dnalm.training.engine import Outcome, Recipe, fine_tune, log_row, sample, validate
+from dnalm.training.devices import describe, make_repeatable, quiet
+from dnalm.training.engine import fine_tune, validate
 from dnalm.training.gate import check_weights
 from dnalm.training.hub import FETCHED
-from dnalm.training.methods import ADAPTER, merge, prepare, save_adapter, trainable_parameters
-from dnalm.training.models import build, check_vocabulary, label_names, load, save, token_limit, window_size
-from dnalm.training.tokens import Tokens, read_tokens
+from dnalm.training.losses import class_weights
+from dnalm.training.methods import (
+    ADAPTER,
+    ADAPTING,
+    merge,
+    prepare,
+    quantised_parameters,
+    save_adapter,
+    trainable_parameters,
+)
+from dnalm.training.models import (
+    Loaded,
+    build,
+    check_vocabulary,
+    label_names,
+    load,
+    save,
+    token_limit,
+    window_size,
+)
+from dnalm.training.progress import Progress, log_row
+from dnalm.training.recipes import Conduct, Recipe
+from dnalm.training.splits import Split
 from dnalm.training.vocabulary import load_tokenizer, specials_of
-from dnalm.training.windows import Windows, cut
+from dnalm.training.windows import cut
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a fine-tuning reads: directories of the splits' tables, of their tokens, of the tokenizer, a checkpoint."""
+
+    data: Path
+    tokens: Path
+    tokenizer: Path
+    checkpoint: Path | None
+
+    def files(self, method: str | None) -> dict[str, Path | None]:
+        """What a training by `method` reads, by role."""
+        read = {"tokenizer": self.tokenizer, "checkpoint": self.checkpoint}
+        for split in splits_for(method):
+            read[split] = self.data / f"{split}.parquet"
+            read |= {path.name: path for path in sorted(self.tokens.glob(f"{split}*.npy"))}
+        return read
 
 
 def finetune(
-    spec: dict[str, Any],
-    data: Path,
-    tokens: Path,
-    tokenizer_directory: Path,
-    checkpoint: Path | None,
-    device: str,
-    directory: Path,
-) -> tuple[Outcome, dict[str, Any]]:
-    """Make the finished model of a run in `directory`; return its log and what its run.json shall say.
+    spec: dict[str, Any], inputs: Inputs, conduct: Conduct, directory: Path | None
+) -> tuple[Progress, dict[str, Any]]:
+    """Make the finished model of a run in `directory`; return its course and what its run.json shall say.
 
-    spec: recipe, seed, architecture, max_tokens, labels. data, tokens: directories with a file for each split; of
-    these `test` is never opened, and `train` only to train. With method `none` the checkpoint is checked, scored on
-    the validation records and kept as it is.
+    spec: recipe, seed, architecture, checkpoint's name, max_tokens, labels. With method `none` the checkpoint is checked, scored on the validation records and kept as it
+    is. directory: None in all ranks but the main one.
     """
     quiet()
     make_repeatable()
-    recipe, seed, place = Recipe(**spec["recipe"]), spec["seed"], choose_device(device)
+    recipe, seed, place = Recipe(**spec["recipe"]), spec["seed"], conduct.team.device
     trains = recipe.method != "none"
-    tokenizer = load_tokenizer(tokenizer_directory)
+    tokenizer = load_tokenizer(inputs.tokenizer)
     specials = specials_of(tokenizer)
-    splits = {name: _Split(data, tokens, name) for name in (["train"] if trains else []) + ["validation"]}
-    names = {int(label): name for label, name in (spec["labels"] or {}).items()} or None
-    if names is None and trains:
+    splits = {name: Split(inputs.data, inputs.tokens, name) for name in splits_for(recipe.method)}
+    labels = {int(label): name for label, name in (spec["labels"] or {}).items()} or None
+    if labels is None and trains:
         classes = max(2, *(int(split.labels.max()) + 1 for split in splits.values()))
-        names = {label: str(label) for label in range(classes)}
+        labels = {label: str(label) for label in range(classes)}
 
-    loaded = None
-    if checkpoint is None:
-        model = build(spec["architecture"], names or {}, specials, len(tokenizer), seed)
-    else:
-        loaded = load(checkpoint, names, specials, seed)
-        model = loaded.model
-    check_vocabulary(model, tokenizer, tokenizer_directory)
+    def make() -> tuple[Any, Loaded | None]:
+        if inputs.checkpoint is None:
+            return build(spec["architecture"], labels or {}, specials, len(tokenizer), seed), None
+        found = load(inputs.checkpoint, labels, specials, seed)
+        return found.model, found
+
+    model, loaded = make()
+    check_vocabulary(model, tokenizer, inputs.tokenizer)
     limit = token_limit(model, tokenizer, spec["max_tokens"])
     size = window_size(limit, specials)
     for split in splits.values():
@@ -66,7 +99,7 @@ def finetune(
     counts = {"validation": validation.counts(validation_windows, specials.unknown)}
     if trains:
         training = splits["train"]
-        reverse = training.reverse(tokens) if recipe.reverse_complement else None
+        reverse = training.reverse() if recipe.reverse_complement else None
         lengths = training.tokens.lengths if reverse is None else np.maximum(training.tokens.lengths, reverse.lengths)
         chosen = sample(len(lengths), recipe.max_train_records, seed)
         train_windows = cut(lengths, size, recipe.overlong, training.ids, chosen)
@@ -75,90 +108,68 @@ def finetune(
         counts["train"] = training.counts(train_windows, specials.unknown)
 
     gate = None
-    if loaded is not None and checkpoint is not None:
+    if loaded is not None and inputs.checkpoint is not None:
         probes = examples if trains else held_out
-        gate = check_weights(loaded, checkpoint, names, probes, seed, trained_head=not trains)
+        gate = check_weights(loaded, inputs.checkpoint, labels, probes, seed, trained_head=not trains)
     if limit is not None:
         tokenizer.model_max_length = limit  # a finished model carries its limit wherever it goes
-    parameters, trained = model.num_parameters(), 0
-    if trains:
-        trainee = prepare(model, recipe.method, recipe.lora, seed)
-        trained = trainable_parameters(trainee)
-        adapter = directory / ADAPTER if recipe.method == "lora" else None
-        outcome = fine_tune(
-            trainee,
-            examples,
-            held_out,
-            recipe,
-            seed,
-            place,
-            scratch=directory,
-            keep=lambda: (
-                save_adapter(trainee, spec["checkpoint"], adapter) if adapter else save(model, tokenizer, directory)
-            ),
-        )
-        if adapter:  # merged only now, so that keeping an epoch changes nothing of the next
-            model = merge(trainee, adapter)
-            save(model, tokenizer, directory)
-    else:
-        model.to(place)
-        outcome = Outcome([log_row(0, 0, None, validate(model, held_out, "validation"), 0.0)])
-        save(model, tokenizer, directory)
-    facts = {
+    facts: dict[str, Any] = {
         "device": describe(place),
         "counts": counts,
-        "fetched": _fetched(checkpoint),
+        "fetched": _fetched(inputs.checkpoint),
         "gate": gate,
         "labels": label_names(model),
         "max_tokens": limit,
-        "parameters": parameters,
-        "trainable_parameters": trained,
+        "parameters": model.num_parameters(),
+        "trainable_parameters": 0,
+        "engine": None,
+        "quantisation": None,
     }
-    return outcome, facts
+    if not trains:
+        model.to(place)
+        progress = Progress(log=[log_row(0, 0, None, validate(model, held_out, "validation"), 0.0)])
+        if directory:
+            save(model, tokenizer, directory)
+        return progress, facts
+
+    trainee = prepare(model, recipe.method, recipe.lora, seed, place)
+    facts |= {"trainable_parameters": trainable_parameters(trainee), "quantisation": quantised_parameters(trainee)}
+    adapts = recipe.method in ADAPTING
+
+    def keep(folder: Path, weights: dict[str, Any] | None) -> None:
+        if adapts:
+            save_adapter(trainee, spec["checkpoint"], folder, weights)
+        else:
+            save(model, tokenizer, folder, weights)
+
+    weights = class_weights(recipe.class_weights, label_names(model))
+    progress, facts["engine"] = fine_tune(trainee, examples, held_out, recipe, weights, seed, conduct, keep)
+    if directory and conduct.checkpoints and progress.best is not None:
+        best = conduct.checkpoints.best(progress.best)
+        shutil.copytree(best, directory / ADAPTER if adapts else directory, dirs_exist_ok=True)
+        if adapts:
+            if conduct.sharding != "none":  # this process has a part of the model only
+                trainee = prepare(make()[0], recipe.method, recipe.lora, seed, place)
+            save(merge(trainee, directory / ADAPTER), tokenizer, directory)
+    return progress, facts
+
+
+def splits_for(method: str | None) -> list[str]:
+    """The splits that a method reads: never the test split, and the training split only to train."""
+    return ["validation"] if method == "none" else ["train", "validation"]
+
+
+def sample(records: int, most: int | None, seed: int) -> Any:
+    """Indices of at most `most` of `records` records, ascending, drawn without replacement."""
+    if most is None or most >= records:
+        return np.arange(records)
+    return np.sort(np.random.default_rng(seed).choice(records, size=most, replace=False))
 
 
 def _fetched(checkpoint: Path | None) -> Any:
     """Which commit of the hub a checkpoint is; None if it was not fetched from there."""
     path = checkpoint and checkpoint / FETCHED
     return read_json(path) if path and path.is_file() else None
-
-
-class _Split:
-    """The ids, labels and tokens of one split."""
-
-    def __init__(self, data: Path, tokens: Path, name: str) -> None:
-        self.path = data / f"{name}.parquet"
-        table = read_table(self.path, columns=["id", "label"])
-        self.ids: list[str] = table["id"].tolist()
-        self.labels: NDArray[np.int64] = table["label"].to_numpy(np.int64)
-        self.tokens: Tokens = read_tokens(tokens, name)
-        if not len(table):
-            raise UserError(f"{self.path}: holds no records")
-        self._check_number(self.tokens, tokens)
-
-    def reverse(self, tokens: Path) -> Tokens:
-        """Tokens of the reverse complements."""
-        found = read_tokens(tokens, "train_reverse")
-        self._check_number(found, tokens)
-        return found
-
-    def _check_number(self, found: Tokens, place: Path) -> None:
-        if len(found) != len(self.ids):
-            raise UserError(f"{place}: holds tokens of {len(found)} records, {self.path} has {len(self.ids)}")
-
-    def check_labels(self, classes: int) -> None:
-        """Refuse labels that the model has no class for."""
-        wrong = (self.labels < 0) | (self.labels >= classes)
-        if wrong.any():
-            first = int(wrong.argmax())
-            raise UserError(
-                f"{self.path}: record '{self.ids[first]}' has label {self.labels[first]} and the model {classes} classes"
-            )
-
-    def counts(self, windows: Windows, unknown: int | None) -> dict[str, int]:
-        """What run.json says of the split: its windows, and its tokens that are unknown."""
-        missed = 0 if unknown is None else int(np.count_nonzero(self.tokens.ids == unknown))
-        return {**windows.counts(), "unknown_tokens": missed}
 
 
 def _check_some(examples: Examples, split: str) -> None:

@@ -108,10 +108,10 @@ def load_finished(directory: Path | str, specials: Specials) -> Any:
     return loaded.model
 
 
-def save(model: Any, tokenizer: Any, directory: Path) -> None:
-    """Write a model and its tokenizer, as `from_pretrained` reads them."""
+def save(model: Any, tokenizer: Any, directory: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
+    """Write a model and its tokenizer, as `from_pretrained` reads them; weights: in place of the model's own."""
     with written(directory):
-        model.save_pretrained(directory)
+        model.save_pretrained(directory, state_dict=weights)
         tokenizer.save_pretrained(directory)
 
 

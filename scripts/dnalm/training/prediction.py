@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from dnalm.metrics import classification_metrics
 from dnalm.names import DECIMALS
-from dnalm.training.batches import Examples
+from dnalm.training.batches import Examples, pad
 from dnalm.training.devices import out_of_memory
+from dnalm.training.parallel import Team
 
 BATCH_SIZE = 64
 
@@ -30,30 +31,38 @@ def exactly(model: Any, device: torch.device) -> Any:
     return model.double()
 
 
-def predict(model: Any, examples: Examples, batch_size: int, what: str = "") -> NDArray[np.float64]:
+def predict(
+    model: Any, examples: Examples, batch_size: int = BATCH_SIZE, what: str = "", team: Team | None = None
+) -> NDArray[np.float64]:
     """Class probabilities of the records that have a window, averaged over their windows; shape (kept, classes).
 
     Rows follow `examples.windows.kept`. Windows are scored in batches of like length, on the model's device and in
-    its number format. `what` names the progress bar; without a name there is none.
+    its number format. `what` names the progress bar; without a name there is none. The ranks of a `team` score a part
+    each, and all get all.
     """
-    windows = examples.windows
+    windows, rank, ranks = examples.windows, team.rank if team else 0, team.world if team else 1
     scores = np.zeros((len(windows), model.config.num_labels))
     order = np.argsort(-examples.lengths, kind="stable")
-    bar = tqdm(total=len(order), desc=what, unit=" seq", mininterval=1, file=sys.stderr, disable=not what, leave=None)
+    quiet = not what or rank > 0
+    bar = tqdm(total=len(order), desc=what, unit=" seq", mininterval=1, file=sys.stderr, disable=quiet, leave=None)
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), bar:
-            for at in range(0, len(order), batch_size):
-                rows = order[at : at + batch_size]
-                batch = examples.collate([{"input_ids": examples[int(row)]["input_ids"]} for row in rows])
+        with torch.no_grad(), bar:
+            for at in range(0, len(order), batch_size * ranks):
+                together = order[at : at + batch_size * ranks]
+                rows = together[rank::ranks]
+                # a rank with nothing left still takes part, because a model divided among them needs all
+                batch = pad(*examples.flat(rows if len(rows) else order[:1]), examples.specials.pad)
                 logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
-                scores[rows] = torch.softmax(logits.cpu().double(), dim=-1).numpy()
-                bar.update(len(rows))
+                scores[rows] = torch.softmax(logits[: len(rows)].cpu().double(), dim=-1).numpy()
+                bar.update(len(together))
     except RuntimeError as error:
         raise out_of_memory(error) or error from error
     finally:
         model.train(was_training)
+    if team is not None:
+        team.sum_(torch.from_numpy(scores))
     kept, row = np.unique(windows.record, return_inverse=True)
     sums = np.zeros((len(kept), scores.shape[1]))
     np.add.at(sums, row, scores)

@@ -1,0 +1,388 @@
+"""Checkpoints of a training: complete or absent, in the layout of the Hugging Face Trainer."""
+
+import contextlib
+import errno
+import json
+import os
+import pickle
+import random
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from dnalm.errors import UserError
+from dnalm.files import read_json, sha256
+
+WEIGHTS, ADAPTER, ADAPTER_CONFIG = "model.safetensors", "adapter_model.safetensors", "adapter_config.json"
+OPTIMIZER, SCHEDULER, TRAINER_STATE = "optimizer.pt", "scheduler.pt", "trainer_state.json"
+PROGRESS, MANIFEST = "progress.pt", "manifest.json"
+
+TRAINER_FIELDS = ("max_steps", "num_train_epochs", "train_batch_size", "best_metric", "log_history")
+"""Entries of `State.progress` that the Trainer has a name for."""
+
+_DAMAGE = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, pickle.UnpicklingError,
+    SafetensorError, UserError,
+)  # fmt: skip
+"""What reading a damaged checkpoint raises."""
+
+_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+"""What the system says when it cannot write."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A training between two optimizer steps.
+
+    step: optimizer steps taken; epoch: epochs done, with the fraction of the one at work; weights: as `weights_of`
+    gives them; optimizer, scheduler: their `state_dict()`; rng: `rng_state()` of each rank, in order; progress: what
+    else there is to know, made of None, bool, int, float, str, tensors, and lists, tuples and dictionaries of these
+    (`TRAINER_FIELDS` without tensors); best: the step of the best model so far, as given to `Checkpoints.keep_best`.
+    """
+
+    step: int
+    epoch: float
+    weights: dict[str, torch.Tensor]
+    optimizer: dict[str, Any]
+    scheduler: dict[str, Any]
+    rng: list[dict[str, Any]]
+    progress: dict[str, Any]
+    best: int | None = None
+
+
+def weights_of(model: Any) -> dict[str, torch.Tensor]:
+    """The weights of a model to save, without copying them: of a peft model the adapters and `modules_to_save` alone.
+
+    Names are those of `state_dict()`, of tied weights only the one `save_pretrained` writes. (Where it converts names,
+    as for ESM and Mixtral, both `from_pretrained` and the Trainer read these; the Trainer fails to read the converted.)
+    """
+    if _is_adapted(model):
+        from peft import get_peft_model_state_dict
+
+        return dict(get_peft_model_state_dict(model, save_embedding_layers=False))
+    from transformers.modeling_utils import remove_tied_weights_from_state_dict
+
+    return dict(remove_tied_weights_from_state_dict(dict(model.state_dict()), model))
+
+
+def load_weights(model: Any, weights: Mapping[str, torch.Tensor]) -> None:
+    """Copy weights, as `weights_of` gives them or the Trainer writes them, into a model; it keeps its own tensors.
+
+    Weights that are not exactly those of the model are a `ValueError`. Random generators may be drawn from.
+    """
+    if _is_adapted(model):
+        from peft import set_peft_model_state_dict
+
+        found: Any = set_peft_model_state_dict(model, dict(weights))
+        missing, unexpected = set(weights_of(model)) - set(weights), found.unexpected_keys
+    else:
+        if set(weights) != (own := set(weights_of(model))):
+            weights = _converted(model, weights)
+        missing, unexpected = own - set(weights), model.load_state_dict(weights, strict=False).unexpected_keys
+    if missing or unexpected:
+        raise ValueError(f"the weights lack {sorted(missing)[:3]} and have {sorted(unexpected)[:3]} too many")
+
+
+def config_writer(model: Any) -> Callable[[Path], None]:
+    """What writes the configuration that goes with `weights_of(model)` into a directory."""
+    config = model.peft_config["default"] if _is_adapted(model) else model.config
+    return lambda directory: config.save_pretrained(directory)
+
+
+def rng_state() -> dict[str, Any]:
+    """The states of this process's generators, as the Trainer keeps them: Python's, numpy's, torch's on CPU and CUDA."""
+    state = {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.random.get_rng_state()}
+    if torch.cuda.is_available():
+        several = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
+        state["cuda"] = torch.cuda.get_rng_state_all() if several else torch.cuda.get_rng_state()
+    return state
+
+
+def restore_rng(state: Mapping[str, Any]) -> None:
+    """Put the generators into the states of `rng_state`; those of GPUs that aren't there are left out."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.random.set_rng_state(state["cpu"])
+    if torch.cuda.is_available() and "cuda" in state:
+        if isinstance(state["cuda"], torch.Tensor):
+            torch.cuda.set_rng_state(state["cuda"])
+        else:
+            for device, one in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
+                torch.cuda.set_rng_state(one, device)
+
+
+def read(path: Path) -> State:
+    """Read one checkpoint, ours or the Trainer's, onto the CPU; nothing in it is run.
+
+    The Trainer's have no `progress` and no `best`.
+    """
+    from transformers.trainer_pt_utils import safe_globals
+
+    trainer = read_json(path / TRAINER_STATE)
+    ranks = sorted(path.glob("rng_state*.pth"), key=lambda file: (len(file.name), file.name))
+    with safe_globals():  # numpy's generator state is an array
+        rng = [torch.load(file, weights_only=True) for file in ranks]
+    ours = (path / PROGRESS).is_file()
+    return State(
+        step=int(trainer["global_step"]),
+        epoch=float(trainer["epoch"]),
+        weights=load_file(path / (ADAPTER if (path / ADAPTER).is_file() else WEIGHTS)),
+        optimizer=torch.load(path / OPTIMIZER, map_location="cpu", weights_only=True),
+        scheduler=torch.load(path / SCHEDULER, map_location="cpu", weights_only=True),
+        rng=rng,
+        progress=torch.load(path / PROGRESS, map_location="cpu", weights_only=True) if ours else {},
+        best=trainer["best_global_step"] if ours else None,
+    )
+
+
+class Checkpoints:
+    """The checkpoints in `folder`, of which the newest `keep` stay, and the best models they speak of.
+
+    One process at a time may have them open; the other ranks of a training `read` what is `newest` to it. Whenever it
+    is killed, every checkpoint under its final name is complete and the newest one is there. A context: on leaving it
+    nothing is being written any more.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        """Open or make the folder and clear what a killed process left half-done."""
+        self.folder, self.keep = folder, keep
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._pending: Future[None] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        for replaced in sorted(folder.glob(".old-*")):
+            name = folder / replaced.name.removeprefix(".old-")
+            if not name.exists():  # killed between the two renames of a replacement
+                replaced.rename(name)
+        for leftover in (*folder.glob(".old-*"), *folder.glob(".tmp-*")):
+            shutil.rmtree(leftover)
+
+    def __enter__(self) -> "Checkpoints":
+        """Nothing more than opening did."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Wait for the last save; its error is raised unless there is one already."""
+        self._writer.shutdown()
+        if error is None:
+            self.wait()
+
+    def save(self, state: State, write_config: Callable[[Path], None]) -> None:
+        """Save a state as `checkpoint-{step}`: copied before this returns, written in the background.
+
+        write_config: writes config.json into a directory, or for an adapter adapter_config.json. First waits for the
+        save before, and raises its error if it failed. A save that fails leaves the checkpoints as they were.
+        """
+        self.wait()
+        copied = torch.cuda.Event() if torch.cuda.is_initialized() else None
+        parts = ("weights", "optimizer", "scheduler", "progress")
+        state = replace(state, **{part: _on_host(getattr(state, part)) for part in parts})
+        if copied is not None:
+            copied.record()
+        self._pending = self._writer.submit(self._write, state, write_config, copied)
+
+    def wait(self) -> None:
+        """Wait until the last save is on disk; raise its error if it failed, an `OSError` for a full disk."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def newest(self) -> Path | None:
+        """The newest checkpoint that is as it was written; damaged ones are told of on standard error."""
+        self.wait()
+        return next(self._sound(), None)
+
+    def load(self) -> State | None:
+        """The newest state that can be read; None if there is none. Damaged ones are told of on standard error."""
+        self.wait()
+        for path in self._sound():
+            try:
+                return read(path)
+            except _DAMAGE as error:
+                _warn(path, error)
+        return None
+
+    def keep_best(self, step: int, write: Callable[[Path], None]) -> None:
+        """Let `write` fill the directory of the best model so far, that of `step`.
+
+        It takes its place when complete. It is removed once a checkpoint of a later step is saved and no checkpoint
+        that stays has it as its `State.best`.
+        """
+        with self._published(f"best-{step}") as directory:
+            write(directory)
+
+    def best(self, step: int) -> Path:
+        """The directory of the best model, kept with `keep_best`."""
+        path = self.folder / f"best-{step}"
+        if not path.is_dir():
+            raise UserError(f"{path}: the best model of this training is gone; remove {self.folder} to start anew")
+        return path
+
+    def _steps(self, kind: str) -> list[int]:
+        found = (re.fullmatch(rf"{kind}-(\d+)", path.name) for path in self.folder.iterdir())
+        return sorted(int(match[1]) for match in found if match)
+
+    def _sound(self) -> Iterator[Path]:
+        for step in reversed(self._steps("checkpoint")):
+            path = self.folder / f"checkpoint-{step}"
+            try:
+                _check(path)
+            except _DAMAGE as error:
+                _warn(path, error)
+            else:
+                yield path
+
+    def _write(self, state: State, write_config: Callable[[Path], None], copied: Any) -> None:
+        if copied is not None:
+            copied.synchronize()
+        with self._published(f"checkpoint-{state.step}") as directory:
+            write_config(directory)
+            _write_parts(state, directory)
+            files = {path.name: {"size": path.stat().st_size, "sha256": sha256(path)} for path in directory.iterdir()}
+            _write_text(directory / MANIFEST, {"step": state.step, "best": state.best, "files": files})
+        self._prune(state.step)
+
+    def _prune(self, newest: int) -> None:
+        """Remove all but the last `keep` checkpoints; later ones than the newest are of a course not taken."""
+        steps = self._steps("checkpoint")
+        staying = [step for step in steps if step <= newest][-self.keep :]
+        bests = set()
+        for step in staying:
+            with contextlib.suppress(*_DAMAGE):
+                bests.add(read_json(self.folder / f"checkpoint-{step}" / MANIFEST)["best"])
+        names = [f"checkpoint-{step}" for step in steps if step not in staying]
+        names += [f"best-{step}" for step in self._steps("best") if step < newest and step not in bests]
+        for name in names:
+            doomed = self.folder / f".tmp-{name}"  # renamed first, so that a kill leaves no half of a checkpoint
+            (self.folder / name).rename(doomed)
+            shutil.rmtree(doomed)
+
+    @contextmanager
+    def _published(self, name: str) -> Iterator[Path]:
+        """A directory that is on disk and called `name` when the block is left, or is no more if that failed."""
+        target, temporary, old = (self.folder / f"{prefix}{name}" for prefix in ("", ".tmp-", ".old-"))
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        try:
+            yield temporary
+            for path in (*temporary.rglob("*"), temporary):
+                _sync(path)
+            if target.exists():
+                target.rename(old)
+            temporary.rename(target)
+            _sync(self.folder)
+            shutil.rmtree(old, ignore_errors=True)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise _os_error(error, self.folder) or error from error
+        finally:
+            if old.exists() and not target.exists():
+                old.rename(target)
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_adapted(model: Any) -> bool:
+    return hasattr(model, "peft_config")
+
+
+def _converted(model: Any, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights under the names of `save_pretrained`, which differ for some architectures, under the model's own."""
+    built = type(model).from_pretrained(
+        None, config=model.config, state_dict=dict(weights), dtype=model.dtype, output_loading_info=True
+    )
+    other, info = built
+    drawn = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
+    return {name: value for name, value in weights_of(other).items() if name not in drawn}
+
+
+def _on_host(value: Any) -> Any:
+    """A copy in the CPU's memory. From a CUDA GPU it is complete only when an event recorded later has passed."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach()
+        if value.device.type != "cuda":
+            return value.to("cpu", copy=True)
+        return torch.empty(value.shape, dtype=value.dtype, pin_memory=True).copy_(value, non_blocking=True)
+    if isinstance(value, Mapping):
+        return {key: _on_host(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_on_host(item) for item in value)
+    if isinstance(value, np.generic):
+        return value.item()  # torch would write it and refuse to read it
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a {type(value).__name__} cannot be kept in a checkpoint")
+
+
+def _write_parts(state: State, directory: Path) -> None:
+    weights = {name: tensor.contiguous() for name, tensor in state.weights.items()}
+    name = ADAPTER if (directory / ADAPTER_CONFIG).is_file() else WEIGHTS
+    save_file(weights, directory / name, {"format": "pt"})
+    parts = {OPTIMIZER: state.optimizer, SCHEDULER: state.scheduler, PROGRESS: state.progress}
+    for rank, generators in enumerate(state.rng):
+        parts["rng_state.pth" if len(state.rng) == 1 else f"rng_state_{rank}.pth"] = generators
+    for name, part in parts.items():
+        with open(directory / name, "wb") as stream:  # given a path, torch tells a full disk as an internal error
+            torch.save(part, stream)
+    trainer: dict[str, Any] = {"epoch": state.epoch, "global_step": state.step, "best_global_step": state.best}
+    trainer |= {"train_batch_size": 0, "stateful_callbacks": {"TrainerControl": {}}}  # it fails without these
+    trainer |= {field: state.progress[field] for field in TRAINER_FIELDS if field in state.progress}
+    _write_text(directory / TRAINER_STATE, trainer)
+
+
+def _write_text(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def _check(path: Path) -> None:
+    """Raise something of `_DAMAGE` unless the directory holds what was written, or what a Trainer writes."""
+    if not (path / MANIFEST).is_file():
+        if (path / PROGRESS).is_file() or not (path / TRAINER_STATE).is_file():
+            raise ValueError(f"{MANIFEST} is missing")
+        return
+    manifest = json.loads((path / MANIFEST).read_text())
+    for name, expected in manifest["files"].items():
+        if not (path / name).is_file():
+            raise ValueError(f"{name} is missing")
+        if (size := (path / name).stat().st_size) != expected["size"]:
+            raise ValueError(f"{name} has {size} bytes instead of {expected['size']}")
+        if sha256(path / name) != expected["sha256"]:
+            raise ValueError(f"{name} is not as it was written")
+    if manifest["best"] is not None and not (path.parent / f"best-{manifest['best']}").is_dir():
+        raise ValueError(f"best-{manifest['best']}, which belongs to it, is missing")
+
+
+def _warn(path: Path, error: BaseException) -> None:
+    why = " ".join(str(error).split())[:200] or type(error).__name__
+    print(f"warning: {path}: this checkpoint is damaged and not used ({why})", file=sys.stderr)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or directory is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _os_error(error: BaseException, place: Path) -> OSError | None:
+    """The failure to write at `place` that is behind a library's error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        code = cause.errno if isinstance(cause, OSError) else None
+        if isinstance(cause, SafetensorError) and (found := re.search(r"os error (\d+)", str(cause))):
+            code = int(found[1])
+        if code in _WRITING:
+            return OSError(code, os.strerror(code), str(place))
+        cause = cause.__cause__ or cause.__context__
+    return None

@@ -1,0 +1,124 @@
+"""Which engine a training gets, packed or padded, and how large its micro-batches are; told in the log and run.json."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from dnalm.errors import UserError
+from dnalm.training.batches import Examples, Feed, PaddedFeed
+from dnalm.training.models import position_limit
+from dnalm.training.packing import PackedClassifier, PackedFeed, unwrapped
+from dnalm.training.proof import prove
+from dnalm.training.steps import Micro, fitting_tokens
+
+CPU_TOKENS = 16384
+"""Most tokens of a micro-batch on the CPU, where more are not faster."""
+
+TRIALS = (4096, 8192)
+"""Tokens of the micro-batches on which the need for memory is measured."""
+
+ADAMW_BYTES = 16
+"""Bytes that a trained parameter takes beside itself: gradient, its sum over ranks, and two moments, in fp32."""
+
+
+@dataclass
+class Engine:
+    """How a model is fed.
+
+    forward: micro-batch -> logits; packed: the wrapper that packs, None if padded; facts: what run.json says of it.
+    """
+
+    model: Any
+    feed: Feed
+    forward: Callable[[Micro], torch.Tensor]
+    packed: PackedClassifier | None
+    facts: dict[str, Any]
+
+    @contextmanager
+    def padded(self) -> Iterator[Any]:
+        """The model as it takes padded batches, uncompiled."""
+        if self.packed is None:
+            yield self.model
+            return
+        with self.packed.padded() as model, torch.compiler.set_stance("force_eager"):
+            yield model
+
+
+def choose(
+    model: Any,
+    train: Examples,
+    wanted: str,
+    batch_size: int,
+    device: torch.device,
+    ranks: int,
+    bf16: bool,
+    sharded: bool,
+    most_tokens: int | None = None,
+) -> Engine:
+    """The engine that `wanted` (auto, packed or padded) comes to for `model`, which is on `device`.
+
+    Packed needs proof that this model gives the same results so. sharded: the model will be divided among the ranks.
+    most_tokens: of a micro-batch; measured on a CUDA GPU if None. Raises `UserError` if packed was asked for and can't
+    be.
+    """
+    if wanted == "padded":
+        reason: str | None = "as the recipe says"
+    elif sharded:
+        reason = "a model divided among processes is not packed"
+    elif wanted == "auto" and not (device.type == "cuda" and bf16):
+        reason = "packing pays on a CUDA GPU in bf16 alone"
+    else:
+        reason = prove(model, train, device, torch.bfloat16 if bf16 else None)
+    if reason and wanted == "packed":
+        raise UserError(f"recipe.engine: this model cannot be packed: {reason}; use auto or padded")
+    packed = None if reason else PackedClassifier(model)
+    because = reason or "shown to give the same results as padded"
+
+    def feed(most: int) -> Feed:
+        if packed is None:
+            return PaddedFeed(train, batch_size, most)
+        return PackedFeed(train, batch_size, most, ranks, position_limit(unwrapped(model)))
+
+    if most_tokens is None:
+        most_tokens = CPU_TOKENS
+        if device.type == "cuda":
+            most_tokens = _measured(model, packed or _padded(model), feed, device, bf16)
+    chosen = feed(most_tokens)
+    if packed is not None:
+        packed.longest = chosen.longest  # type: ignore[attr-defined]
+    facts: dict[str, Any] = {"kind": chosen.kind, "because": because, "most_tokens": most_tokens}
+    if isinstance(chosen, PackedFeed):
+        facts |= {"row_tokens": chosen.tokens, "row_slots": chosen.slots}
+    print(f"engine: {chosen.kind} ({because})", file=sys.stderr)
+    return Engine(model, chosen, packed or _padded(model), packed, facts)
+
+
+def _padded(model: Any) -> Callable[[Micro], torch.Tensor]:
+    def forward(micro: Micro) -> torch.Tensor:
+        logits: torch.Tensor = model(input_ids=micro["input_ids"], attention_mask=micro["attention_mask"]).logits
+        return logits
+
+    return forward
+
+
+def _measured(
+    model: Any, forward: Callable[[Micro], torch.Tensor], feed: Callable[[int], Feed], device: torch.device, bf16: bool
+) -> int:
+    """Most tokens of a micro-batch that fit beside the model's gradients and the optimizer's state."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    def run(size: int) -> int:
+        trial = feed(size)
+        indices = max((row[0] for row in trial.divide(trial.batches(0)[0], 1)), key=len)
+        micro = trial.collate(indices, torch.ones(len(indices)).numpy())
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
+            forward({name: tensor.to(device) for name, tensor in micro.items()}).float().square().mean().backward()
+        for parameter in trained:
+            parameter.grad = None
+        return micro["input_ids"].numel()
+
+    return fitting_tokens(run, TRIALS, device, reserved=ADAMW_BYTES * sum(parameter.numel() for parameter in trained))

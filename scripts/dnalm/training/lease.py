@@ -1,0 +1,139 @@
+"""GPUs of one machine, shared among runs that know nothing of each other."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from dnalm.errors import UserError
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+_GIVEN = (
+    "SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID", "_CONDOR_JOB_AD", "KUBERNETES_SERVICE_HOST",
+)  # fmt: skip
+"""What schedulers set in their jobs."""
+
+_POLL, _REMINDER = 1.0, 300.0
+"""Seconds between two looks for a free GPU, and between two lines that say so."""
+
+
+@contextmanager
+def lease(count: int) -> Iterator[list[str]]:
+    """Hold `count` GPUs of this machine, so that other runs take others; wait until as many are free.
+
+    Yields their UUIDs, which are also CUDA_VISIBLE_DEVICES of this process and its children until the end; to be
+    entered before CUDA is initialised. All are taken at once or none, so no two runs wait for each other's half. What
+    is held ends with the process, however it ends. Yields an empty list and changes nothing if there are no NVIDIA
+    GPUs, in a worker of several processes (its launcher holds them), and in a scheduler's job that was given just as
+    many. Raises `UserError` if more are wanted than are visible.
+    """
+    gpus = [] if "LOCAL_RANK" in os.environ else visible_gpus()
+    if not gpus or (len(gpus) == count and any(name in os.environ for name in _GIVEN)):
+        yield []
+        return
+    if count > len(gpus):
+        raise UserError(f"recipe.processes: {count} GPUs are wanted and {len(gpus)} visible here; lower it")
+    with ExitStack() as held:
+        mine = _wait(gpus, count, held)
+        before = os.environ.get(VISIBLE)
+        os.environ[VISIBLE] = ",".join(mine)
+        try:
+            yield mine
+        finally:
+            if before is None:
+                del os.environ[VISIBLE]
+            else:
+                os.environ[VISIBLE] = before
+
+
+def visible_gpus() -> list[str]:
+    """UUIDs of this machine's NVIDIA GPUs, without touching CUDA; of those, what CUDA_VISIBLE_DEVICES names if set.
+
+    Its numbers are taken in nvidia-smi's order, which is CUDA's wherever all GPUs are of one kind or
+    CUDA_DEVICE_ORDER is PCI_BUS_ID. As in CUDA, whatever follows a name that fits no GPU is left out.
+    """
+    command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+    try:
+        listing = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    by_index = dict(line.replace(" ", "").split(",") for line in listing.splitlines() if line.count(",") == 1)
+    wanted = os.environ.get(VISIBLE)
+    if wanted is None:
+        return list(by_index.values())
+    found: list[str] = []
+    for name in (part.strip() for part in wanted.split(",")):
+        if name in by_index:
+            fits = [by_index[name]]
+        elif name.startswith("MIG-"):  # a part of a GPU, which nvidia-smi's query does not list
+            fits = [name]
+        else:
+            fits = [uuid for uuid in by_index.values() if name.startswith("GPU-") and uuid.startswith(name)]
+        if len(fits) != 1:
+            break
+        found += [uuid for uuid in fits if uuid not in found]
+    return found
+
+
+def _wait(gpus: list[str], count: int, held: ExitStack) -> list[str]:
+    """Lock `count` of `gpus`, whose locks `held` then closes."""
+    folder = Path(tempfile.gettempdir()) / "dnalm-gpus"
+    if not folder.is_dir():
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o777)  # for all users, whatever the umask
+    said: float | None = None
+    while True:
+        mine: list[str] = []
+        with _locked(folder / "choosing", wait=True), ExitStack() as attempt:
+            for uuid in gpus:
+                if len(mine) < count and attempt.enter_context(_locked(folder / uuid, wait=False)):
+                    mine.append(uuid)
+            if len(mine) == count:
+                held.push(attempt.pop_all())
+                return mine
+        if said is None or time.monotonic() - said >= _REMINDER:
+            said = time.monotonic()
+            print(
+                f"waiting for {count} free GPUs ({len(mine)} of {len(gpus)} are): other runs hold the rest",
+                file=sys.stderr,
+            )
+        time.sleep(_POLL)
+
+
+@contextmanager
+def _locked(path: Path, wait: bool) -> Iterator[bool]:
+    """Hold the lock of `path`; False if another process does and is not to be waited for.
+
+    A POSIX record lock: the kernel drops it with this very process, and forked helpers that linger do not keep it.
+    """
+    lock = _open(path)
+    try:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except (BlockingIOError, PermissionError):
+            yield False
+            return
+        yield True
+    finally:
+        os.close(lock)
+
+
+def _open(path: Path) -> int:
+    while True:
+        # Linux refuses O_CREAT on another user's file in a shared temporary directory, even to open it.
+        try:
+            return os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            pass
+        try:
+            made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            continue
+        os.fchmod(made, 0o666)
+        return made

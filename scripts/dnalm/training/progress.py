@@ -1,0 +1,69 @@
+"""How far a training is: what a checkpoint keeps beside weights and optimizer, and what the log says in the end."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from dnalm.errors import UserError
+
+LOG_COLUMNS = (
+    "epoch", "step", "training_loss", "validation_loss", "accuracy", "macro_f1", "mcc", "macro_precision",
+    "macro_recall", "learning_rate",
+)  # fmt: skip
+
+
+@dataclass
+class Progress:
+    """A training between two steps.
+
+    step: optimizer steps taken; loss_sum: their batches' losses added up since the epoch began, over all ranks; log: a
+    row of `LOG_COLUMNS` for each epoch; best: the step of the best model so far, best_score its metric (the larger the
+    better); since_best: epochs since; sequences: seen in all; seconds: spent in all; resumed: the steps gone on from.
+    """
+
+    step: int = 0
+    loss_sum: float = 0.0
+    log: list[dict[str, Any]] = field(default_factory=list)
+    best: int | None = None
+    best_score: float = -math.inf
+    since_best: int = 0
+    sequences: int = 0
+    seconds: float = 0.0
+    resumed: list[int] = field(default_factory=list)
+
+    @property
+    def best_epoch(self) -> float:
+        """The epoch of the best model; 0 before there is one."""
+        return next((float(row["epoch"]) for row in self.log if row["step"] == self.best), 0.0)
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as `Progress(**state)` takes it."""
+        return asdict(self)
+
+    def judge(self, row: dict[str, Any], metric: str) -> bool:
+        """Take in an epoch's log row; return whether its model is the best so far (of equals, the first is)."""
+        self.log.append(row)
+        score = -row["validation_loss"] if metric == "loss" else row[metric]
+        if score > self.best_score:
+            self.best, self.best_score, self.since_best = row["step"], score, 0
+            return True
+        self.since_best += 1
+        return False
+
+
+def log_row(
+    epoch: float, step: int, training_loss: float | None, found: dict[str, float], learning_rate: float
+) -> dict[str, Any]:
+    """One row of the training log; found: quality of the validation records, `loss` among it."""
+    row = {**found, "validation_loss": found["loss"], "training_loss": training_loss, "learning_rate": learning_rate}
+    row |= {"epoch": epoch, "step": step}
+    return {column: row[column] for column in LOG_COLUMNS}
+
+
+def check_finite(loss: float, epoch: float, learning_rate: float) -> None:
+    """Refuse a loss that is no number."""
+    if not math.isfinite(loss):
+        raise UserError(
+            f"recipe.learning_rate: the loss became {loss:g} in epoch {math.ceil(epoch)}; lower the learning rate (now"
+            f" {learning_rate:g}) or add warm-up"
+        )

@@ -1,0 +1,62 @@
+"""Being asked to stop: a signal lets the step at work end, so that nothing is lost."""
+
+import signal
+import time
+from types import FrameType, TracebackType
+from typing import Any
+
+from dnalm.errors import UserError
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+"""Preemption or a time limit; Ctrl-C; what SLURM sends ahead of a time limit with --signal=USR1."""
+
+GRACE = 2.0
+"""Seconds in which the same request may come twice: from a terminal or SLURM, and handed on by torchrun."""
+
+
+class Stopped(UserError):  # noqa: N818 - nothing went wrong
+    """A training that ended because it was asked to; its exit status is 128 + the signal, as a shell's."""
+
+    def __init__(self, name: str, message: str) -> None:
+        """name: the signal's."""
+        super().__init__(message)
+        self.exit_status = 128 + signal.Signals[name].value
+
+
+def stopped(name: str, step: int) -> Stopped:
+    """What to raise once the state after `step` is saved; name: `Stop.requested`."""
+    return Stopped(
+        name, f"stopped by {name} at step {step}; the checkpoint is saved, the same command goes on from there"
+    )
+
+
+class Stop:
+    """A context in which the first signal of `SIGNALS` is only noted, by its name in `requested`.
+
+    A second Ctrl-C or SIGTERM, more than `GRACE` seconds later, raises `Stopped` wherever the main thread is. To be
+    entered by the main thread; the handlers before are restored on exit.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is caught before entry."""
+        self.requested: str | None = None
+        self._since = 0.0
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "Stop":
+        """Catch the signals."""
+        for number in SIGNALS:
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Restore the handlers."""
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        name, now = signal.Signals(number).name, time.monotonic()
+        if self.requested is None:
+            self.requested, self._since = name, now
+        elif number != signal.SIGUSR1 and now - self._since > GRACE:
+            raise Stopped(name, f"stopped by a second {name}; the same command goes on from the checkpoint saved last")

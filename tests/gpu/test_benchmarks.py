@@ -1,0 +1,29 @@
+import pytest
+import torch
+
+from dnalm.training.benchmarks import BERT_SMALL, METHOD, Arm, Suite
+from dnalm.training.contenders import Contender, run_arm
+from dnalm.training.parallel import Team
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
+
+SMALL = Suite(BERT_SMALL, "cuda", ())
+
+
+@pytest.mark.parametrize("trainer", ["original", "hf_defaults", "ours"])
+def test_a_profile_finds_the_kernels_of_each_step(tmp_path, trainer):
+    contender = Contender(Arm(trainer, 16, (4, 40)), SMALL, Team.join("cuda"), tmp_path)
+    contender.train(4)
+    few, many = contender.profile(4), contender.profile(40)
+    assert (few[0], many[0]) == (4, 40)
+    for _, stretches, kernels in (few, many):
+        assert 0 < kernels <= stretches
+    assert many[2] > few[2]
+
+
+def test_an_arm_on_a_gpu_has_all_its_figures():
+    found = run_arm(Arm("ours", 64, (5, 200), (5, 15)), SMALL)
+    assert "error" not in found, found["error"]
+    assert set(METHOD) <= set(found)
+    assert 0 < found["mfu"] < 1 and found["measured_peak"] > 0
+    assert 0 <= found["gpu_idle"] <= found["gpu_without_kernel"] <= 1

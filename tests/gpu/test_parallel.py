@@ -1,0 +1,89 @@
+"""Several GPUs: what passes between their processes, models spread over them, and the lease of a GPU."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dnalm.training.lease import visible_gpus
+
+UNIT = Path(__file__).parents[1] / "unit"
+sys.path.append(str(UNIT))
+
+import test_sharding  # noqa: E402
+from processes import together  # noqa: E402
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+]
+pair = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+
+
+@pair
+def test_sums_are_right_alone_and_in_a_cuda_graph(tmp_path):
+    found = together(
+        tmp_path,
+        """
+x = torch.full((1000,), team.rank + 1.0, device=team.device)
+eager = team.sum_(x.clone())
+y = torch.zeros_like(x)
+side = torch.cuda.Stream()
+with torch.cuda.stream(side):
+    for _ in range(2):
+        y.copy_(x)
+        team.sum_(y)
+torch.cuda.synchronize()
+graph = torch.cuda.CUDAGraph()
+with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    y.copy_(x)
+    team.sum_(y)
+x.mul_(10)
+graph.replay()
+torch.cuda.synchronize()
+import time
+start = time.perf_counter()
+for _ in range(100):
+    team.agree(False, False)
+took = (time.perf_counter() - start) / 100
+give([str(team.device), eager[0].item(), y[-1].item(), team.agree(False, team.rank == 1), team.broadcast(team.rank),
+      team.gather(team.rank), took])
+""",
+        device="cuda",
+    )
+    for rank, (device, eager, replayed, flags, told, all_ranks, took) in enumerate(found):
+        assert (device, eager, replayed) == (f"cuda:{rank}", 3.0, 30.0)
+        assert (flags, told, all_ranks) == ([False, True], 0, [0, 1])
+        assert took < 2e-3, "agreeing goes over the CPU and must not wait for the GPU"
+
+
+@pair
+@pytest.mark.parametrize("variant", ["padded", "packed", "lora"])
+@pytest.mark.parametrize("kind", ["fsdp", "zero2"])
+def test_a_model_spread_over_two_gpus_trains_as_on_one(tmp_path, kind, variant):
+    if kind == "zero2":
+        pytest.importorskip("deepspeed")
+    # kernels choose their order of summation by shape, and AdamW's first steps make much of small differences
+    test_sharding.compare(tmp_path, kind, variant, device="cuda", tolerance=2e-4)
+
+
+def test_a_leased_gpu_is_the_only_one_that_is_seen(tmp_path):
+    gpus = visible_gpus()
+    assert len(gpus) == torch.cuda.device_count()
+    program = """
+from dnalm.training.lease import lease
+with lease(1) as mine:
+    import torch
+    print(mine[0], torch.cuda.device_count(), f"GPU-{torch.cuda.get_device_properties(0).uuid}")
+"""
+    scripts = str(UNIT.parents[1] / "scripts")
+    schedulers = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID", "_CONDOR_JOB_AD", "KUBERNETES_SERVICE_HOST")
+    environment = {name: value for name, value in os.environ.items() if name not in schedulers}
+    environment |= {"PYTHONPATH": scripts, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    mine, count, seen = done.stdout.split()
+    assert (mine, count) == (seen, "1")
+    assert mine in gpus

@@ -1,0 +1,133 @@
+"""QLoRA where it is meant to run: what fits, what is learnt, and that the engine's graphs and compiler take its layers."""
+
+import json
+
+import pytest
+import torch
+from small_classifiers import EXPERTS, MIXTRAL, SPECIALS, changed, classifier, frozen, logits, train
+from small_models import TINY, call, masked_lm_checkpoint, settings, small_tokenizer, write_task
+
+from dnalm.training.methods import merge, prepare, quantised_parameters, save_adapter
+from dnalm.training.models import load_finished
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
+pytest.importorskip("bitsandbytes", reason="needs bitsandbytes")
+
+GPU = torch.device("cuda")
+BF16 = {"device_type": "cuda", "dtype": torch.bfloat16}
+
+
+def four_bit(rows=2048, columns=2048):
+    """A 4-bit layer on the GPU, and the plain one it was made of."""
+    from dnalm.training.quantisation import Linear
+
+    torch.manual_seed(1)
+    layer = torch.nn.Linear(columns, rows)
+    return Linear(layer, GPU), layer.to(GPU)
+
+
+def prepared(architecture=TINY, lora=None):
+    return prepare(classifier(architecture), "qlora", lora, 1, GPU).to(GPU)
+
+
+def test_a_layer_takes_an_eighth_of_the_memory():
+    before = torch.cuda.memory_allocated()
+    layer, _ = four_bit()
+    plain = 2048 * 2048 * 4
+    assert torch.cuda.memory_allocated() - before - plain < 0.14 * plain
+    assert {p.device.type for p in layer.parameters()} == {"cuda"}
+
+
+@pytest.mark.parametrize("shape", [(2048, 768), (96, 32), (64, 1024)])
+@pytest.mark.parametrize("rows", [1, 7, 64, 4096])
+def test_a_layer_computes_what_its_plain_twin_does(shape, rows):
+    layer, _ = four_bit(*shape)
+    plain = layer.dequantised().to(GPU)
+    x = torch.randn(rows, shape[1], device=GPU, requires_grad=True)
+    torch.testing.assert_close(layer(x), plain(x), rtol=1e-4, atol=1e-4)
+    with torch.autocast(**BF16):
+        found, expected = layer(x), plain(x)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-2)
+    slopes = [torch.autograd.grad(y.float().sum(), x)[0] for y in (found, expected)]
+    torch.testing.assert_close(*slopes, rtol=2e-2, atol=2e-1)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "lora"),
+    [
+        (TINY, None),
+        (TINY, {"target_modules": ["query", "output.dense"], "dropout": 0.1}),
+        (MIXTRAL, {"target_modules": ["q_proj"], "target_parameters": EXPERTS}),
+    ],
+)
+def test_the_finished_model_scores_as_the_validated_one(tmp_path, architecture, lora):
+    adapted = prepared(architecture, lora)
+    assert quantised_parameters(adapted)["quantised"] > 0
+    before = frozen(adapted)
+    with torch.autocast(**BF16):
+        losses = train(adapted, steps=40)
+    assert sum(losses[-5:]) < sum(losses[:5])
+    assert changed(before, frozen(adapted)) == set()
+    found = logits(adapted)
+    save_adapter(adapted, None, tmp_path / "adapter")
+    merged = merge(adapted, tmp_path / "adapter")
+    assert merged.device.type == "cpu"
+    assert (logits(merged) - found).abs().max() <= 1e-4 * max(1.0, float(found.abs().max()))
+
+
+def test_quantising_is_repeatable():
+    assert changed(frozen(prepared()), frozen(prepared())) == set()
+
+
+def test_a_step_can_be_captured_in_a_graph():
+    layer, _ = four_bit()
+    x = torch.randn(256, 2048, device=GPU, requires_grad=True)
+    x.grad = torch.zeros_like(x)
+
+    def step():
+        x.grad.zero_()
+        with torch.autocast(**BF16):
+            y = layer(x)
+        y.float().square().sum().backward()
+        return y
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = step()
+    with torch.no_grad():
+        x.copy_(torch.randn_like(x))
+    graph.replay()
+    found = y.clone(), x.grad.clone()
+    expected = step(), x.grad
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-2)
+
+
+def test_a_layer_compiles_without_a_break():
+    layer, _ = four_bit()
+    x = torch.randn(64, 2048, device=GPU, requires_grad=True)
+    compiled = torch.compile(layer, fullgraph=True)
+    with torch.autocast(**BF16):
+        found, expected = compiled(x), layer(x)
+    torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-2)
+    slopes = [torch.autograd.grad(y.float().sum(), x)[0] for y in (found, expected)]
+    torch.testing.assert_close(*slopes, rtol=2e-2, atol=2e-1)
+
+
+def test_a_run_from_a_checkpoint_to_a_model_that_needs_no_bitsandbytes(tmp_path, monkeypatch):
+    write_task(tmp_path)
+    base = masked_lm_checkpoint(tmp_path / "base", small_tokenizer(), trained=True)
+    spec = {**settings(None, method="qlora", learning_rate=1e-2, epochs=2), "checkpoint": "base"}
+    places = ["--data", tmp_path / "data", "--tokens", tmp_path / "tokens", "--tokenizer", base, "--checkpoint", base]
+    outputs = ["--model", tmp_path / "model", "--log", tmp_path / "log.tsv", "--run", tmp_path / "run.json"]
+    assert call(monkeypatch, "finetune.py", *places, "--device", "cuda", *outputs, spec=spec) == 0
+    assert json.loads((tmp_path / "run.json").read_text())["trainable_parameters"] > 0
+    model = load_finished(tmp_path / "model", SPECIALS)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert (tmp_path / "model/adapter/adapter_model.safetensors").is_file()

@@ -1,0 +1,87 @@
+# How fast training is here and how much memory it takes. No part of the results: asked for by name, and best with
+# --cores 2, because whatever runs beside a measurement is measured too.
+from dnalm.machine import gpus
+
+# The figures that the target `benchmark` collects: those this machine can give. A cluster's, say, come by file name.
+VISIBLE_GPUS = 0 if CONFIG.device == "cpu" else len(gpus())
+BENCHMARKS = ["cpu", "memory", *["training"] * (VISIBLE_GPUS > 0), *["scaling"] * (VISIBLE_GPUS > 1)]
+
+
+rule benchmark:
+    input:
+        expand("results/benchmark/{figures}.json", figures=BENCHMARKS),
+
+
+rule benchmark_training:
+    output:
+        "results/benchmark/training.json",
+    log:
+        "logs/benchmark_training.log",
+    conda:
+        "../../envs/training.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        mem_mb=32000,
+        runtime=60,
+    params:
+        code=code("benchmark_training.py"),
+        script=script("benchmark_training.py"),
+    shell:
+        "python {params.script:q} --suite gpu --output {output:q} 2> {log:q}"
+
+
+rule benchmark_scaling:
+    output:
+        "results/benchmark/scaling.json",
+    log:
+        "logs/benchmark_scaling.log",
+    conda:
+        "../../envs/training.yaml"
+    threads: 8
+    resources:
+        gpu=2,
+        mem_mb=64000,
+        runtime=60,
+    params:
+        code=code("benchmark_training.py"),
+        script=script("benchmark_training.py"),
+    shell:
+        "python {params.script:q} --suite scaling --output {output:q} 2> {log:q}"
+
+
+rule benchmark_cpu:
+    output:
+        "results/benchmark/cpu.json",
+    log:
+        "logs/benchmark_cpu.log",
+    conda:
+        "../../envs/training.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        code=code("benchmark_training.py"),
+        script=script("benchmark_training.py"),
+    shell:
+        "python {params.script:q} --suite cpu --output {output:q} 2> {log:q}"
+
+
+rule benchmark_memory:
+    output:
+        "results/benchmark/memory.json",
+    log:
+        "logs/benchmark_memory.log",
+    conda:
+        "../../envs/training.yaml"
+    threads: 2
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    params:
+        code=code("benchmark_memory.py"),
+        trainer=code("finetune.py"),
+        script=script("benchmark_memory.py"),
+    shell:
+        "python {params.script:q} --output {output:q} 2> {log:q}"
