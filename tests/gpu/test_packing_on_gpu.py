@@ -66,6 +66,7 @@ def test_packed_in_16_bits_is_padded_in_16_bits(family):
     row, micro = whole_row(feed)
     padded = on_gpu(PaddedFeed(examples, 40).collate(row, np.full(len(row), 1 / len(row))))
     with packed.padded() as plain, torch.autocast("cuda", BF16):
+        plain.set_attn_implementation("eager")  # with a window, sdpa's gradients of padding are not numbers
         expected = plain(input_ids=padded["input_ids"], attention_mask=padded["attention_mask"]).logits
         expected_loss = loss_of(expected, padded)
     expected_loss.backward()

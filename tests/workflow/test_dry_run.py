@@ -34,14 +34,17 @@ def test_the_demo_is_planned_without_naming_it(snakemake):
 def test_rule_says_what_it_needs(rule):
     body = RULES[rule]
     keys = set(re.findall(r"^ {4}(\w+):", body, re.MULTILINE))
-    if rule != "all":
+    if rule.startswith("benchmark_"):  # these measure themselves
+        assert {"log", "conda", "threads", "resources", "params", "output", "shell"} <= keys
+        assert "code=code(" in body
+    elif rule not in ("all", "benchmark"):
         assert {"log", "benchmark", "conda", "threads", "resources", "params", "output", "shell"} <= keys
         assert "mem_mb=" in body
         assert "runtime=" in body
         assert "spec=section(" in body
         # An edit of the code re-runs what it computes; what is fetched is the same whoever fetches it.
         assert ("code=code(" in body) != (rule in ("download", "fetch_model"))
-    assert ("gpu=" in body) == (rule in ("finetune", "predict_splits"))
+    assert ("gpu=" in body) == (rule in ("finetune", "predict_splits", "benchmark_training", "benchmark_scaling"))
     assert len(body.splitlines()) < 50
 
 

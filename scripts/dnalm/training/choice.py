@@ -76,6 +76,11 @@ def choose(
     if reason and wanted == "packed":
         raise UserError(f"recipe.engine: this model cannot be packed: {reason}; use auto or padded")
     packed = None if reason else PackedClassifier(model)
+    facts: dict[str, Any] = {}
+    if packed is None and device.type == "cuda" and _has_window(unwrapped(model).config):
+        # padding beyond a window sees nothing, and the fused kernels' gradients of that are not numbers
+        unwrapped(model).set_attn_implementation("eager")
+        facts["attention"] = "eager, because of the sliding window"
     because = reason or "shown to give the same results as padded"
 
     def feed(most: int) -> Feed:
@@ -90,11 +95,19 @@ def choose(
     chosen = feed(most_tokens)
     if packed is not None:
         packed.longest = chosen.longest  # type: ignore[attr-defined]
-    facts: dict[str, Any] = {"kind": chosen.kind, "because": because, "most_tokens": most_tokens}
+    facts |= {"kind": chosen.kind, "because": because, "most_tokens": most_tokens}
     if isinstance(chosen, PackedFeed):
         facts |= {"row_tokens": chosen.tokens, "row_slots": chosen.slots}
     print(f"engine: {chosen.kind} ({because})", file=sys.stderr)
     return Engine(model, chosen, packed or _padded(model), packed, facts)
+
+
+def _has_window(config: Any) -> bool:
+    """Whether tokens of a model see near ones only, in some layer."""
+    config = config.get_text_config()
+    return getattr(config, "sliding_window", None) is not None or "sliding_attention" in (
+        getattr(config, "layer_types", None) or ()
+    )
 
 
 def _padded(model: Any) -> Callable[[Micro], torch.Tensor]:
