@@ -12,6 +12,7 @@ from dnalm.errors import UserError
 from dnalm.training.batches import Examples, Feed, PaddedFeed
 from dnalm.training.models import position_limit
 from dnalm.training.packing import PackedClassifier, PackedFeed, unwrapped
+from dnalm.training.parallel import Team
 from dnalm.training.proof import prove
 from dnalm.training.steps import Micro, fitting_tokens
 
@@ -53,18 +54,18 @@ def choose(
     train: Examples,
     wanted: str,
     batch_size: int,
-    device: torch.device,
-    ranks: int,
+    team: Team,
     bf16: bool,
     sharded: bool,
     most_tokens: int | None = None,
 ) -> Engine:
-    """The engine that `wanted` (auto, packed or padded) comes to for `model`, which is on `device`.
+    """The engine that `wanted` (auto, packed or padded) comes to for `model`, the same in all ranks of `team`.
 
     Packed needs proof that this model gives the same results so. sharded: the model will be divided among the ranks.
     most_tokens: of a micro-batch; measured on a CUDA GPU if None. Raises `UserError` if packed was asked for and can't
     be.
     """
+    device, ranks = team.device, team.world
     if wanted == "padded":
         reason: str | None = "as the recipe says"
     elif sharded:
@@ -72,7 +73,8 @@ def choose(
     elif wanted == "auto" and not (device.type == "cuda" and bf16):
         reason = "packing pays on a CUDA GPU in bf16 alone"
     else:
-        reason = prove(model, train, device, torch.bfloat16 if bf16 else None)
+        reasons = team.gather(prove(model, train, device, torch.bfloat16 if bf16 else None))
+        reason = next((reason for reason in reasons if reason), None)
     if reason and wanted == "packed":
         raise UserError(f"recipe.engine: this model cannot be packed: {reason}; use auto or padded")
     packed = None if reason else PackedClassifier(model)
@@ -91,7 +93,7 @@ def choose(
     if most_tokens is None:
         most_tokens = CPU_TOKENS
         if device.type == "cuda":
-            most_tokens = _measured(model, packed or _padded(model), feed, device, bf16)
+            most_tokens = min(team.gather(_measured(model, packed or _padded(model), feed, device, bf16)))
     chosen = feed(most_tokens)
     if packed is not None:
         packed.longest = chosen.longest  # type: ignore[attr-defined]

@@ -89,9 +89,15 @@ class _Training:
         model.to(device).train()
         bf16 = uses_bf16(recipe.precision, device)
         self.engine: Engine = choose(
-            model, train, recipe.engine, recipe.batch_size, device, self.team.world, bf16,
-            conduct.sharding != "none", conduct.most_tokens,
-        )  # fmt: skip
+            model,
+            train,
+            recipe.engine,
+            recipe.batch_size,
+            self.team,
+            bf16,
+            conduct.sharding != "none",
+            conduct.most_tokens,
+        )
         self.steps_per_epoch = -(-len(train) // recipe.batch_size)
         self.last_step = math.ceil(recipe.epochs * self.steps_per_epoch)
         labels = train.labels_of(np.arange(len(train)))

@@ -45,9 +45,11 @@ def launch(script: Path, arguments: Sequence[str], spec: str, processes: int) ->
         (settings := Path(place, "spec.json")).write_text(spec)
         options = ["--standalone", f"--nproc-per-node={processes}", f"--log-dir={place}"]
         options.append(f"--signals-to-handle={','.join(number.name for number in SIGNALS)}")
-        command = [os.fspath(script), *arguments, "--spec", os.fspath(settings)]
+        plan = run.parse_args([*options, os.fspath(script)])
+        # not for torchrun to read: it would take --log or --run for short forms of its own
+        plan.training_script_args = [*arguments, "--spec", os.fspath(settings)]
         try:
-            run.run(run.parse_args([*options, *command]))
+            run.run(plan)
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
             raise _reported_in(Path(place)) or _died(rank, processes, failure.exitcode) from error

@@ -54,6 +54,8 @@ class Sharded(Protocol):
 class ShardedStepper(Stepper):
     """Takes the steps of a rank that holds a part of the model, or of the optimizer's state."""
 
+    replicated = False
+
     def __init__(
         self,
         forward: Callable[[Micro], torch.Tensor],

@@ -47,6 +47,9 @@ class Stepper:
     Apple's GPUs, which have no other).
     """
 
+    replicated = True
+    """Whether each rank has the whole model."""
+
     def __init__(
         self,
         forward: Callable[[Micro], torch.Tensor],
@@ -64,7 +67,7 @@ class Stepper:
         self.total = torch.zeros((), dtype=torch.float32 if team.device.type == "mps" else torch.float64)
         self.total = self.total.to(team.device)
         # several ranks add up flat buffers; alone, gradients are best left where the backward pass puts them
-        self._flat = flat_gradients(self.parameters) if team.world > 1 else []
+        self._flat = flat_gradients(self.parameters) if self.replicated and team.world > 1 else []
         self._inputs: Micro = {}
         self._graphs: dict[str, torch.cuda.CUDAGraph] = {}
 

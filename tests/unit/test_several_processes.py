@@ -1,0 +1,89 @@
+"""`finetune.py --processes 2`: what several processes train is what one does, whatever they divide among them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from small_models import SCRIPTS, TINY, settings, write_task
+
+STILL = {**TINY, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+ROUNDING = 2e-5
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    root = tmp_path_factory.mktemp("task")
+    write_task(root, {"train": 90, "validation": 41, "test": 8})
+    return root
+
+
+def command(task, out, *more):
+    places = ["--data", task / "data", "--tokens", task / "tokens", "--tokenizer", task / "tokenizer"]
+    places += ["--model", out / "model", "--log", out / "log.tsv", "--run", out / "run.json", "--scratch", out / "scratch"]
+    return [sys.executable, str(SCRIPTS / "finetune.py"), "--spec", "-", "--device", "cpu", *map(str, [*places, *more])]
+
+
+def finetune(task, out, spec, *more):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.run(
+        command(task, out, *more), input=json.dumps(spec), capture_output=True, text=True, env=environment
+    )
+    assert process.returncode == 0, process.stderr
+    log = pd.read_csv(out / "log.tsv", sep="\t")
+    return log, json.loads((out / "run.json").read_text()), process.stderr
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("sharding", ["none", "fsdp"])
+def test_two_processes_train_as_one(task, tmp_path, method, sharding):
+    """90 records in batches of 16: the last batch has 10, and the processes' shares differ."""
+    lora = {"lora": {"target_modules": ["query"]}} if method == "lora" else {}
+    spec = settings(STILL, epochs=2, batch_size=16, method=method, class_weights="balanced", **lora)
+    one, _, _ = finetune(task, tmp_path / "one", spec)
+    two, run, _ = finetune(task, tmp_path / "two", spec, "--processes", 2, "--sharding", sharding)
+    assert run["engine"]["processes"] == 2 and run["engine"]["sharding"] == sharding
+    assert two[["epoch", "step"]].equals(one[["epoch", "step"]])
+    for column in ("training_loss", "validation_loss", "mcc"):
+        assert two[column].tolist() == pytest.approx(one[column].tolist(), rel=ROUNDING, abs=1e-5), column
+    from transformers import AutoModelForSequenceClassification
+
+    models = [AutoModelForSequenceClassification.from_pretrained(tmp_path / name / "model") for name in ("one", "two")]
+    for name, value in models[0].state_dict().items():
+        # where a gradient is zero but for rounding, AdamW steps by its sign
+        assert (value - models[1].state_dict()[name]).abs().median() < 1e-5, name
+    assert (tmp_path / "two/model/adapter").exists() == (method == "lora")
+
+
+def test_processes_that_are_asked_to_stop_save_and_go_on(task, tmp_path):
+    spec = settings(STILL, epochs=30, batch_size=16)
+    arguments = ("--processes", 2, "--minutes", 0.001)
+    process = subprocess.Popen(
+        command(task, tmp_path, *arguments), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdin.write(json.dumps(spec))
+    process.stdin.close()
+    while not list(tmp_path.glob("scratch/*/checkpoint-*")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    said = process.stderr.read()
+    assert process.wait() == 143
+    assert said.strip().splitlines()[-1].startswith("error: stopped by SIGTERM at step"), said
+    log, run, said = finetune(task, tmp_path, spec, *arguments)
+    assert len(run["resumed_from"]) == 1 and f"resumed from step {run['resumed_from'][0]}" in said
+    assert log["epoch"].tolist() == list(range(1, 31))
+
+
+def test_what_cannot_be_trained_is_said_once(task, tmp_path):
+    spec = settings(STILL, learning_rate=1e30, max_gradient_norm=1e30)
+    process = subprocess.run(
+        command(task, tmp_path, "--processes", 2), input=json.dumps(spec), capture_output=True, text=True
+    )
+    assert process.returncode == 1 and process.stderr.count("error: ") == 1 and "Traceback" not in process.stderr
+    assert process.stderr.strip().splitlines()[-1].startswith("error: recipe.learning_rate: the loss became nan")
+    assert not (tmp_path / "model").exists()
