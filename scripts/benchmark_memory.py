@@ -85,7 +85,7 @@ def fine_tune(folder: Path, size: int, steps: int, device: str) -> float:
     places = [
         arg for name in ("data", "tokens", "tokenizer", "model", "scratch") for arg in (f"--{name}", str(folder / name))
     ]
-    outputs = ["--log", str(folder / "log.tsv"), "--run", str(folder / "run.json")]
+    outputs = ["--training-log", str(folder / "log.tsv"), "--record", str(folder / "run.json")]
     command = [sys.executable, str(FINETUNE), "--spec", "-", *places, *outputs, "--device", device]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
     if process.stdin is not None:

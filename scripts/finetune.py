@@ -7,6 +7,7 @@ was stopped goes on from its last checkpoint when the same command is given agai
 
 import argparse
 import json
+import os
 import sys
 import time
 from contextlib import ExitStack
@@ -27,8 +28,8 @@ def run() -> None:
     options.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="the tokenizer")
     options.add_argument("--checkpoint", type=Path, metavar="DIR", help="the checkpoint; none for an architecture")
     options.add_argument("--model", type=Path, required=True, metavar="DIR", help="directory of the finished model")
-    options.add_argument("--log", type=Path, required=True, metavar="TSV", help="one row an epoch")
-    options.add_argument("--run", type=Path, required=True, metavar="JSON", help="how the model came to be")
+    options.add_argument("--training-log", type=Path, required=True, metavar="TSV", help="one row an epoch")
+    options.add_argument("--record", type=Path, required=True, metavar="JSON", help="how the model came to be")
     options.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     options.add_argument(
         "--scratch", type=Path, default=Path(".scratch"), metavar="DIR", help="keeps what is unfinished"
@@ -49,9 +50,9 @@ def run() -> None:
 
     with lease(0 if args.device in ("cpu", "mps") else args.processes):
         if args.processes > 1 and not is_worker():
-            words = sys.argv[1:]
-            at = words.index("--spec")
-            launch(Path(__file__), words[:at] + words[at + 2 :], json.dumps(args.spec), args.processes)
+            spec = argparse.ArgumentParser(add_help=False)
+            spec.add_argument("--spec")
+            launch(Path(__file__), spec.parse_known_args()[1], json.dumps(args.spec), args.processes)
         else:
             with reported():
                 train(args)
@@ -75,7 +76,7 @@ def train(args: argparse.Namespace) -> None:
             finetune(args.spec, inputs, Conduct(checkpoints=None, **settings), None)
             return
         key = key_of(args.spec, code_hashes(Path(__file__)), inputs.files(args.spec["recipe"].get("method")))
-        scratch = stack.enter_context(Scratch(args.scratch, key, owner=str(args.model)))
+        scratch = stack.enter_context(Scratch(args.scratch, key, owner=os.path.relpath(args.model, args.scratch)))
         checkpoints = stack.enter_context(Checkpoints(scratch.folder))
         report = stack.enter_context(Trackers(args.report_to, str(args.model.parent), args.events))
         conduct = Conduct(checkpoints=checkpoints, report=report, **settings)
@@ -91,7 +92,7 @@ def write(args: argparse.Namespace, started: float, progress: Any, facts: dict[s
     import pandas as pd
 
     files = {str(p.relative_to(directory)): sha256(p) for p in sorted(directory.rglob("*")) if p.is_file()}
-    write_tsv(args.log, pd.DataFrame(progress.log), float_format="%.6g")
+    write_tsv(args.training_log, pd.DataFrame(progress.log), float_format="%.6g")
     work = {
         "seconds": round(time.perf_counter() - started, 3),
         "epochs": progress.log[-1]["epoch"],
@@ -101,7 +102,7 @@ def write(args: argparse.Namespace, started: float, progress: Any, facts: dict[s
         "training_seconds": round(progress.seconds, 3),
         "sequences_per_second": round(progress.sequences / progress.seconds, 3) if progress.seconds else None,
     }
-    write_json(args.run, record(args.spec, **work, **facts, files=files))
+    write_json(args.record, record(args.spec, **work, **facts, files=files))
     print(f"best epoch {progress.best_epoch:g} of {progress.log[-1]['epoch']:g}", file=sys.stderr)
 
 

@@ -4,6 +4,7 @@ Settings: {"overlong": window | truncate | drop | error, "max_tokens": most toke
 The output holds id, split, label and the probability of each class.
 """
 
+import argparse
 from pathlib import Path
 
 from dnalm.cli import main, parser
@@ -24,6 +25,14 @@ def run() -> None:
     )
     args = options.parse_args()
 
+    from dnalm.training.lease import lease
+
+    with lease(0 if args.device in ("cpu", "mps") else 1):
+        score(args)
+
+
+def score(args: argparse.Namespace) -> None:
+    """Score the splits and write."""
     import pandas as pd
 
     from dnalm.training.classifier import Classifier

@@ -3,6 +3,7 @@
 import argparse
 import errno
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,9 @@ def main(function: Callable[[], None]) -> None:
     """Run a script's main function; an error of the user's is one line on standard error and its exit status."""
     try:
         function()
+    except KeyboardInterrupt:  # before there is anything to save
+        print("error: stopped by SIGINT", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except Exception as error:
         message = message_of(error) or message_of(error.__cause__ or error.__context__ or error)
         if message is None:

@@ -164,7 +164,9 @@ class Recipe(Settings):
         "proven to give the same results so, else padded; run.json says which and why.",
     )
     compile: Literal["auto"] | bool = Field(
-        "auto", description="Compile the model before training; auto: where a training is long enough to pay for it."
+        "auto",
+        description="Compile a packed model on a CUDA GPU before training (no other is); auto: where a training is long "
+        "enough to pay for it.",
     )
     max_train_records: int | None = Field(
         None, ge=1, description="Train on a random sample of this size, drawn by the run's seed."
@@ -216,6 +218,8 @@ class Recipe(Settings):
             raise ValueError(f"lora: goes with method: lora or qlora (found {self.method})")
         if self.method == "qlora" and self.sharding != "none":
             raise ValueError("sharding: 4-bit weights are not divided among processes; use none")
+        if self.engine == "packed" and self.sharding != "none":
+            raise ValueError("engine: a model divided among processes is padded; use auto, or sharding: none")
         if self.sharding != "none" and self.processes == 1:
             raise ValueError(
                 f"sharding: {self.sharding} divides a model among processes, and there is 1; set processes"

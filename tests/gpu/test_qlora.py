@@ -126,7 +126,7 @@ def test_a_run_from_a_checkpoint_to_a_model_that_needs_no_bitsandbytes(tmp_path,
     base = masked_lm_checkpoint(tmp_path / "base", small_tokenizer(), trained=True)
     spec = {**settings(None, method="qlora", learning_rate=1e-2, epochs=2), "checkpoint": "base"}
     places = ["--data", tmp_path / "data", "--tokens", tmp_path / "tokens", "--tokenizer", base, "--checkpoint", base]
-    outputs = ["--model", tmp_path / "model", "--log", tmp_path / "log.tsv", "--run", tmp_path / "run.json"]
+    outputs = ["--model", tmp_path / "model", "--training-log", tmp_path / "log.tsv", "--record", tmp_path / "run.json"]
     assert call(monkeypatch, "finetune.py", *places, "--device", "cuda", *outputs, spec=spec) == 0
     assert json.loads((tmp_path / "run.json").read_text())["trainable_parameters"] > 0
     model = load_finished(tmp_path / "model", SPECIALS)

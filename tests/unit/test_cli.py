@@ -31,6 +31,16 @@ def test_a_librarys_line_breaks_do_not_reach_the_user(capsys):
     assert capsys.readouterr().err == "error: x.csv: not a valid table (Expected 2 fields in line 52 )\n"
 
 
+def test_ctrl_c_ends_in_one_line_too(capsys):
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as caught:
+        main(stop)
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "error: stopped by SIGINT\n"
+
+
 def test_a_full_disk_is_named():
     assert message_of(OSError(errno.ENOSPC, "No space left", "/a/b")) == (
         "/a/b: the disk is full; free space or use another --directory"

@@ -259,6 +259,27 @@ def test_packed_can_be_asked_for_and_refused(tmp_path):
     assert facts["kind"] == "padded" and "CUDA" in facts["because"]
 
 
+def test_compiling_that_was_asked_for_and_cannot_be_is_said(tmp_path, capsys):
+    _, _, _, facts = train(tmp_path / "a", Recipe(epochs=1))
+    assert facts["compiled"] is False and "not compiled" not in capsys.readouterr().err
+    _, _, _, facts = train(tmp_path / "b", Recipe(epochs=1, compile=True))
+    assert facts["compiled"] is False
+    assert "engine: not compiled (only packed training on a CUDA GPU is)" in capsys.readouterr().err
+
+
+def test_validation_takes_no_more_tokens_than_training(tmp_path, monkeypatch):
+    asked = []
+    usual = validate
+
+    def validated(model, validation, what="", team=None, most_tokens=None):
+        asked.append(most_tokens)
+        return usual(model, validation, what, team, most_tokens)
+
+    monkeypatch.setattr("dnalm.training.engine.validate", validated)
+    train(tmp_path, Recipe(epochs=1), most_tokens=70)
+    assert asked == [70]
+
+
 def test_a_sample_is_drawn_from_the_seed():
     assert sample(5, None, 1).tolist() == sample(5, 9, 1).tolist() == [0, 1, 2, 3, 4]
     some = sample(1000, 50, 1)

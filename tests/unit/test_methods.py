@@ -55,7 +55,7 @@ def task(tmp_path_factory):
 
 def finetune(monkeypatch, task, out, spec, *more, tokenizer=None):
     where = ["--data", task / "data", "--tokens", task / "tokens", "--tokenizer", tokenizer or task / "tokenizer"]
-    outputs = ["--model", out / "model", "--log", out / "training_log.tsv", "--run", out / "run.json"]
+    outputs = ["--model", out / "model", "--training-log", out / "training_log.tsv", "--record", out / "run.json"]
     return call(monkeypatch, "finetune.py", *where, "--device", "cpu", *outputs, *more, spec=spec)
 
 

@@ -102,3 +102,22 @@ def test_a_finished_model_keeps_its_limit_and_names(tmp_path):
     tokens = in_memory(classifier.tokenizer, ["ACGT" * 60, "ACGA"])
     scores, windows = classifier.score(tokens, ["a", "b"], "window")
     assert windows.overlong == 1 and scores.shape == (2, 2) and (scores == scores.round(6)).all()
+
+
+@pytest.mark.parametrize(("most", "rows"), [(None, [20, 20, 20]), (100, None), (1, [1] * 60)])
+def test_a_batch_has_the_tokens_it_may_have(most, rows):
+    """Long windows are scored a few at a time, whatever the number of windows asked for."""
+    model, data, shapes = model_of("bert"), examples(sequences(), overlong="truncate"), []
+    model.register_forward_pre_hook(
+        lambda _, __, batch: shapes.append(tuple(batch["input_ids"].shape)), with_kwargs=True
+    )
+    scores = predict(model, data, 20, most_tokens=most)
+    batches = list(shapes)
+    assert len(scores) == 60 and sum(count for count, _ in batches) == 60
+    assert (reported(scores) == reported(predict(model, data, 64))).all()
+    if rows:
+        assert [count for count, _ in batches] == rows
+    else:
+        assert len({count for count, _ in batches}) > 1
+        assert all(count * width <= most for count, width in batches)
+        assert all((count + 1) * width > most or count == 20 for count, width in batches[:-1])

@@ -144,3 +144,40 @@ def test_no_section_knows_the_device(stage):
     config = CONFIG.model_copy(update={"device": "cpu"})
     job = wildcards(dataset="d", model="m", recipe="r", seed="1")
     assert sections.section(config, stage, job) == sections.section(CONFIG, stage, job)
+
+
+LAUNCHED = load_config(
+    {
+        "datasets": {"t": {"kind": "table", "path": "x"}},
+        "models": {"m": {"checkpoint": "x"}},
+        "recipes": {"one": {}, "four": {"processes": 4, "sharding": "fsdp"}, "asks": {"processes": 4, "gpus": 2}},
+        "checkpoint_minutes": 2.5,
+        "report_to": ["tensorboard", "wandb"],
+    },
+    False,
+)
+
+
+def launched(recipe):
+    return wildcards(dataset="t", model="m", recipe=recipe, seed="3")
+
+
+def test_how_a_training_is_conducted_is_in_its_options_and_not_in_its_section():
+    words = sections.conduct(LAUNCHED, launched("four"))
+    assert words == [
+        *("--device", "auto", "--processes", "4", "--sharding", "fsdp", "--minutes", "2.5"),
+        *("--events", "logs/tensorboard/t/m/four/seed3", "--report-to", "tensorboard", "wandb"),
+    ]
+    assert "--report-to" not in sections.conduct(CONFIG, wildcards(dataset="d", model="m", recipe="r", seed="1"))
+    stages = {recipe: sections.section(LAUNCHED, "finetune", launched(recipe)) for recipe in ("one", "four", "asks")}
+    assert stages["one"] == stages["four"] == stages["asks"]
+    assert "processes" not in json.dumps(json.loads(sections.section(LAUNCHED, "report", wildcards()))["config"])
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda", "cpu"])
+def test_a_training_asks_for_a_gpu_a_process(device):
+    config = LAUNCHED.model_copy(update={"device": device})
+    assert [sections.gpus(config, launched(recipe)) for recipe in ("one", "four", "asks")] == [
+        *((0, 0) if device == "cpu" else (1, 4)),
+        2,
+    ]

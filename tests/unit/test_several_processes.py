@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,7 +25,16 @@ def task(tmp_path_factory):
 
 def command(task, out, *more):
     places = ["--data", task / "data", "--tokens", task / "tokens", "--tokenizer", task / "tokenizer"]
-    places += ["--model", out / "model", "--log", out / "log.tsv", "--run", out / "run.json", "--scratch", out / "scratch"]
+    places += [
+        "--model",
+        out / "model",
+        "--training-log",
+        out / "log.tsv",
+        "--record",
+        out / "run.json",
+        "--scratch",
+        out / "scratch",
+    ]
     return [sys.executable, str(SCRIPTS / "finetune.py"), "--spec", "-", "--device", "cpu", *map(str, [*places, *more])]
 
 
@@ -77,6 +87,28 @@ def test_processes_that_are_asked_to_stop_save_and_go_on(task, tmp_path):
     log, run, said = finetune(task, tmp_path, spec, *arguments)
     assert len(run["resumed_from"]) == 1 and f"resumed from step {run['resumed_from'][0]}" in said
     assert log["epoch"].tolist() == list(range(1, 31))
+
+
+def test_two_machines_train_as_one(task, tmp_path):
+    """Two launchers of one process each, as on two machines of a cluster."""
+    spec = settings(STILL, epochs=2, batch_size=16)
+    one, _, _ = finetune(task, tmp_path / "one", spec)
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    python, script, *arguments = command(task, tmp_path / "two")
+    arguments[arguments.index("--spec") + 1] = str(tmp_path / "spec.json")
+    torchrun = [python, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+    torchrun += ["--master-addr=localhost", f"--master-port={port}"]
+    machines = [
+        subprocess.Popen([*torchrun, f"--node-rank={rank}", script, *arguments], stderr=subprocess.PIPE, text=True)
+        for rank in (0, 1)
+    ]
+    said = [machine.communicate()[1] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    two = pd.read_csv(tmp_path / "two/log.tsv", sep="\t")
+    assert two["validation_loss"].tolist() == pytest.approx(one["validation_loss"].tolist(), rel=ROUNDING)
 
 
 def test_what_cannot_be_trained_is_said_once(task, tmp_path):

@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -39,7 +41,7 @@ def task(tmp_path_factory):
 
 def finetune(monkeypatch, task, out, spec, *more, tokenizer=None):
     arguments = ["--data", task / "data", "--tokens", task / "tokens", "--tokenizer", tokenizer or task / "tokenizer"]
-    outputs = ["--model", out / "model", "--log", out / "training_log.tsv", "--run", out / "run.json"]
+    outputs = ["--model", out / "model", "--training-log", out / "training_log.tsv", "--record", out / "run.json"]
     return call(monkeypatch, "finetune.py", *arguments, "--device", "cpu", *outputs, *more, spec=spec)
 
 
@@ -152,6 +154,50 @@ def test_predictions_and_the_log_agree(finished, task):
     assert row["accuracy"] == pytest.approx(accuracy)
     chosen = np.where(part["label"] == 1, part["score_1"], part["score_0"])
     assert row["validation_loss"] == pytest.approx(-np.log(chosen).mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("device", "count"), [("cpu", 0), ("auto", 1)])
+def test_scoring_leases_the_gpu_it_takes(finished, task, tmp_path, monkeypatch, device, count):
+    leased = []
+
+    @contextmanager
+    def lease(count):
+        leased.append(count)
+        yield []
+
+    monkeypatch.setattr("dnalm.training.lease.lease", lease)
+    places = ["--data", task / "data", "--tokens", task / "tokens", "--model", finished / "model"]
+    outputs = ["--output", tmp_path / "p.parquet", "--counts", tmp_path / "p.json", "--device", device]
+    spec = {"overlong": "window", "max_tokens": None}
+    assert call(monkeypatch, "predict_splits.py", *places, *outputs, spec=spec) == 0
+    assert leased == [count] and (tmp_path / "p.parquet").is_file()
+
+
+@pytest.mark.parametrize("given", [["--spec", "FILE"], ["--spec=FILE"]])
+def test_several_processes_get_every_option_but_the_settings(task, tmp_path, monkeypatch, given):
+    launched = []
+    monkeypatch.setattr("dnalm.training.launch.launch", lambda *arguments: launched.append(arguments))
+    (tmp_path / "spec.json").write_text(json.dumps(settings()))
+    given = [word.replace("FILE", str(tmp_path / "spec.json")) for word in given]
+    more = ["--data", "d", "--tokens", "t", "--tokenizer", "k", "--model", "m", "--training-log", "l", "--record", "r"]
+    more += ["--device", "cpu", "--processes", "2", "--report-to", "tensorboard", "wandb"]
+    assert call(monkeypatch, "finetune.py", *more[:4], *given, *more[4:]) == 0
+    ((script, words, spec, processes),) = launched
+    assert (script, words, processes) == (SCRIPTS / "finetune.py", more, 2)
+    assert json.loads(spec) == settings()
+
+
+def test_what_a_stopped_training_of_another_project_left_stays(task, tmp_path, monkeypatch, capsys):
+    """Two projects whose outputs have the same relative name may share a scratch directory."""
+    kept = []
+    for project in ("one", "two"):
+        (tmp_path / project).mkdir()
+        monkeypatch.chdir(tmp_path / project)
+        recipe = {"learning_rate": 1e30, "max_gradient_norm": 1e30, "batch_size": 16 if project == "one" else 8}
+        assert finetune(monkeypatch, task, Path("out"), settings(**recipe), "--scratch", tmp_path / "scratch") == 1
+        assert "recipe.learning_rate" in error_line(capsys)
+        kept.append(len(list((tmp_path / "scratch").iterdir())))
+    assert kept == [1, 2]
 
 
 def test_predict_gives_the_pipelines_scores_in_any_batch_and_format(finished, task, tmp_path, monkeypatch, capsys):

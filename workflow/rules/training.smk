@@ -123,7 +123,7 @@ rule finetune:
     shell:
         "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --tokens {params.tokens:q}"
         " --tokenizer {params.tokenizer:q} {params.checkpoint:q} {params.conduct:q} --model {output.model:q}"
-        " --log {output.training_log:q} --run {output.run:q} 2> {log:q}"
+        " --training-log {output.training_log:q} --record {output.run:q} 2> {log:q}"
 
 
 # A directory's content is not tracked, so what reads a model depends on its run.json too.

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from dnalm.errors import UserError
-from dnalm.training.batches import Examples, Feed, PaddedFeed
+from dnalm.training.batches import Examples, Feed, PaddedFeed, Whole
 from dnalm.training.models import position_limit
 from dnalm.training.packing import PackedClassifier, PackedFeed, unwrapped
 from dnalm.training.parallel import Team
@@ -93,7 +94,9 @@ def choose(
     if most_tokens is None:
         most_tokens = CPU_TOKENS
         if device.type == "cuda":
-            most_tokens = min(team.gather(_measured(model, packed or _padded(model), feed, device, bf16)))
+            longest = np.argsort(-train.lengths, kind="stable")[:batch_size]  # where attention takes most
+            fits = _measured(model, packed or _padded(model), feed, longest, device, bf16, ranks if sharded else 1)
+            most_tokens = min(team.gather(fits))
     chosen = feed(most_tokens)
     if packed is not None:
         packed.longest = chosen.longest  # type: ignore[attr-defined]
@@ -121,14 +124,23 @@ def _padded(model: Any) -> Callable[[Micro], torch.Tensor]:
 
 
 def _measured(
-    model: Any, forward: Callable[[Micro], torch.Tensor], feed: Callable[[int], Feed], device: torch.device, bf16: bool
+    model: Any,
+    forward: Callable[[Micro], torch.Tensor],
+    feed: Callable[[int], Feed],
+    batch: Whole,
+    device: torch.device,
+    bf16: bool,
+    shares: int,
 ) -> int:
-    """Most tokens of a micro-batch that fit beside the model's gradients and the optimizer's state."""
+    """Most tokens of a micro-batch, tried on one of `batch`, that fit beside gradients and optimizer state.
+
+    shares: among how many processes these two are divided.
+    """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
     def run(size: int) -> int:
         trial = feed(size)
-        indices = max((row[0] for row in trial.divide(trial.batches(0)[0], 1)), key=len)
+        indices = trial.divide(batch, 1)[0][0]
         micro = trial.collate(indices, torch.ones(len(indices)).numpy())
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
             forward({name: tensor.to(device) for name, tensor in micro.items()}).float().square().mean().backward()
@@ -136,4 +148,5 @@ def _measured(
             parameter.grad = None
         return micro["input_ids"].numel()
 
-    return fitting_tokens(run, TRIALS, device, reserved=ADAMW_BYTES * sum(parameter.numel() for parameter in trained))
+    reserved = ADAMW_BYTES * sum(parameter.numel() for parameter in trained) // shares
+    return fitting_tokens(run, TRIALS, device, reserved)

@@ -33,12 +33,14 @@ STEP_SECONDS, FLOPS = 6e-3, 2e14
 """What an uncompiled step takes at least on a data-centre GPU, and the rate at which a large one computes there."""
 
 
-def validate(model: Any, validation: Examples, what: str = "", team: Team | None = None) -> dict[str, float]:
-    """Quality of a model on the records of a split that has labels."""
+def validate(
+    model: Any, validation: Examples, what: str = "", team: Team | None = None, most_tokens: int | None = None
+) -> dict[str, float]:
+    """Quality of a model on the records of a split that has labels; the rest is for `predict`."""
     if validation.labels is None:
         raise ValueError("these examples have no labels")
     size = GPU_BATCH if model.device.type == "cuda" else BATCH_SIZE
-    scores = predict(model, validation, size, what, team)
+    scores = predict(model, validation, size, what, team, most_tokens)
     return quality(scores, validation.labels[validation.windows.kept])
 
 
@@ -134,6 +136,8 @@ class _Training:
         """Compile layers and capture graphs where shapes are fixed; return what was done."""
         device, packed = self.team.device, self.engine.packed
         if device.type != "cuda" or packed is None:
+            if self.recipe.compile is True:
+                print("engine: not compiled (only packed training on a CUDA GPU is)", file=sys.stderr)
             return {"compiled": False, "graphs": False}
         sample, *_ = self._make(next(self._jobs(self.engine.feed.batches(0))))
         compiled = self._worth_compiling(sample["input_ids"].numel())
@@ -242,7 +246,9 @@ class _Training:
         training_loss = self._loss_sum() / steps
         check_finite(training_loss, epoch, recipe.learning_rate)
         with self.engine.padded():
-            found = validate(self.stepper.scorer(), self.validation, "validating", self.team)
+            # what fits with its gradients does without
+            most = self.engine.facts["most_tokens"]
+            found = validate(self.stepper.scorer(), self.validation, "validating", self.team, most)
         check_finite(found["loss"], epoch, recipe.learning_rate)
         rate = self.scheduler.lr_lambdas[0](progress.step - 1) * recipe.learning_rate
         row = log_row(epoch, progress.step, training_loss, found, rate)

@@ -127,7 +127,7 @@ def finetune(
     }
     if not trains:
         model.to(place)
-        progress = Progress(log=[log_row(0, 0, None, validate(model, held_out, "validation"), 0.0)])
+        progress = Progress(log=[log_row(0, 0, None, validate(model, held_out, "validation", conduct.team), 0.0)])
         if directory:
             save(model, tokenizer, directory)
         return progress, facts

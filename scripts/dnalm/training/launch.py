@@ -46,7 +46,7 @@ def launch(script: Path, arguments: Sequence[str], spec: str, processes: int) ->
         options = ["--standalone", f"--nproc-per-node={processes}", f"--log-dir={place}"]
         options.append(f"--signals-to-handle={','.join(number.name for number in SIGNALS)}")
         plan = run.parse_args([*options, os.fspath(script)])
-        # not for torchrun to read: it would take --log or --run for short forms of its own
+        # not for torchrun to read: it takes what begins like one of its own options for that option
         plan.training_script_args = [*arguments, "--spec", os.fspath(settings)]
         try:
             run.run(plan)

@@ -32,26 +32,34 @@ def exactly(model: Any, device: torch.device) -> Any:
 
 
 def predict(
-    model: Any, examples: Examples, batch_size: int = BATCH_SIZE, what: str = "", team: Team | None = None
+    model: Any,
+    examples: Examples,
+    batch_size: int = BATCH_SIZE,
+    what: str = "",
+    team: Team | None = None,
+    most_tokens: int | None = None,
 ) -> NDArray[np.float64]:
     """Class probabilities of the records that have a window, averaged over their windows; shape (kept, classes).
 
     Rows follow `examples.windows.kept`. Windows are scored in batches of like length, on the model's device and in
-    its number format. `what` names the progress bar; without a name there is none. The ranks of a `team` score a part
+    its number format; a batch has at most `most_tokens` tokens, padding included, or one window. `what` names the progress bar; without a name there is none. The ranks of a `team` score a part
     each, and all get all.
     """
     windows, rank, ranks = examples.windows, team.rank if team else 0, team.world if team else 1
     scores = np.zeros((len(windows), model.config.num_labels))
-    order = np.argsort(-examples.lengths, kind="stable")
+    lengths = examples.lengths
+    order = np.argsort(-lengths, kind="stable")
     quiet = not what or rank > 0
     bar = tqdm(total=len(order), desc=what, unit=" seq", mininterval=1, file=sys.stderr, disable=quiet, leave=None)
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad(), bar:
-            for at in range(0, len(order), batch_size * ranks):
-                together = order[at : at + batch_size * ranks]
-                rows = together[rank::ranks]
+            at = 0
+            while at < len(order):
+                fit = batch_size if most_tokens is None else max(1, most_tokens // int(lengths[order[at]]))
+                together = order[at : at + min(batch_size, fit) * ranks]
+                rows, at = together[rank::ranks], at + len(together)
                 # a rank with nothing left still takes part, because a model divided among them needs all
                 batch = pad(*examples.flat(rows if len(rows) else order[:1]), examples.specials.pad)
                 logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits

@@ -55,7 +55,10 @@ def _wandb(stack: ExitStack, name: str, folder: Path) -> Callable[[Row], None]:
     import wandb
 
     folder.mkdir(parents=True, exist_ok=True)
-    run = stack.enter_context(wandb.init(project="dna-lm-finetuning", name=name, dir=folder))
+    try:
+        run = stack.enter_context(wandb.init(project="dna-lm-finetuning", name=name, dir=folder))
+    except wandb.Error as error:
+        raise UserError(f"report_to: wandb refuses ({error}); set it up, or leave it out") from error
     return lambda row: run.log({key: value for key, value in row.items() if key != "step"}, step=row["step"])
 
 
