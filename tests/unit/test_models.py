@@ -214,7 +214,7 @@ def test_a_tokenizer_of_another_model_is_refused():
 
 
 def test_a_full_disk_is_an_operating_system_error(tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     model = make()
