@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from dnalm.config import Config
-from dnalm.datasets import Name
+from dnalm.sources import Name
 from dnalm.files import atomic
 
 ROOT = Path(__file__).parents[1]

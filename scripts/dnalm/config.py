@@ -1,4 +1,4 @@
-"""The config: every key, its default, unit and meaning, here and in `datasets`.
+"""The config: every key, its default, unit and meaning, here, in `datasets` and in `sources`.
 
 `config/README.md` and `workflow/schemas/config.schema.json` are generated from these. Unknown keys are errors.
 Defaults are chosen for DNA classification with a pre-trained encoder.
@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from dnalm.datasets import Catalogue, Genome, Name, Repeats, Settings, Table, Text, exactly_one
+from dnalm.datasets import Repeats, Table
+from dnalm.sources import Catalogue, Genome, Name, Settings, Text, exactly_one
 
 
 class Tokenizer(Settings):
@@ -40,6 +41,10 @@ class Model(Settings):
         None,
         description="A transformers config: `model_type` and its keys; the vocabulary size comes from the tokenizer.",
     )
+    initialisation: Literal["pretrained", "random"] = Field(
+        "pretrained",
+        description="`random`: the checkpoint's architecture and tokenizer with random weights, the twin that tells what pre-training is worth.",
+    )
     tokenizer: Tokenizer | None = Field(
         None, description="The tokenizer; needed with `architecture`. A checkpoint brings its own."
     )
@@ -54,6 +59,8 @@ class Model(Settings):
             raise ValueError("architecture: give its model_type, e.g. bert")
         if (self.architecture is None) == (self.tokenizer is not None):
             raise ValueError("an `architecture` needs a `tokenizer`; a checkpoint brings its own")
+        if self.initialisation == "random" and not self.checkpoint:
+            raise ValueError("initialisation: goes with a checkpoint; an architecture always begins at random")
         if self.revision and not self.checkpoint:
             raise ValueError("revision: goes with a hub checkpoint")
         return self
@@ -238,6 +245,25 @@ class Run(Settings):
     )
 
 
+class Evaluation(Settings):
+    """How results are measured."""
+
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of confidence intervals.")
+    replicates: int = Field(2000, ge=200, le=100_000, description="Bootstrap replicates.")
+    seed: int = Field(1, ge=0, description="Seed of the bootstrap and of permutations.")
+    calibration_bins: int = Field(
+        15, ge=2, le=100, description="Bins of the calibration error, of equal numbers of records."
+    )
+    temperature: bool = Field(
+        False, description="Fit a temperature on validation, and report the calibration with it beside the plain one."
+    )
+    prevalences: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [0.5, 0.01, 0.001],
+        min_length=1,
+        description="Prevalences of label 1 at which precision is given (two classes).",
+    )
+
+
 class Config(Settings):
     """A whole workflow."""
 
@@ -249,6 +275,7 @@ class Config(Settings):
     models: dict[Name, Model] = Field({}, description="Models by name.")
     recipes: dict[Name, Recipe] = Field({}, description="Recipes by name.")
     runs: list[Run] = Field([], description="What is run: no cross product, each line is one model on one data set.")
+    evaluation: Evaluation = Field(Evaluation(), description="How results are measured.")
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(
         "auto", description="Where models run; auto takes the best there is."
     )

@@ -1,165 +1,34 @@
-"""The config's genomes, catalogues and data sets: every key, its default, unit and meaning."""
+"""The config's data sets: every key, its default, unit and meaning."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from dnalm.names import NAME, SPLITS, is_name
+from dnalm.names import SPLITS
+from dnalm.sources import Name, Settings, Text
 
 if TYPE_CHECKING:
     from dnalm.config import Config
 
-Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
-Text = Annotated[str, StringConstraints(min_length=1)]
-Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$")]
-Md5 = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{32}$")]
 Split = Literal["train", "validation", "test"]
 Source = Literal["unique", "interspersed", "shuffled"]
-Baseline = Literal["length_gc", "kmer", "periodicity"]
-
-
-class Settings(BaseModel):
-    """Base of every section: unknown keys are errors, values are checked and do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def exactly_one(settings: Settings, *keys: str) -> None:
-    """Raise `ValueError` unless one of `keys` is set."""
-    given = [key for key in keys if getattr(settings, key)]
-    if len(given) != 1:
-        found = " and ".join(given) if given else "none"
-        raise ValueError(f"give exactly one of {', '.join(keys)} (found {found})")
-
-
-class Simulation(Settings):
-    """A simulated, soft-masked genome with tandem arrays, interspersed repeats and gaps."""
-
-    chromosomes: int = Field(4, ge=1, le=1000, description="Number of chromosomes, named chr1, chr2 ...")
-    length: int = Field(500_000, ge=10_000, description="Length of each chromosome, in bases.")
-    order: int = Field(3, ge=0, le=8, description="Order of the Markov chain that makes the background.")
-    gc: float = Field(0.41, gt=0.1, lt=0.9, description="GC fraction of the background.")
-    arrays: int = Field(1200, ge=1, description="Tandem arrays in the whole genome.")
-    unit_length: tuple[int, int] = Field((7, 60), description="Shortest and longest repeat unit, in bases.")
-    copies: tuple[float, float] = Field((2.0, 20.0), description="Fewest and most copies of the unit in an array.")
-    substitutions: float = Field(0.05, ge=0, le=0.5, description="Substitutions a base of an array.")
-    indels: float = Field(0.01, ge=0, le=0.2, description="Insertions and deletions a base of an array.")
-    interspersed: float = Field(0.3, ge=0, le=0.8, description="Fraction of the genome in interspersed repeats.")
-    families: int = Field(8, ge=1, description="Families of interspersed repeats.")
-    gaps: float = Field(0.01, ge=0, le=0.5, description="Fraction of the genome in runs of N.")
-    seed: int = Field(1, ge=0, description="Seed of the simulation.")
-
-    @model_validator(mode="after")
-    def _ranges(self) -> "Simulation":
-        for key in ("unit_length", "copies"):
-            low, high = getattr(self, key)
-            if not 1 <= low <= high:
-                raise ValueError(f"{key}: give [smallest, largest], both at least 1")
-        return self
-
-
-class Genome(Settings):
-    """A genome: from the network, from a file, or simulated."""
-
-    url: Text | None = Field(
-        None,
-        description="http(s) or ftp address of a FASTA (plain, gzip or bgzip). `{chromosome}` in it stands for each of `chromosomes`.",
-    )
-    path: Text | None = Field(
-        None, description="A FASTA file (plain, gzip or bgzip). `{chromosome}` in it stands for each of `chromosomes`."
-    )
-    simulate: Simulation | None = Field(None, description="Simulate a small genome (`{}` for the defaults).")
-    sha256: Sha256 | dict[str, Sha256] | None = Field(
-        None, description="Checksum of the downloaded file; with `{chromosome}`, one for each chromosome."
-    )
-    md5: Md5 | dict[str, Md5] | None = Field(None, description="Like `sha256`, where the provider publishes MD5.")
-    chromosomes: list[Text] | None = Field(
-        None, description="Keep these chromosomes only, in this order. Default: all."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_simulation(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("simulate") in ({}, True):
-            return {**value, "simulate": Simulation()}
-        return value
-
-    @model_validator(mode="after")
-    def _one_source(self) -> "Genome":
-        exactly_one(self, "url", "path", "simulate")
-        _check_url(self.url)
-        if "{chromosome}" in (self.url or self.path or ""):
-            if not self.chromosomes:
-                raise ValueError("an address with {chromosome} needs `chromosomes`, the list of them")
-            if strange := [name for name in self.chromosomes if not is_name(name)]:
-                raise ValueError(f"chromosomes: '{strange[0]}' cannot be a part of a file name")
-        _check_sums(self.url, set(self.parts()), sha256=self.sha256, md5=self.md5)
-        return self
-
-    def parts(self) -> dict[str, str]:
-        """The files to fetch or read, by part name: one for each chromosome, or a single one called `all`."""
-        place = self.url or self.path or ""
-        if "{chromosome}" in place:
-            return {name: place.replace("{chromosome}", name) for name in self.chromosomes or []}
-        return {"all": place}
-
-
-class Catalogue(Settings):
-    """Tandem repeats: where they are, or (with VNTRseek and TRF) what they look like."""
-
-    format: Literal["vntrseek", "ucsc", "trf", "bed"] | None = Field(
-        None, description="`vntrseek` (VCF 4.1), `ucsc` (simpleRepeat.txt), `trf` (.dat, either layout) or `bed`."
-    )
-    genome: Name | None = Field(
-        None,
-        description="The genome its positions lie on; checked against its sequence. Without it only the catalogue's own sequences are used.",
-    )
-    url: Text | None = Field(None, description="http(s) or ftp address.")
-    path: Text | None = Field(None, description="A file.")
-    simulated: bool = Field(
-        False, description="The arrays implanted in `genome`, which must be a simulated one, in VNTRseek's format."
-    )
-    find: Literal["trf"] | None = Field(None, description="Find the repeats of `genome` with Tandem Repeats Finder.")
-    sha256: Sha256 | None = Field(None, description="Checksum of the downloaded file.")
-    md5: Md5 | None = Field(None, description="Like `sha256`, where the provider publishes MD5.")
-    filters: list[Text] | None = Field(None, description="VCF FILTER values to keep, e.g. [PASS]. Default: all.")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> "Catalogue":
-        exactly_one(self, "url", "path", "simulated", "find")
-        _check_url(self.url)
-        _check_sums(self.url, {"all"}, sha256=self.sha256, md5=self.md5)
-        if (self.url or self.path) and self.format is None:
-            raise ValueError("give its `format`: vntrseek, ucsc, trf or bed")
-        if self.simulated and self.format not in (None, "vntrseek"):
-            raise ValueError("a simulated catalogue has format vntrseek; leave `format` out")
-        if self.find and self.format not in (None, "trf"):
-            raise ValueError("`find: trf` has format trf; leave `format` out")
-        if self.genome is None and (self.simulated or self.find or self.format in ("ucsc", "bed")):
-            raise ValueError("needs a `genome`: it holds positions and no sequences")
-        if self.filters is not None and self.layout != "vntrseek":
-            raise ValueError("`filters` are for format vntrseek")
-        return self
-
-    @property
-    def layout(self) -> str:
-        """The format of the file that is read."""
-        return self.format or ("trf" if self.find else "vntrseek")
-
-
-def _check_url(url: str | None) -> None:
-    if url and not url.startswith(("http://", "https://", "ftp://")):
-        raise ValueError(f"url: '{url}' is not an http, https or ftp address; for a local file use `path`")
-
-
-def _check_sums(url: str | None, parts: set[str], **sums: str | dict[str, str] | None) -> None:
-    for key, value in sums.items():
-        if value is not None and url is None:
-            raise ValueError(f"{key}: goes with `url`; a file given by path is used as it is")
-        if value is not None and (set(value) if isinstance(value, dict) else {"all"}) != parts:
-            raise ValueError(
-                f"{key}: give one for each of `chromosomes` with {{chromosome}} in the url, else a single one"
-            )
+Check = Literal[
+    "classes",
+    "duplicates",
+    "shared_sequences",
+    "near_duplicates",
+    "conflicting_labels",
+    "locus_overlap",
+    "motif_families",
+    "array_identity",
+    "negatives_in_catalogue",
+    "negatives_called_by_trf",
+    "shortcuts",
+    "overlong",
+    "unknown_tokens",
+    "effective_groups",
+]
+Baseline = Literal["majority", "length_gc", "kmer", "boosting", "periodicity", "cnn", "trf"]
 
 
 class Mask(Settings):
@@ -182,6 +51,10 @@ class Balance(Settings):
         0.02, ge=0, le=1, description="Largest difference of GC fraction between a positive and its negative."
     )
     ratio: int = Field(1, ge=1, le=1000, description="Negatives for each positive.")
+    exclude_trf: bool = Field(
+        False,
+        description="Leave out negatives in which Tandem Repeats Finder calls a repeat, with the positive each was drawn for; counted as dropped.",
+    )
     seed: int = Field(42, ge=0, description="Seed of negative sampling.")
 
     @model_validator(mode="after")
@@ -242,14 +115,54 @@ class MaxRecords(Settings):
     test: int | None = Field(None, ge=1)
 
 
+class Audit(Settings):
+    """Limits of the audit, and which of its checks stop the workflow before anything is trained."""
+
+    fail_on: list[Literal["all"] | Check] = Field(
+        ["classes"],
+        description="Checks whose failure stops the workflow before any training; `all` for every check. What is not listed is reported only.",
+    )
+    shortcut_auroc: float = Field(
+        0.60,
+        ge=0.5,
+        le=1,
+        description="A shortcut (length, GC ...) fails where the lower confidence bound of its AUROC lies above this.",
+    )
+    duplicates: float = Field(
+        0.01, ge=0, le=1, description="Largest fraction of a split's records that may repeat others within it."
+    )
+    leaked: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Largest fraction of the test or validation records with a relative in another split.",
+    )
+    negatives_called: float = Field(
+        0.01, ge=0, le=1, description="Largest fraction of the negatives that a catalogue or TRF calls a repeat."
+    )
+    overlong: float = Field(
+        0.01, ge=0, le=1, description="Largest fraction of records beyond a model's limit of tokens."
+    )
+    unknown: float = Field(
+        0.01, ge=0, le=1, description="Largest fraction of tokens a model's tokenizer does not know."
+    )
+    effective_groups: int = Field(
+        30, ge=2, description="Fewest effective groups of the test split for which confidence intervals are given."
+    )
+    largest_group: float = Field(
+        0.05, gt=0, le=1, description="Largest share of the test records that one group may hold without a caution."
+    )
+
+
 class Dataset(Settings):
     """What every kind of data set has."""
 
     split: Splitting = Field(Splitting(), description="How records are divided.")
     baselines: list[Baseline] = Field(
-        ["length_gc", "kmer", "periodicity"],
-        description="Simple models run beside the others: length and GC, k-mer logistic regression, best self-match at any period.",
+        ["majority", "length_gc", "kmer", "boosting", "periodicity"],
+        description="Simple models run beside the others: the commonest class, length and GC, k-mer logistic regression, gradient boosting on k-mers, best self-match at any period, `cnn` (a small 1-D convolutional network), and `trf` (Tandem Repeats Finder, which has to be installed: the reference that made the labels, not a rival).",
     )
+    audit: Audit = Field(Audit(), description="Limits of the audit, and what stops the workflow.")
     max_records: int | MaxRecords | None = Field(
         None, description="Most records of each split, or of each by name; a random sample, counted as dropped."
     )
@@ -279,6 +192,11 @@ class Repeats(Dataset):
         description="Weights of `unique` (unmasked pieces), `interspersed` (soft-masked, not tandem) and `shuffled` (dinucleotide-preserving shuffles of the positives).",
     )
     balance: Balance = Field(Balance(), description="How each negative is matched to its positive.")
+    background: int = Field(
+        10_000,
+        ge=0,
+        description="Windows at random places outside the masked catalogues, of the positives' lengths and otherwise unmatched, scored beside the test split to estimate precision where repeats are rare; 0 for none.",
+    )
 
     @model_validator(mode="after")
     def _weights(self) -> "Repeats":

@@ -9,7 +9,7 @@ from dnalm.data.balance import CROWDED, Settings, balance
 from dnalm.data.groups import group_records
 from dnalm.data.sequences import extract_positives
 from dnalm.data.simulation import simulate
-from dnalm.datasets import Simulation
+from dnalm.sources import Simulation
 
 FLANK = 100
 

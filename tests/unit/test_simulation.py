@@ -16,7 +16,7 @@ import pytest
 from dnalm.data.catalogues import import_catalogue
 from dnalm.data.genomes import import_fasta
 from dnalm.data.simulation import simulate, vcf
-from dnalm.datasets import Simulation
+from dnalm.sources import Simulation
 from dnalm.errors import UserError
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "simulate_genome.py"
