@@ -14,8 +14,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from dnalm.config import Config
-from dnalm.sources import Name
 from dnalm.files import atomic
+from dnalm.sources import Name
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from dnalm.data.genomes import import_fasta
-from dnalm.data.repeat_finder import called_by_trf
 from dnalm.names import SHARDS, TRF_PARAMETERS
+from dnalm.repeat_finder import called_by_trf
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "find_repeats.py"
 UNIT = "ACGATTGCAACCTGA"

@@ -16,8 +16,8 @@ import pytest
 from dnalm.data.catalogues import import_catalogue
 from dnalm.data.genomes import import_fasta
 from dnalm.data.simulation import simulate, vcf
-from dnalm.sources import Simulation
 from dnalm.errors import UserError
+from dnalm.sources import Simulation
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "simulate_genome.py"
 SMALL = {"chromosomes": 2, "length": 60_000, "arrays": 40}

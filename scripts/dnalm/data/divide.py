@@ -10,10 +10,10 @@ import pandas as pd
 
 from dnalm.data import ledger, manifest
 from dnalm.data.groups import definition, group_records
-from dnalm.data.repeat_finder import called_by_trf
 from dnalm.data.sequences import sequence_table
 from dnalm.data.splits import Assignment, cap, check_splits, split_grouped, split_random
 from dnalm.names import SPLITS
+from dnalm.repeat_finder import called_by_trf
 
 EARLIER_FACTS = ("kept_vs_dropped", "ambiguous")
 """What the ledgers of balance and import_table say beside their counts."""
