@@ -29,6 +29,18 @@ def shared():
 
 
 @pytest.fixture
+def small_disk(tmp_path, request):
+    """An empty file system of so many MB as the test's module says in `DISK_MB`."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={request.module.DISK_MB}m", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture
 def snakemake(tmp_path):
     """Run Snakemake in an empty directory; returns the finished process."""
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+from capture import captured
 from packed_models import FAMILIES, classifier, sequences
 
 from dnalm.training.attention import block_mask, varlen
@@ -138,20 +139,6 @@ def test_a_model_trains_with_dropout():
         optimizer.step()
         losses.append(loss.item())
     assert np.isfinite(losses).all() and np.mean(losses[-5:]) < 0.5 * losses[0]
-
-
-def captured(step):
-    """Capture a step in a CUDA graph, after running it on the side."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = step()
-    return graph, result
 
 
 @pytest.mark.parametrize(

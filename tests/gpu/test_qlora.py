@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from capture import captured
 from small_classifiers import EXPERTS, MIXTRAL, SPECIALS, changed, classifier, frozen, logits, train
 from small_models import TINY, call, masked_lm_checkpoint, settings, small_tokenizer, write_task
 
@@ -93,15 +94,7 @@ def test_a_step_can_be_captured_in_a_graph():
         y.float().square().sum().backward()
         return y
 
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        y = step()
+    graph, y = captured(step)
     with torch.no_grad():
         x.copy_(torch.randn_like(x))
     graph.replay()

@@ -25,17 +25,7 @@ from dnalm.cli import message_of
 from dnalm.training import checkpoints as module
 from dnalm.training.checkpoints import Checkpoints
 
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 3 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+DISK_MB = 3
 
 
 def big(step):

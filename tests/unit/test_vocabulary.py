@@ -57,6 +57,22 @@ def test_specials_are_found_by_trying():
     assert specials_of(small_tokenizer()) == Specials(prefix=(2,), suffix=(3,), pad=0, unknown=1, mask=4)
 
 
+def test_a_tokenizer_file_without_settings_is_itself_whatever_lies_beside_it(tmp_path):
+    small_tokenizer(60).save_pretrained(tmp_path)
+    expected = specials_of(load_tokenizer(tmp_path))
+    ids = load_tokenizer(tmp_path)("ACGTACGTTGCA")["input_ids"]
+    (tmp_path / "tokenizer_config.json").unlink()
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", "architectures": ["BertForMaskedLM"]}))
+    alone = load_tokenizer(tmp_path)
+    assert specials_of(alone) == expected and alone("ACGTACGTTGCA")["input_ids"] == ids and len(alone) == 60
+
+
+def test_a_published_tokenizer_without_settings(shared):
+    tokenizer = load_tokenizer(shared / "data/tokenizers/dnabert2_4096")
+    assert tokenizer("ATT")["input_ids"] == [1, 2061, 2]
+    assert specials_of(tokenizer) == Specials(prefix=(1,), suffix=(2,), pad=3, unknown=0, mask=4)
+
+
 def test_an_end_token_pads_where_no_padding_token_is(tmp_path):
     from transformers import PreTrainedTokenizerFast
 

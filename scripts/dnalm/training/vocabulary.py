@@ -13,6 +13,16 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ALPHABET = "ACGTN"
 """Letters a trained vocabulary always knows; any other becomes [UNK]."""
 
+_ROLES = {
+    "pad_token": ("[PAD]", "<pad>"),
+    "unk_token": ("[UNK]", "<unk>"),
+    "cls_token": ("[CLS]", "<cls>"),
+    "sep_token": ("[SEP]", "<sep>"),
+    "mask_token": ("[MASK]", "<mask>"),
+    "eos_token": ("<eos>", "</s>", "<|endoftext|>"),
+}
+"""What the tokens of a bare tokenizer.json are for, by their usual names."""
+
 _PROBE = "ACGTACGTTGCA"
 _SANE_LENGTH = 10**6
 """transformers writes 10^30 for 'no limit'; no tokenizer of a DNA model states a limit above this."""
@@ -69,16 +79,25 @@ def train_bpe(sequences: Iterable[str], vocabulary: int) -> Any:
 def load_tokenizer(directory: Path | str) -> Any:
     """Load a tokenizer from a directory, padding on the right; one without a padding token pads with its end token.
 
-    Code that comes with a tokenizer is never run. Raises `UserError` if nothing there loads.
+    A tokenizer.json without a tokenizer_config.json is taken as it is: transformers would make it what a config.json
+    beside it names, which may be another model's. Code that comes with a tokenizer is never run. Raises `UserError` if nothing there loads.
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     if not Path(directory).is_dir():
         raise UserError(f"{directory}: no such directory; a tokenizer was expected there")
     if not any(any(Path(directory).glob(p)) for p in ("tokenizer*", "vocab*", "*.model")):
         raise UserError(f"{directory}: holds no tokenizer (no tokenizer.json, vocab.txt or the like)")
+    alone = Path(directory) / "tokenizer.json"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(os.fspath(directory), local_files_only=True, trust_remote_code=False)
+        if alone.is_file() and not alone.with_name("tokenizer_config.json").exists():
+            tokenizer: Any = PreTrainedTokenizerFast(tokenizer_file=os.fspath(alone))
+            vocabulary = tokenizer.get_vocab()
+            found = {role: next(filter(vocabulary.__contains__, names), None) for role, names in _ROLES.items()}
+            tokenizer.add_special_tokens({role: token for role, token in found.items() if token is not None})
+        else:
+            place = os.fspath(directory)
+            tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers raises anything from OSError to KeyError here
         raise UserError(f"{directory}: no tokenizer that loads ({brief(error)})") from error
     tokenizer.padding_side = "right"
