@@ -20,6 +20,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/masking.smk"
 include: "workflow/rules/datasets.smk"
+include: "workflow/rules/audit.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/benchmarks.smk"
@@ -30,6 +31,7 @@ rule all:
     input:
         "results/summary/metrics.tsv",
         "results/report/index.html",
+        expand("{run}/README.md", run=MODEL_RUNS),
 
 
 onerror:

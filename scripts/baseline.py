@@ -1,6 +1,7 @@
 """Fit a baseline on a data set's train split, choose its settings on validation, and score validation and test.
 
-The settings hold `name` (length_gc, kmer or periodicity) and `seed`.
+The settings hold `name` (majority, length_gc, kmer, boosting, periodicity or trf), `seed` (none of them is random) and
+`background` (whether background.parquet is scored too).
 """
 
 import time
@@ -20,11 +21,12 @@ def run() -> None:
     from dnalm.evaluation.baselines import fit_baseline
     from dnalm.evaluation.predictions import write_predictions
     from dnalm.files import read_table, sha256, write_json
-    from dnalm.names import SPLITS
+    from dnalm.names import BACKGROUND, SPLITS
     from dnalm.provenance import record
 
     began = time.perf_counter()
-    paths = {split: args.data / f"{split}.parquet" for split in SPLITS}
+    splits = (*SPLITS, BACKGROUND) if args.spec.get("background") else SPLITS
+    paths = {split: args.data / f"{split}.parquet" for split in splits}
     tables = {split: read_table(path, ["id", "sequence", "label"]) for split, path in paths.items()}
     outcome = fit_baseline(args.spec["name"], tables)
     write_predictions(args.output, outcome.predictions)

@@ -1,4 +1,8 @@
-"""Score a run's predictions: accuracy, MCC, macro averages, AUROC, AUPRC, confusion matrix; test, and validation."""
+"""Score a run's predictions: metrics with confidence intervals, calibration, the frozen threshold, and prevalence.
+
+The settings hold `evaluation` of the config and two limits of its data set's audit, `effective_groups` and
+`largest_group`; the data set's tables say which records belong to a group.
+"""
 
 from pathlib import Path
 
@@ -9,14 +13,23 @@ def run() -> None:
     """Command line."""
     arguments = parser(__doc__)
     arguments.add_argument("--predictions", type=Path, required=True, help="a run's predictions.parquet")
+    arguments.add_argument("--data", type=Path, required=True, help="folder of validation.parquet and test.parquet")
     arguments.add_argument("--output", type=Path, required=True, help="metrics (JSON)")
     args = arguments.parse_args()
 
+    from dnalm.evaluation.clusters import match, read_clusters
     from dnalm.evaluation.metrics import evaluate
     from dnalm.evaluation.predictions import read_predictions
     from dnalm.files import write_json
+    from dnalm.names import SCORED_SPLITS
 
-    write_json(args.output, evaluate(read_predictions(args.predictions)))
+    predictions = read_predictions(args.predictions)
+    groups = {}
+    for split in SCORED_SPLITS:
+        table = read_clusters(args.data / f"{split}.parquet")
+        rows = match(predictions[split], table, f"{args.predictions}: {split}")
+        groups[split] = table["group"].to_numpy(dtype=str)[rows]
+    write_json(args.output, evaluate(predictions, groups, args.spec))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ def run() -> None:
     args = arguments.parse_args()
 
     from dnalm import files
+    from dnalm.data.divergence import fill_divergence
     from dnalm.data.genomes import open_genome
     from dnalm.data.ledger import entry
     from dnalm.data.motifs import fill_motifs
@@ -32,9 +33,10 @@ def run() -> None:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items())) or "it has no records"
         raise UserError(f"{args.catalogue}: none of {len(catalogue)} arrays is left as a positive ({reasons})")
     positives, inferred = fill_motifs(positives, spec["flank"])
+    positives, measured = fill_divergence(positives, spec["flank"])
     line = entry("extract", spec["format"], len(catalogue), len(positives), dropped)
     files.write_table(args.output, positives)
-    files.write_json(args.ledger, {"ledger": [line], "motifs_inferred": inferred})
+    files.write_json(args.ledger, {"ledger": [line], "motifs_inferred": inferred, "divergences_measured": measured})
 
 
 if __name__ == "__main__":

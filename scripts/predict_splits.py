@@ -1,6 +1,7 @@
 """Score the validation and test records with a finished model.
 
-Settings: {"overlong": window | truncate | drop | error, "max_tokens": most tokens of one input or null}.
+Settings: {"overlong": window | truncate | drop | error, "max_tokens": most tokens of one input or null, "background":
+whether background.parquet and its tokens are scored too}.
 The output holds id, split, label and the probability of each class.
 """
 
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from dnalm.cli import main, parser
 from dnalm.files import read_table, write_json, write_table
-from dnalm.names import SCORED_SPLITS
+from dnalm.names import BACKGROUND, SCORED_SPLITS
 
 
 def run() -> None:
@@ -40,7 +41,7 @@ def score(args: argparse.Namespace) -> None:
 
     classifier = Classifier.open(args.model, args.device, args.spec["max_tokens"])
     parts, counts = [], {}
-    for split in SCORED_SPLITS:
+    for split in (*SCORED_SPLITS, BACKGROUND) if args.spec.get("background") else SCORED_SPLITS:
         table = read_table(args.data / f"{split}.parquet", columns=["id", "label"])
         scores, windows = classifier.score(
             read_tokens(args.tokens, split), table["id"].tolist(), args.spec["overlong"], what=split

@@ -33,7 +33,7 @@ def run() -> None:
     from dnalm.errors import UserError
     from dnalm.training.devices import quiet
     from dnalm.training.tokens import BATCH, tokenize
-    from dnalm.training.vocabulary import load_tokenizer
+    from dnalm.training.vocabulary import load_tokenizer, specials_of, stated_limit
 
     def batches(table: pq.ParquetFile) -> Iterator[tuple[list[str], list[str]]]:
         bar = tqdm(total=table.metadata.num_rows, unit=" records", mininterval=1, file=sys.stderr)
@@ -56,7 +56,8 @@ def run() -> None:
             offsets, counts = tokenize(tokenizer, batches(table), ids_path, processes)
             with open(offsets_path, "wb") as stream:
                 np.save(stream, offsets)
-            write_json(args.counts, counts)
+            limit = stated_limit(tokenizer, args.tokenizer)
+            write_json(args.counts, {**counts, "special_tokens": specials_of(tokenizer).count, "limit": limit})
     except pa.ArrowInvalid as error:
         raise UserError(f"{args.table}: cannot read this parquet table ({str(error).splitlines()[0]})") from error
 

@@ -66,6 +66,13 @@ class Model(Settings):
         return self
 
     @property
+    def limit(self) -> int | None:
+        """The longest input, in tokens, as far as the config says it."""
+        positions = (self.architecture or {}).get("max_position_embeddings")
+        stated = [self.max_tokens, positions if isinstance(positions, int) else None]
+        return min((limit for limit in stated if limit is not None), default=None)
+
+    @property
     def on_hub(self) -> bool:
         """Whether the checkpoint is fetched from the Hugging Face hub."""
         return self.revision is not None

@@ -167,6 +167,11 @@ class Dataset(Settings):
         None, description="Most records of each split, or of each by name; a random sample, counted as dropped."
     )
 
+    @property
+    def windows(self) -> int:
+        """Windows of the genome that are scored beside the splits."""
+        return 0
+
     def caps(self) -> dict[str, int | None]:
         """Most records of each split, None for no limit."""
         if isinstance(self.max_records, MaxRecords):
@@ -210,8 +215,13 @@ class Repeats(Dataset):
 
     def masked_catalogues(self, config: "Config") -> list[str]:
         """Catalogues masked before negatives are drawn: those asked for, and the positives' own if it lies here."""
-        own = [self.catalogue] if config.catalogues[self.catalogue].genome == self.genome else []
+        own = [self.catalogue] if config.catalogues[self.catalogue].home == self.genome else []
         return sorted({*self.mask.catalogues, *own})
+
+    @property
+    def windows(self) -> int:
+        """Windows of the genome that are scored beside the splits."""
+        return self.background
 
     def piece_sources(self) -> list[str]:
         """The sources of negatives that are cut from the genome."""

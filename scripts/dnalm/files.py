@@ -88,7 +88,7 @@ def write_tsv(path: Path | str, table: "pd.DataFrame", float_format: str | None 
 
 
 def read_table(path: Path | str, columns: list[str] | None = None) -> "pd.DataFrame":
-    """Read a parquet table; a file that is not one, or lacks a column, is a `UserError`."""
+    """Read a parquet table; a file that is missing, is none, or lacks a column, is a `UserError`."""
     import pandas as pd
     import pyarrow as pa
 
@@ -96,6 +96,8 @@ def read_table(path: Path | str, columns: list[str] | None = None) -> "pd.DataFr
         raise UserError(f"{path}: is a directory, a file was expected")
     try:
         return pd.read_parquet(path, columns=columns)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
     except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError) as error:
         raise UserError(f"{path}: cannot read this parquet table ({str(error).splitlines()[0]})") from error
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from dnalm import sections
 from dnalm.config import Config
 from dnalm.datasets import Repeats
-from dnalm.names import SHARDS
+from dnalm.names import SHARDS, SPLITS
 from dnalm.sections import Wildcards, repeats_of, table_of
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -45,7 +45,7 @@ def catalogue_files(config: Config, wildcards: Wildcards) -> list[str]:
 
 
 def catalogue_genome(config: Config, wildcards: Wildcards) -> list[str]:
-    """The genome that a catalogue lies on, if any."""
+    """The genome that a catalogue lies on or is simulated from, if any."""
     genome = config.catalogues[wildcards.catalogue].genome
     return fasta(genome) if genome else []
 
@@ -62,7 +62,7 @@ def positives_catalogue(config: Config, wildcards: Wildcards) -> list[str]:
 
 def positives_genome(config: Config, wildcards: Wildcards) -> list[str]:
     """The genome that a data set's positives lie on, if any."""
-    genome = config.catalogues[repeats_of(config, wildcards).catalogue].genome
+    genome = config.catalogues[repeats_of(config, wildcards).catalogue].home
     return fasta(genome) if genome else []
 
 
@@ -97,6 +97,40 @@ def ledgers(config: Config, wildcards: Wildcards) -> list[str]:
         *(path for source in dataset.piece_sources() for path in pieces(config, wildcards, source, "json")),
         own,
     ]
+
+
+def predictions(config: Config, wildcards: Wildcards) -> list[str]:
+    """The predictions of every run on a data set."""
+    mine = (run for run in sections.runs(config) if run["dataset"] == wildcards.dataset)
+    return [f"{sections.run_folder(run)}/predictions.parquet" for run in mine]
+
+
+def located_catalogues(config: Config, wildcards: Wildcards) -> list[str]:
+    """The catalogues that say where on a data set's genome repeats lie; none for a table."""
+    dataset = config.datasets[wildcards.dataset]
+    if not isinstance(dataset, Repeats):
+        return []
+    return [f"results/catalogues/{name}.parquet" for name in dataset.masked_catalogues(config)]
+
+
+def background(config: Config, wildcards: Wildcards) -> list[str]:
+    """The windows of the genome that are scored beside a data set's splits, if it has any."""
+    wanted = config.datasets[wildcards.dataset].windows
+    return [f"results/{wildcards.dataset}/data/background.parquet"] if wanted else []
+
+
+def background_context(config: Config, wildcards: Wildcards) -> list[str]:
+    """Where background windows may lie: the pieces of a genome between the masked catalogues' intervals."""
+    dataset = repeats_of(config, wildcards)
+    place = f"results/genomes/{dataset.genome}/{sections.mask_name(config, dataset)}/context/min{dataset.min_length}"
+    return [f"{place}/{shard}.parquet" for shard in range(SHARDS)]
+
+
+def audited_tokens(config: Config, wildcards: Wildcards) -> list[str]:
+    """What the tokenizers of a data set's models made of it."""
+    models = sorted({run.model for run in config.runs if run.dataset == wildcards.dataset})
+    place = f"results/{wildcards.dataset}/tokens"
+    return [f"{place}/{model}/{split}.json" for model in models for split in SPLITS]
 
 
 def table_files(config: Config, wildcards: Wildcards) -> list[str]:
@@ -161,7 +195,9 @@ def _training_splits(config: Config, wildcards: Wildcards) -> list[str]:
 
 def scored_tokens(config: Config, wildcards: Wildcards) -> list[str]:
     """The token tables that predictions are made for."""
-    return _tokens(wildcards, "validation", "test")
+    return _tokens(
+        wildcards, "validation", "test", *(["background"] if config.datasets[wildcards.dataset].windows else [])
+    )
 
 
 def _tokens(wildcards: Wildcards, *tables: str) -> list[str]:

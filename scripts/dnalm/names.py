@@ -14,6 +14,9 @@ RESERVED_MODELS = frozenset({"baseline"})
 SPLITS = ("train", "validation", "test")
 SCORED_SPLITS = ("validation", "test")
 
+BACKGROUND = "background"
+"""A third set of scored records, where there is one: unmatched windows of the genome, all with label 0; also their source."""
+
 SHARDS = 8
 """Jobs that a genome is scattered over. No result depends on it."""
 

@@ -3,6 +3,8 @@
 import ast
 import hashlib
 import platform
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterable
 from functools import cache
@@ -55,12 +57,27 @@ def _module_file(root: Path, module: str) -> Path | None:
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
+def commit() -> str | None:
+    """The git commit of this code, ending in `+changes` if files of it were edited since; None outside a git checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        return None
+    head, edits = (
+        subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True)
+        for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+    )
+    if head.returncode or edits.returncode:
+        return None
+    return head.stdout.strip() + ("+changes" if edits.stdout.strip() else "")
+
+
 def record(spec: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """The content of a run.json: the settings, the versions at work, the platform, and whatever `more` says."""
+    """The content of a run.json: the settings, versions, commit and platform at work, and whatever `more` says."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return {"spec": spec, "versions": versions, "platform": f"{sys.platform} {platform.machine()}", **more}
+    place = f"{sys.platform} {platform.machine()}"
+    return {"spec": spec, "versions": versions, "commit": commit(), "platform": place, **more}

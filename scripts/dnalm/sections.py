@@ -62,6 +62,11 @@ def _import_catalogue(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     return {"catalogue": wildcards.catalogue, "format": catalogue.layout, "filters": catalogue.filters}
 
 
+def _simulate_arrays(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    simulation = config.catalogues[wildcards.catalogue].simulate
+    return {"catalogue": wildcards.catalogue, **(simulation.model_dump() if simulation else {})}
+
+
 def mask_name(config: Config, dataset: Repeats) -> str:
     """The folder of a genome masked this way, e.g. `soft+danbing`; data sets masked alike share it."""
     return "+".join(["soft" if dataset.mask.soft else "all", *dataset.masked_catalogues(config)])
@@ -96,7 +101,7 @@ def _extract(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     catalogue = config.catalogues[dataset.catalogue]
     return {
         "format": catalogue.layout,
-        "located": catalogue.genome is not None,
+        "located": catalogue.home is not None,
         **dataset.model_dump(include={"min_length", "flank", "deduplicate"}),
     }
 
@@ -128,6 +133,27 @@ def _split_labels(config: Config, wildcards: Wildcards) -> dict[str, Any]:
         "labels": table.labels if table else {0: "no repeat", 1: "tandem repeat"},
         "caps": dataset.caps(),
         **dataset.split.model_dump(),
+    }
+
+
+def _draw_background(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    dataset = repeats_of(config, wildcards)
+    return {"number": dataset.background, "seed": dataset.balance.seed, "flank": dataset.flank}
+
+
+def _compare_splits(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    return {"kind": config.datasets[wildcards.dataset].kind}
+
+
+def _audit(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    dataset = config.datasets[wildcards.dataset]
+    models = sorted({run.model for run in config.runs if run.dataset == wildcards.dataset})
+    return {
+        "dataset": wildcards.dataset,
+        "kind": dataset.kind,
+        "audit": dataset.audit.model_dump(),
+        "labels": _split_labels(config, wildcards)["labels"],
+        "models": {name: config.models[name].limit for name in models},
     }
 
 
@@ -168,6 +194,7 @@ def _finetune(config: Config, wildcards: Wildcards) -> dict[str, Any]:
         "seed": int(wildcards.seed),
         "architecture": model.architecture,
         "checkpoint": checkpoint_name(model),
+        "initialisation": "random" if model.architecture else model.initialisation,
         "max_tokens": model.max_tokens,
         "labels": _split_labels(config, wildcards)["labels"],
     }
@@ -199,11 +226,47 @@ def _predict_splits(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     return {
         "overlong": config.recipes[wildcards.recipe].overlong,
         "max_tokens": config.models[wildcards.model].max_tokens,
+        "background": config.datasets[wildcards.dataset].windows > 0,
     }
 
 
 def _baseline(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    return {"name": wildcards.baseline, "seed": int(wildcards.seed)}
+    background = config.datasets[wildcards.dataset].windows > 0
+    return {"name": wildcards.baseline, "seed": int(wildcards.seed), "background": background}
+
+
+def _baseline_cnn(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    return {"seed": int(wildcards.seed), "background": config.datasets[wildcards.dataset].windows > 0}
+
+
+def _evaluate(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    limits = config.datasets[wildcards.dataset].audit.model_dump(include={"effective_groups", "largest_group"})
+    return {**config.evaluation.model_dump(), **limits}
+
+
+def _compare(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    dataset = config.datasets[wildcards.dataset]
+    return {
+        "dataset": wildcards.dataset,
+        "kind": dataset.kind,
+        "runs": [run for run in runs(config) if run["dataset"] == wildcards.dataset],
+        "evaluation": config.evaluation.model_dump(),
+        **dataset.audit.model_dump(include={"effective_groups", "largest_group"}),
+    }
+
+
+def _model_card(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    model = config.models[wildcards.model]
+    return {
+        "run": {
+            "dataset": wildcards.dataset,
+            "model": wildcards.model,
+            "recipe": wildcards.recipe,
+            "seed": int(wildcards.seed),
+        },
+        "checkpoint": model.checkpoint if model.on_hub else None,
+        "dataset": config.datasets[wildcards.dataset].model_dump(mode="json", exclude_none=True),
+    }
 
 
 def _summarize(config: Config, wildcards: Wildcards) -> dict[str, Any]:
@@ -223,6 +286,7 @@ _STAGES = {
     "import_genome": _import_genome,
     "find_repeats": _find_repeats,
     "import_catalogue": _import_catalogue,
+    "simulate_arrays": _simulate_arrays,
     "mask": _mask,
     "split": _split,
     "extract": _extract,
@@ -230,12 +294,18 @@ _STAGES = {
     "import_table": _import_table,
     "split_labels": _split_labels,
     "fetch_model": _fetch_model,
+    "draw_background": _draw_background,
+    "compare_splits": _compare_splits,
+    "audit": _audit,
     "train_tokenizer": _train_tokenizer,
     "tokenize": _tokenize,
     "finetune": _finetune,
     "predict_splits": _predict_splits,
     "baseline": _baseline,
-    "evaluate": lambda config, wildcards: {},
+    "baseline_cnn": _baseline_cnn,
+    "evaluate": _evaluate,
+    "compare": _compare,
+    "model_card": _model_card,
     "summarize": _summarize,
     "report": _report,
 }

@@ -173,8 +173,13 @@ class Catalogue(Settings):
 
     @property
     def layout(self) -> str:
-        """The format of the file that is read."""
-        return self.format or ("trf" if self.find else "vntrseek")
+        """The format of the records, which names their source."""
+        return self.format or ("trf" if self.find else "simulated" if self.simulate else "vntrseek")
+
+    @property
+    def home(self) -> str | None:
+        """The genome that its records lie on: none for sequences alone, as simulated arrays are."""
+        return None if self.simulate else self.genome
 
 
 def _check_url(url: str | None) -> None:

@@ -91,13 +91,14 @@ def _misplaced(config: Config) -> Iterator[str]:
     for name, dataset in config.datasets.items():
         if isinstance(dataset, Repeats):
             for entry in dataset.mask.catalogues:
-                if config.catalogues[entry].genome != dataset.genome:
+                if config.catalogues[entry].home != dataset.genome:
                     yield f"datasets.{name}.mask.catalogues: '{entry}' does not lie on genome '{dataset.genome}'; only such catalogues can be masked"
-            home = config.catalogues[dataset.catalogue].genome
+            home = config.catalogues[dataset.catalogue].home
+            why = "is simulated" if config.catalogues[dataset.catalogue].simulate else "has no genome"
             if home is None and dataset.flank:
-                yield f"datasets.{name}.flank: catalogue '{dataset.catalogue}' has no genome, so its arrays have no context; use flank: 0"
+                yield f"datasets.{name}.flank: catalogue '{dataset.catalogue}' {why}, so its arrays have no context; use flank: 0"
             if home is None and dataset.split.method == "chromosome":
-                yield f"datasets.{name}.split.method: catalogue '{dataset.catalogue}' has no genome, so its arrays lie on no chromosome; use grouped"
+                yield f"datasets.{name}.split.method: catalogue '{dataset.catalogue}' {why}, so its arrays lie on no chromosome; use grouped"
             if home not in (None, dataset.genome):
                 yield f"datasets.{name}.catalogue: '{dataset.catalogue}' lies on genome '{home}', the data set on '{dataset.genome}'"
     for index, run in enumerate(config.runs):

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +15,17 @@ from hypothesis import strategies as st
 
 from dnalm.dna import reverse_complement
 from dnalm.errors import UserError
-from dnalm.evaluation.baselines import fit_baseline
-from dnalm.evaluation.features import kmer_counts, kmer_features, length_gc
+from dnalm.evaluation.baselines import LONGEST_KMER, fit_baseline
+from dnalm.evaluation.features import kmer_counts, kmer_features, kmer_frequencies, length_gc
 from dnalm.evaluation.periodicity import FEWEST_PAIRS, best_self_match
+from dnalm.evaluation.predictions import read_predictions
+from dnalm.evaluation.reference import Fractions, calls
+from dnalm.metrics import classification_metrics
+from dnalm.names import TRF_PARAMETERS
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
+needs_trf = pytest.mark.skipif(shutil.which("trf") is None, reason="trf is not installed")
+ALL = ["majority", "length_gc", "kmer", "boosting", "periodicity", pytest.param("trf", marks=needs_trf)]
 DNA = st.lists(st.text("ACGTN", max_size=60), min_size=1, max_size=8)
 
 
@@ -52,6 +59,25 @@ def test_kmers_agree_with_a_plain_count(sequences, k):
     assert (kmer_counts(sequences, k).toarray() == expected).all()
     norms = np.linalg.norm(kmer_features(sequences, k).toarray(), axis=1)
     assert norms == pytest.approx(expected.any(axis=1).astype(float))
+
+
+@given(DNA, st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_frequencies_are_the_counts_of_each_length_over_their_sum(sequences, longest):
+    found = kmer_frequencies(sequences, longest)
+    columns = [2, 10, 32, 136][:longest]
+    assert found.shape == (len(sequences), sum(columns)) and found.dtype == np.float32
+    for k, part in enumerate(np.split(found, np.cumsum(columns)[:-1], axis=1), start=1):
+        counts = kmer_counts(sequences, k).toarray()
+        assert part.sum(axis=1) == pytest.approx(counts.any(axis=1).astype(float), abs=1e-6)
+        expected = [row[row > 0] / row.sum() for row in counts]
+        for row, numbers in zip(part, expected, strict=True):
+            assert row[row > 0] == pytest.approx(numbers)
+
+
+def test_frequencies_by_hand():
+    # k = 1: A (or T), C (or G); the other strand has the same
+    assert kmer_frequencies(["AAAC", "GTTT", "NN", ""], 1).tolist() == [[0.75, 0.25], [0.75, 0.25], [0, 0], [0, 0]]
 
 
 def test_periodicity_by_hand():
@@ -114,9 +140,10 @@ PLANTED = {
     ),
     "periodicity": tables(lambda r: bases(r, 90), lambda r: tandem(r, 90)),
 }
+PLANTED |= {"boosting": PLANTED["kmer"], "trf": PLANTED["periodicity"]}
 
 
-@pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.parametrize("name", [name for name in ALL if name != "majority"])
 def test_each_baseline_finds_its_signal(name):
     outcome = fit_baseline(name, PLANTED[name])
     test = outcome.predictions["test"]
@@ -136,7 +163,87 @@ def test_matched_length_and_gc_leave_nothing_to_learn():
     assert 0.35 < (predictions.predicted == predictions.labels).mean() < 0.65
 
 
-@pytest.mark.parametrize("name", PLANTED)
+def test_the_commonest_class_by_hand():
+    data = {split: table.assign(label=[0, 1, 1, 1] * 60) for split, table in PLANTED["kmer"].items()}
+    outcome = fit_baseline("majority", data)
+    test = outcome.predictions["test"]
+    assert (test.scores == [0.25, 0.75]).all()
+    found = classification_metrics(test.labels, test.predicted, 2)
+    assert found["accuracy"] == 0.75 and found["mcc"] == 0 and found["macro_recall"] == 0.5
+    assert found["macro_f1"] == pytest.approx((0 + 2 * 180 / (2 * 180 + 60)) / 2)
+    assert outcome.account["chosen"] == {} and outcome.account["converged"]
+
+
+def test_regression_tries_every_k():
+    tried = fit_baseline("kmer", PLANTED["kmer"]).account["tried"]
+    assert {entry["k"] for entry in tried} == set(range(1, LONGEST_KMER + 1))
+
+
+def test_boosting_stops_where_validation_gets_no_better():
+    noise = tables(lambda r: bases(r, 90), lambda r: bases(r, 90))
+    outcome = fit_baseline("boosting", noise)
+    assert outcome.account["converged"] and set(outcome.account["chosen"]) == {"k", "leaves"}
+    assert 0.35 < (outcome.predictions["test"].predicted == outcome.predictions["test"].labels).mean() < 0.65
+
+
+def test_fractions_by_hand():
+    answers = np.array([True, True, True, False, False, False, False])[:, None]
+    model = Fractions().fit(answers, np.array([1, 1, 0, 0, 0, 0, 0]))
+    assert model.classes_.tolist() == [0, 1]
+    assert model.predict_proba(np.array([[True], [False]])).tolist() == [
+        pytest.approx([2 / 5, 3 / 5]),  # of three called, two of class 1; and one more of each
+        pytest.approx([5 / 6, 1 / 6]),
+    ]
+
+
+@needs_trf
+def test_trf_decides_by_its_call():
+    data = PLANTED["trf"]
+    outcome = fit_baseline("trf", data)
+    called = calls(data["test"]["sequence"].tolist())[:, 0]
+    test = outcome.predictions["test"]
+    assert 80 < called.sum() < 130 and (test.predicted == called).all() and len(np.unique(test.scores[:, 1])) == 2
+    known = calls(data["train"]["sequence"].tolist())[:, 0]
+    expected = (1 + (known & (data["train"]["label"] == 1)).sum()) / (2 + known.sum())
+    assert test.scores[called, 1] == pytest.approx(np.full(called.sum(), expected))
+    assert f"trf {' '.join(map(str, TRF_PARAMETERS))}" in outcome.account["description"]
+
+
+@needs_trf
+def test_trf_is_called_in_parts(monkeypatch):
+    sequences = [*PLANTED["trf"]["test"]["sequence"][:30], "", "N" * 50, "AC" * 40, ""]
+    whole = calls(sequences)
+    monkeypatch.setattr("dnalm.evaluation.reference._AT_ONCE", 7)
+    assert (calls(sequences) == whole).all() and whole[-4:, 0].tolist() == [False, False, True, False]
+    assert calls([]).shape == (0, 1)
+
+
+def test_without_trf(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="trf is not installed; install it .* or take `trf` from"):
+        fit_baseline("trf", PLANTED["trf"])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_sequences_without_a_base_are_scored_too(name):
+    data = {split: table.copy() for split, table in PLANTED["kmer"].items()}
+    for table in data.values():
+        table.loc[:5, "sequence"] = ["", "N", "", "NNNN", "A", "AC"]
+    scores = fit_baseline(name, data).predictions["test"].scores
+    assert np.isfinite(scores).all() and scores.sum(axis=1) == pytest.approx(np.ones(240))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_background_is_scored_and_changes_nothing(name):
+    data = PLANTED.get(name, PLANTED["kmer"])
+    plain = fit_baseline(name, data).predictions
+    more = fit_baseline(name, {**data, "background": data["test"].assign(label=0)}).predictions
+    assert set(more) == {"validation", "test", "background"} and (more["background"].labels == 0).all()
+    assert (more["test"].scores == plain["test"].scores).all()
+    assert (more["background"].scores == plain["test"].scores).all()
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_three_classes_and_one_that_train_lacks(name):
     data = tables(lambda r: bases(r, 40, "ACGTAT"), lambda r: bases(r, 90, "ACGTCG"), lambda r: tandem(r, 150), n=90)
     scores = fit_baseline(name, data).predictions["test"].scores
@@ -149,33 +256,57 @@ def test_three_classes_and_one_that_train_lacks(name):
 def test_one_class_in_train_is_an_error():
     data = dict(PLANTED["kmer"])
     data["train"] = data["train"][data["train"]["label"] == 1]
-    with pytest.raises(UserError, match="only one class"):
-        fit_baseline("kmer", data)
+    for name in ("majority", "kmer", "boosting", "trf"):
+        with pytest.raises(UserError, match=r"train: only one class \(label 1\); a classifier needs"):
+            fit_baseline(name, data)
 
 
-def call(data: Path, out: Path, name: str, threads: int = 1) -> subprocess.CompletedProcess[str]:
+def test_splits_of_no_use_are_errors():
+    data = dict(PLANTED["kmer"])
+    with pytest.raises(UserError, match="test: holds no records"):
+        fit_baseline("boosting", {**data, "test": data["test"].iloc[:0]})
+    with pytest.raises(UserError, match="validation: none of its records has a label that train knows"):
+        fit_baseline("boosting", {**data, "validation": data["validation"].assign(label=2)})
+
+
+def call(data: Path, out: Path, name: str, threads: int = 1, **settings: bool) -> subprocess.CompletedProcess[str]:
     files = ["--data", data, "--output", out / "predictions.parquet", "--run", out / "run.json"]
     return subprocess.run(
         [sys.executable, SCRIPTS / "baseline.py", "--spec", "-", *map(str, files)],
-        input=json.dumps({"name": name, "seed": 1}), capture_output=True, text=True, check=False,
+        input=json.dumps({"name": name, "seed": 1, **settings}), capture_output=True, text=True, check=False,
         env={"OMP_NUM_THREADS": str(threads), "PATH": ""},
     )  # fmt: skip
 
 
-def test_the_script_writes_the_same_bytes_with_any_threads(tmp_path):
+@pytest.mark.parametrize(("name", "chosen"), [("kmer", {"k", "C"}), ("boosting", {"k", "leaves"})])
+def test_the_script_writes_the_same_bytes_with_any_threads(tmp_path, name, chosen):
     for split, table in PLANTED["kmer"].items():
         table.to_parquet(tmp_path / f"{split}.parquet")
     for folder, threads in (("a", 1), ("b", 2)):
-        done = call(tmp_path, tmp_path / folder, "kmer", threads)
+        done = call(tmp_path, tmp_path / folder, name, threads)
         assert done.returncode == 0, done.stderr
     a, b = ((tmp_path / folder / "predictions.parquet").read_bytes() for folder in "ab")
     assert a == b
     run = json.loads((tmp_path / "a" / "run.json").read_text())
-    assert run["spec"] == {"name": "kmer", "seed": 1} and set(run["baseline"]["chosen"]) == {"k", "C"}
+    assert run["spec"] == {"name": name, "seed": 1} and set(run["baseline"]["chosen"]) == chosen
     (tmp_path / "test.parquet").write_text("no parquet")
-    failed = call(tmp_path, tmp_path / "c", "kmer")
+    failed = call(tmp_path, tmp_path / "c", name)
     assert failed.returncode == 1 and not (tmp_path / "c").exists()
     assert (
         failed.stderr.splitlines()[-1].startswith(f"error: {tmp_path}/test.parquet: ")
         and "Traceback" not in failed.stderr
     )
+
+
+def test_the_script_scores_the_background_and_says_what_is_missing(tmp_path):
+    for split, table in PLANTED["kmer"].items():
+        table.to_parquet(tmp_path / f"{split}.parquet")
+    table = PLANTED["kmer"]["test"]
+    table.assign(label=0, id=[f"background{i}" for i in range(len(table))]).to_parquet(tmp_path / "background.parquet")
+    done = call(tmp_path, tmp_path / "out", "majority", background=True)
+    assert done.returncode == 0, done.stderr
+    assert set(read_predictions(tmp_path / "out/predictions.parquet")) == {"validation", "test", "background"}
+    failed = call(tmp_path, tmp_path / "none", "trf")  # the PATH is empty
+    assert failed.returncode == 1 and "Traceback" not in failed.stderr
+    assert failed.stderr.splitlines()[-1].startswith("error: baselines: trf is not installed; install it")
+    assert not (tmp_path / "none").exists()

@@ -1,6 +1,10 @@
 """Code hashes: an edit of what a script imports is seen, another is not."""
 
-from dnalm.provenance import code_hashes, record
+import re
+import subprocess
+
+from dnalm import provenance
+from dnalm.provenance import code_hashes, commit, record
 
 
 def library(root):
@@ -30,8 +34,6 @@ def test_circles_end(tmp_path):
 
 
 def test_an_edit_changes_the_hash_of_what_imports_it_alone(tmp_path):
-    from dnalm import provenance
-
     before = code_hashes(library(tmp_path) / "mask.py")
     provenance._read.cache_clear()
     (tmp_path / "dnalm/data/other.py").write_text("x = 1\n")
@@ -56,3 +58,20 @@ def test_record_has_versions_and_settings():
     assert value["spec"] == {"a": 1}
     assert value["seconds"] == 2
     assert {"python", "numpy", "pandas"} <= set(value["versions"])
+
+
+def test_the_commit_is_told_and_whether_files_changed_since(tmp_path, monkeypatch):
+    (tmp_path / "scripts/dnalm").mkdir(parents=True)
+    source = tmp_path / "scripts/dnalm/provenance.py"
+    source.write_text("one")
+    monkeypatch.setattr(provenance, "__file__", str(source))
+    assert commit() is None
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for command in (("init", "-q"), ("add", "."), (*who, "commit", "-q", "-m", "first")):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    clean = commit()
+    assert clean and re.fullmatch("[0-9a-f]{40}", clean)
+    (tmp_path / "untracked").write_text("new")
+    assert commit() == clean
+    source.write_text("two")
+    assert commit() == f"{clean}+changes"

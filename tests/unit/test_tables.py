@@ -17,12 +17,18 @@ def read(rows, part="all", labels=None, columns=("sequence", "label")):
 
 def test_one_table():
     records, facts = read([(" acgt ", "0"), ("ACGN", "1"), ("NA", "1")])
-    assert list(records.columns) == list(SEQUENCE_COLUMNS)
+    assert list(records.columns) == [*SEQUENCE_COLUMNS, "soft_masked"]
     assert records["id"].tolist() == ["table-000001", "table-000002", "table-000003"]
     assert records["sequence"].tolist() == ["ACGT", "ACGN", "NA"]
     assert records["label"].tolist() == [0, 1, 1]
     assert set(records["source"]) == {"table"}
     assert facts == {"ambiguous": {"all": 2}}
+
+
+def test_the_case_that_was_given_is_remembered():
+    records, _ = read([(" acgT ", "0"), ("ACGN", "1"), ("nnAA", "1")])
+    assert records["soft_masked"].tolist() == [0.75, 0.0, 0.5]
+    assert records["sequence"].tolist() == ["ACGT", "ACGN", "NNAA"]
 
 
 def test_splits_keep_their_names():

@@ -116,3 +116,33 @@ rule split_labels:
         "printf %s {params.spec:q} | python {params.script:q} --spec - --records {input.records:q} --ledgers {input.ledgers:q}"
         " --train {output.train:q} --validation {output.validation:q} --test {output.test:q}"
         " --manifest {output.manifest:q} 2> {log:q}"
+
+
+rule draw_background:
+    input:
+        data=rules.split_labels.output[:3],
+        genome=files("negatives_genome"),
+        context=files("background_context"),
+    output:
+        windows="results/{dataset}/data/background.parquet",
+        ledger="results/{dataset}/data/background.json",
+    log:
+        "logs/draw_background/{dataset}.log",
+    benchmark:
+        "logs/draw_background/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(REPEATS),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("draw_background.py"),
+        spec=section("draw_background"),
+        script=script("draw_background.py"),
+        data=folder("data"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --genome {input.genome[0]:q}"
+        " --context {input.context:q} --output {output.windows:q} --ledger {output.ledger:q} 2> {log:q}"

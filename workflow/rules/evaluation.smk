@@ -6,6 +6,7 @@ rule baseline:
         train=rules.split_labels.output.train,
         validation=rules.split_labels.output.validation,
         test=rules.split_labels.output.test,
+        background=files("background"),
     output:
         predictions="results/{dataset}/runs/baseline/{baseline}/seed{seed}/predictions.parquet",
         run="results/{dataset}/runs/baseline/{baseline}/seed{seed}/run.json",
@@ -13,6 +14,8 @@ rule baseline:
         "logs/baseline/{dataset}/{baseline}/seed{seed}.log",
     benchmark:
         "logs/baseline/{dataset}/{baseline}/seed{seed}.tsv"
+    wildcard_constraints:
+        baseline=r"(?!cnn/)" + names.NAME,
     conda:
         "../../envs/evaluation.yaml"
     threads: 1
@@ -32,6 +35,7 @@ rule baseline:
 rule evaluate:
     input:
         predictions="results/{dataset}/runs/{run}/predictions.parquet",
+        data=rules.split_labels.output[:3],
     output:
         metrics="results/{dataset}/runs/{run}/metrics.json",
     log:
@@ -50,9 +54,60 @@ rule evaluate:
         code=code("evaluate.py"),
         spec=section("evaluate"),
         script=script("evaluate.py"),
+        data=folder("data"),
     shell:
         "printf %s {params.spec:q} | python {params.script:q} --spec - --predictions {input.predictions:q}"
-        " --output {output.metrics:q} 2> {log:q}"
+        " --data {params.data:q} --output {output.metrics:q} 2> {log:q}"
+
+
+rule compare:
+    input:
+        predictions=files("predictions"),
+        data=rules.split_labels.output[:3],
+    output:
+        "results/{dataset}/comparison.json",
+    log:
+        "logs/compare/{dataset}.log",
+    benchmark:
+        "logs/compare/{dataset}.tsv"
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("compare.py"),
+        spec=section("compare"),
+        script=script("compare.py"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --results results --output {output:q} 2> {log:q}"
+
+
+rule model_card:
+    input:
+        metrics="results/{dataset}/runs/{model}/{recipe}/seed{seed}/metrics.json",
+        run="results/{dataset}/runs/{model}/{recipe}/seed{seed}/run.json",
+        audit="results/{dataset}/audit.json",
+        manifest=rules.split_labels.output.manifest,
+    output:
+        "results/{dataset}/runs/{model}/{recipe}/seed{seed}/README.md",
+    log:
+        "logs/model_card/{dataset}/{model}/{recipe}/seed{seed}.log",
+    benchmark:
+        "logs/model_card/{dataset}/{model}/{recipe}/seed{seed}.tsv"
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("model_card.py"),
+        spec=section("model_card"),
+        script=script("model_card.py"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --results results --output {output:q} 2> {log:q}"
 
 
 rule summarize:
@@ -82,7 +137,11 @@ rule report:
     input:
         expand("{run}/{file}", run=RUNS, file=["metrics.json", "predictions.parquet", "run.json"]),
         expand("{run}/training_log.tsv", run=MODEL_RUNS),
-        expand("results/{dataset}/data/manifest.json", dataset=CONFIG.datasets),
+        expand(
+            "results/{dataset}/{file}",
+            dataset=CONFIG.datasets,
+            file=["data/manifest.json", "audit.json", "comparison.json"],
+        ),
     output:
         report("results/report/index.html", caption="../report/report.rst", category="Results"),
     log:

@@ -113,6 +113,8 @@ rule import_catalogue:
         "logs/import_catalogue/{catalogue}.log",
     benchmark:
         "logs/import_catalogue/{catalogue}.tsv"
+    wildcard_constraints:
+        catalogue=one_of(name for name, catalogue in CONFIG.catalogues.items() if not catalogue.simulate),
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -127,3 +129,30 @@ rule import_catalogue:
     shell:
         "printf %s {params.spec:q} | python {params.script:q} --spec - {params.genome:q} --files {input.files:q}"
         " --output {output.table:q} --ledger {output.ledger:q} 2> {log:q}"
+
+
+rule simulate_arrays:
+    input:
+        genome=files("catalogue_genome"),
+    output:
+        table="results/catalogues/{catalogue}.parquet",
+        ledger="results/catalogues/{catalogue}.json",
+    log:
+        "logs/simulate_arrays/{catalogue}.log",
+    benchmark:
+        "logs/simulate_arrays/{catalogue}.tsv"
+    wildcard_constraints:
+        catalogue=one_of(name for name, catalogue in CONFIG.catalogues.items() if catalogue.simulate),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        code=code("simulate_arrays.py"),
+        spec=section("simulate_arrays"),
+        script=script("simulate_arrays.py"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --genome {input.genome[0]:q} --output {output.table:q}"
+        " --ledger {output.ledger:q} 2> {log:q}"

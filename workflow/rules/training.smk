@@ -68,7 +68,7 @@ rule tokenize:
     benchmark:
         "logs/tokenize/{dataset}/{model}/{table}.tsv"
     wildcard_constraints:
-        table="train|validation|test|train_reverse",
+        table="train|validation|test|train_reverse|background",
     conda:
         "../../envs/training.yaml"
     threads: 2
@@ -91,6 +91,7 @@ rule finetune:
         tokens=files("training_tokens"),
         tokenizer=files("tokenizer_files"),
         checkpoint=files("checkpoint_files"),
+        gate=ancient("results/{dataset}/audit.ok"),
     output:
         model=directory("results/{dataset}/runs/{model}/{recipe}/seed{seed}/model"),
         training_log=report(
@@ -132,6 +133,7 @@ rule predict_splits:
         rules.finetune.output.run,
         validation=rules.split_labels.output.validation,
         test=rules.split_labels.output.test,
+        background=files("background"),
         tokens=files("scored_tokens"),
         model=rules.finetune.output.model,
     output:
@@ -159,3 +161,35 @@ rule predict_splits:
         "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --tokens {params.tokens:q}"
         " --model {input.model:q} --device {params.device} --output {output.predictions:q}"
         " --counts {output.counts:q} 2> {log:q}"
+
+
+rule baseline_cnn:
+    input:
+        train=rules.split_labels.output.train,
+        validation=rules.split_labels.output.validation,
+        test=rules.split_labels.output.test,
+        background=files("background"),
+        gate=ancient("results/{dataset}/audit.ok"),
+    output:
+        predictions="results/{dataset}/runs/baseline/cnn/seed{seed}/predictions.parquet",
+        run="results/{dataset}/runs/baseline/cnn/seed{seed}/run.json",
+    log:
+        "logs/baseline/{dataset}/cnn/seed{seed}.log",
+    benchmark:
+        "logs/baseline/{dataset}/cnn/seed{seed}.tsv"
+    conda:
+        "../../envs/training.yaml"
+    threads: 2
+    resources:
+        gpu=GPUS,
+        mem_mb=8000,
+        runtime=120,
+    params:
+        code=code("baseline_cnn.py"),
+        spec=section("baseline_cnn"),
+        script=script("baseline_cnn.py"),
+        data=folder("train"),
+        device=device,
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --device {params.device}"
+        " --output {output.predictions:q} --run {output.run:q} 2> {log:q}"

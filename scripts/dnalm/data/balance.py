@@ -18,12 +18,15 @@ from dnalm.data.sampling import apportion
 from dnalm.data.sequences import LOCUS, sequence_table
 from dnalm.data.shuffle import distinct_shuffles
 from dnalm.errors import UserError
+from dnalm.repeat_finder import called_by_trf, is_installed
 
 if TYPE_CHECKING:
     import pysam
 
 ELSEWHERE = "chromosome in no split"
 CROWDED = "flank meets another repeat"
+CALLED = "negative called by TRF"
+ITS_TWIN = "another negative of its positive called by TRF"
 SHUFFLED = "shuffled"
 
 
@@ -38,6 +41,7 @@ class Settings:
     seed: int
     flank: int
     zones: Mapping[str, Sequence[str]] | None
+    exclude_trf: bool = False
 
     @property
     def tolerance(self) -> float:
@@ -62,7 +66,13 @@ def balance(
     the repeats around them; and no negative overlaps another or a positive, each with its flanks.
 
     A positive without all of its negatives is dropped. With `match: []` negatives are nobody's twins: all positives stay.
+    With `exclude_trf`, a negative in which TRF finds a tandem repeat, flanks included, is dropped, and with it the positive
+    that it was drawn for and that one's other negatives; none is drawn in its place, so that what is left was drawn as without.
     """
+    if settings.exclude_trf and not is_installed():
+        raise UserError(
+            "balance.exclude_trf: trf is not installed; install it (conda: bioconda::trf, Debian: trf) or set it to false"
+        )
     positives = positives.sort_values("id", ignore_index=True)
     zones = settings.zones or {"": genome.references}
     zone_of = _zone_of(zones, genome)
@@ -95,15 +105,22 @@ def balance(
         negatives, asked = _whole_pieces(zone[reason == ""], zone_of, pieces, genome, settings)
         shortage = "no piece left"
 
+    drawn = Counter(negatives["source"])
+    lost = {kind: Counter({shortage: count - drawn[kind]}) for kind, count in asked.items()}
+    if settings.exclude_trf:
+        why = _called(negatives)
+        for kind, one in zip(negatives["source"][why != ""], why[why != ""], strict=True):
+            lost[kind][one] += 1
+        reason[(reason == "") & positives["id"].isin(negatives["positive"][why != ""]).to_numpy()] = CALLED
+        negatives = negatives[why == ""]
+
     kept = reason == ""
     dropped = Counter(reason[~kept].tolist())
     if not kept.any():
         raise UserError(_none_left(positives, dropped))
-    found = negatives["source"].value_counts()
     lines = [entry("balance", str(positives["source"].iloc[0]), len(kept), int(kept.sum()), dropped)]
     lines += [
-        entry("balance", kind, count, got := int(found.get(kind, 0)), {shortage: count - got})
-        for kind, count in sorted(asked.items())
+        entry("balance", kind, count, count - lost[kind].total(), lost[kind]) for kind, count in sorted(asked.items())
     ]
     features: dict[str, Any] = {
         "gc": gc / np.maximum(length, 1),
@@ -113,6 +130,13 @@ def balance(
     compared = {name: kept_and_dropped(values, kept) for name, values in features.items()}
     records = _records(positives[kept].assign(split=zone[kept]), negatives, settings.zones is not None)
     return records, {"ledger": lines, "kept_vs_dropped": compared}
+
+
+def _called(negatives: pd.DataFrame) -> NDArray[np.object_]:
+    """Why each negative is to be dropped: TRF calls a repeat in it, or in another of its positive's; shape (n,)."""
+    called = np.array(called_by_trf(negatives["sequence"].tolist()), bool)
+    twins = negatives["positive"].isin(negatives["positive"][called]).to_numpy()
+    return np.where(called, CALLED, np.where(twins, ITS_TWIN, "")).astype(object)
 
 
 def _with_flanks(positives: pd.DataFrame, flank: int) -> pd.DataFrame:

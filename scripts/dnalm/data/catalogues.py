@@ -1,7 +1,7 @@
 """Catalogues of tandem repeats: one table from any format, checked against the genome they lie on."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,7 +76,12 @@ def import_catalogue(
     table["id"] = _ids(table)
     counts["duplicate_intervals"] = int(table.duplicated(["chrom", "start", "end"]).sum())
     counts["duplicate_sequences"] = int(table["sequence"].dropna().duplicated().sum())
-    return Imported(table[list(COLUMNS)].astype(_TYPES), read, dict(dropped), counts)
+    return Imported(catalogue_table(table), read, dict(dropped), counts)
+
+
+def catalogue_table(records: pd.DataFrame | Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """A catalogue's table (columns `COLUMNS`) from some of its columns; the others are missing."""
+    return pd.DataFrame(records).reindex(columns=COLUMNS).astype(_TYPES)
 
 
 def _filter(records: list[Record], filters: set[str], dropped: Counter[str]) -> list[Record]:

@@ -10,13 +10,16 @@ import pandas as pd
 
 from dnalm.data import ledger, manifest
 from dnalm.data.groups import definition, group_records
-from dnalm.data.sequences import sequence_table
+from dnalm.data.sequences import LOCUS, SOFT_MASKED, sequence_table
 from dnalm.data.splits import Assignment, cap, check_splits, split_grouped, split_random
 from dnalm.names import SPLITS
 from dnalm.repeat_finder import called_by_trf
 
 EARLIER_FACTS = ("kept_vs_dropped", "ambiguous")
 """What the ledgers of balance and import_table say beside their counts."""
+
+CARRIED = (*LOCUS, SOFT_MASKED, "positive")
+"""Columns that the splits have if the records have them, behind those of every sequence table."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,10 @@ def divide(
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """The sequence table of each split, in the order of `records`, and the manifest.
 
-    records: a sequence table with, optionally, `positive` (rows of one value are twins) and, for splits by chromosome or
-    as published, `split`. ledgers: of the stages before. Raises `UserError` if a split is empty or of one class.
+    records: a sequence table with, optionally, the columns `CARRIED` (rows of one `positive` are twins) and, for splits by
+    chromosome or as published, `split`. ledgers: of the stages before. Raises `UserError` if a split is empty or of one class.
     """
-    extra = [column for column in ("positive",) if column in records]
+    extra = [column for column in CARRIED if column in records]
     records = records.assign(group=group_records(records)).reset_index(drop=True)
     assigned = _assign(records, settings)
     check_splits(records["label"], assigned, settings.rule)

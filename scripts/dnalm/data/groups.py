@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from dnalm.data import families, motifs, similarity
 from dnalm.data.linkage import components, first_members
-from dnalm.data.sequences import LOCUS
+from dnalm.data.loci import Places, places
 
 
 def definition(kind: str, inferred: bool = False) -> list[str]:
@@ -43,28 +43,20 @@ def group_records(records: pd.DataFrame) -> list[str]:
     if len(with_motif):
         family = families.families(table["motif"].iloc[with_motif].tolist())
         labels = components(size, with_motif, with_motif[family], labels)
-    start, end = (table[column].to_numpy(np.float64, na_value=np.nan) for column in ("start", "end"))
-    flank = (table["sequence"].str.len().to_numpy() - (end - start)) // 2
-    places = [(table["chrom"], start - flank, end + flank)]
-    if set(LOCUS) <= set(table):
-        start, end = (table[column].to_numpy(np.float64, na_value=np.nan) for column in LOCUS[1:])
-        places.append((table[LOCUS[0]], start, end))
-    for place in places:
-        labels = components(size, *_overlapping(*place), labels)
+    for where in places(table):
+        labels = components(size, *_overlapping(where), labels)
     names = np.empty(size, object)
     names[order] = table["id"].to_numpy(object)[labels]
     return list(names)
 
 
-def _overlapping(
-    chrom: pd.Series, start: NDArray[np.float64], end: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of rows that link all whose loci share a base; start and end are NaN where there is no locus."""
-    placed = np.flatnonzero(~np.isnan(start))
+def _overlapping(where: Places) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of rows that link all whose places share a base."""
+    placed = np.flatnonzero(where.known)
     if not len(placed):
         return placed, placed
-    starts, ends = start[placed].astype(np.int64), end[placed].astype(np.int64)
-    codes = pd.factorize(chrom.iloc[placed], sort=True)[0]
+    starts, ends = where.start[placed].astype(np.int64), where.end[placed].astype(np.int64)
+    codes = pd.factorize(where.chrom.iloc[placed], sort=True)[0]
     order = np.lexsort((ends, starts, codes))
     codes, starts, ends, placed = codes[order], starts[order], ends[order], placed[order]
     # ends shifted chromosome by chromosome, so that one running maximum serves all of them

@@ -1,6 +1,7 @@
 """Single linkage: connected components, and sets linked by their Jaccard similarity at scale."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from tqdm import tqdm
 
 Indices = NDArray[np.int64]
 Criterion = Callable[[Indices, Indices, Indices], NDArray[np.bool_]]
+Choice = Callable[[Indices, Indices], NDArray[np.bool_]]
 
 BANDS = 32
 ROWS = 2
@@ -39,40 +41,73 @@ def first_members(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(first[inverse])
 
 
-def link_similar(
-    tokens: NDArray[np.uint64], owners: Indices, size: int, similar: Criterion, lowest: float, description: str
-) -> Indices:
-    """Components, by single linkage, of sets that are similar.
+@dataclass(frozen=True)
+class Sets:
+    """Sets of tokens end to end: set number `members[j]` is `tokens[starts[j] : starts[j] + counts[j]]`; empty ones are left out."""
 
-    tokens, owners: shape (m,), the members of set `owners[i]`, sorted by owner then token, each once a set; tokens are below
-    2^44. similar(shared, left, right): whether sets of `left` and `right` members that share `shared` of them are linked, all
-    of shape (pairs,); it must say no below the Jaccard similarity `lowest`. Returns the smallest set of each one's
-    component, shape (size,). A set without members stays alone.
+    tokens: NDArray[np.uint64]
+    members: Indices
+    starts: Indices
+    counts: Indices
 
-    Candidates come from MinHash sketches (Broder 1997) in bands (Leskovec et al., Mining of Massive Datasets, ch. 3):
-    32 bands of two hashes find a pair of Jaccard .4 with probability .996, one of .5 with .9999, in one go, and single
-    linkage has many goes. Within a band's bucket, sorted by the bands that follow, each set is compared with its next 16, so
-    that the work is linear in the number of sets. Every link made was verified on the sets themselves.
+    @classmethod
+    def of(cls, tokens: NDArray[np.uint64], owners: Indices) -> "Sets":
+        """From the members of set `owners[i]`, sorted by owner then token, each once a set; tokens are below 2^44; shape (m,)."""
+        starts = np.flatnonzero(np.diff(owners, prepend=-1))
+        return cls(tokens, owners[starts], starts, np.diff(starts, append=len(owners)))
+
+    def shared(self, left: Indices, right: Indices) -> Indices:
+        """How many tokens the sets at places left[i] and right[i] (not numbers) have in common."""
+        return shared_members(self.tokens, self.starts, self.counts, left, right)
+
+
+def candidates(sets: Sets, lowest: float, wanted: Choice, description: str) -> Iterator[tuple[Indices, Indices]]:
+    """Pairs of sets, as their places, that may have a Jaccard similarity of `lowest` or more; a pair may come again.
+
+    wanted(left, right): whether a pair of set numbers is still of interest; it is asked again for each batch.
+
+    They come from MinHash sketches (Broder 1997) in bands (Leskovec et al., Mining of Massive Datasets, ch. 3): 32 bands of
+    two hashes find a pair of Jaccard .25 with probability .87, one of .4 with .996, of .5 with .9999. Within a band's bucket,
+    sorted by the bands that follow, each set is compared with its next 16, so that the work is linear in the number of sets.
     """
-    present, starts, counts = np.unique(owners, return_index=True, return_counts=True)
-    labels = np.arange(size)
-    if len(present) < 2:
-        return labels
-    sketches = _sketch(tokens, np.append(starts, len(tokens)))
+    if len(sets.members) < 2:
+        return
+    sketches = _sketch(sets.tokens, np.append(sets.starts, len(sets.tokens)))
     floor = lowest - 3 * np.sqrt(lowest * (1 - lowest) / sketches.shape[1])
-    for band in tqdm(range(BANDS), desc=description, mininterval=2, disable=len(present) < 20_000):
+    for band in tqdm(range(BANDS), desc=description, mininterval=2, disable=len(sets.members) < 20_000):
         columns = np.roll(sketches, -ROWS * band, axis=1)[:, : 3 * ROWS]
         order = np.lexsort(columns.T[::-1])
         keys = columns[order, :ROWS]
         for step in range(1, NEIGHBOURS + 1):
             together = (keys[:-step] == keys[step:]).all(axis=1)
             left, right = order[:-step][together], order[step:][together]
-            apart = labels[present[left]] != labels[present[right]]
-            left, right = left[apart], right[apart]
+            chosen = wanted(sets.members[left], sets.members[right])
+            left, right = left[chosen], right[chosen]
             near = (sketches[left] == sketches[right]).mean(axis=1) >= floor
-            left, right = left[near], right[near]
-            linked = similar(shared_members(tokens, starts, counts, left, right), counts[left], counts[right])
-            labels = components(size, present[left[linked]], present[right[linked]], labels)
+            if near.any():
+                yield left[near], right[near]
+
+
+def link_similar(
+    tokens: NDArray[np.uint64], owners: Indices, size: int, similar: Criterion, lowest: float, description: str
+) -> Indices:
+    """Components, by single linkage, of sets that are similar.
+
+    tokens, owners: as `Sets.of` takes them. similar(shared, left, right): whether sets of `left` and `right` members that
+    share `shared` of them are linked, all of shape (pairs,); it must say no below the Jaccard similarity `lowest`. Returns
+    the smallest set of each one's component, shape (size,). A set without members stays alone.
+
+    A pair that is missed among the `candidates` has many goes in single linkage. Every link made was verified on the sets
+    themselves.
+    """
+    sets, labels = Sets.of(tokens, owners), np.arange(size)
+
+    def apart(left: Indices, right: Indices) -> NDArray[np.bool_]:
+        return np.asarray(labels[left] != labels[right])
+
+    for left, right in candidates(sets, lowest, apart, description):
+        linked = similar(sets.shared(left, right), sets.counts[left], sets.counts[right])
+        labels = components(size, sets.members[left[linked]], sets.members[right[linked]], labels)
     return labels
 
 

@@ -30,28 +30,35 @@ def near_identical(sequences: Sequence[str]) -> NDArray[np.int64]:
     not, nor are arrays of different length, a stretch in common, or two copies of an old transposon: single linkage would
     chain them. Windows of one locus are linked if they share more than about 70 % of their length.
     """
-    forms: dict[str, int] = {}
-    form_of = np.array(
-        [forms.setdefault(min(sequence, reverse_complement(sequence)), len(forms)) for sequence in sequences], np.int64
-    )
-    tokens, owners = _multisets(list(forms))
+    forms, form_of = either_strand(sequences)
+    tokens, owners = multisets(forms, K)
     linked = link_similar(tokens, owners, len(forms), _similar, LOWEST, "near-identical sequences")
     return first_members(linked[form_of])
 
 
-def _multisets(sequences: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Canonical k-mers of each sequence, the i-th copy of one made a token of its own; sorted by owner and token."""
+def either_strand(sequences: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """The different sequences, one for both strands, and which of them each one is; shape (n,)."""
+    forms: dict[str, int] = {}
+    form_of = [forms.setdefault(min(sequence, reverse_complement(sequence)), len(forms)) for sequence in sequences]
+    return list(forms), np.array(form_of, np.int64)
+
+
+def multisets(sequences: Sequence[str], k: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Canonical k-mers (k at most 10) of each sequence, the i-th copy of one made a token of its own, and their owners.
+
+    Sorted by owner and token, which is below 2^44; both of shape (m,). Sequences shorter than k have none.
+    """
     tokens, owners = [], []
     for begin in range(0, len(sequences), 4096):
-        kmers, owner = canonical_kmers(*encode(sequences[begin : begin + 4096]), K)
-        keys = (owner.astype(np.uint64) << np.uint64(2 * K)) | kmers
+        kmers, owner = canonical_kmers(*encode(sequences[begin : begin + 4096]), k)
+        keys = (owner.astype(np.uint64) << np.uint64(2 * k)) | kmers
         keys.sort()
         position = np.arange(len(keys))
         new = np.ones(len(keys), bool)
         new[1:] = keys[1:] != keys[:-1]
         copy = position - np.maximum.accumulate(np.where(new, position, 0))
-        owner = (keys >> np.uint64(2 * K)).astype(np.int64)
-        kmers = keys & np.uint64((1 << 2 * K) - 1)
+        owner = (keys >> np.uint64(2 * k)).astype(np.int64)
+        kmers = keys & np.uint64((1 << 2 * k) - 1)
         tokens.append((kmers << np.uint64(24)) | copy.astype(np.uint64))
         owners.append(owner + begin)
     return np.concatenate([np.empty(0, np.uint64), *tokens]), np.concatenate([np.empty(0, np.int64), *owners])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dnalm.data.sequences import sequence_table
+from dnalm.data.sequences import SOFT_MASKED, sequence_table
 from dnalm.dna import IUPAC
 from dnalm.errors import UserError
 from dnalm.files import open_text
@@ -24,7 +24,7 @@ def import_tables(
     label_column: str,
     labels: Mapping[str, str] | None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The rows of all parts as one sequence table, and facts about them.
+    """The rows of all parts as one sequence table with the column `SOFT_MASKED`, and facts about them.
 
     parts: tables as text, by split, or one called `all`; with splits the result has a column `split`. paths: the file of
     each part, for errors. labels: names by number; a table may hold either. Sequences are stripped of blanks and in upper
@@ -34,7 +34,8 @@ def import_tables(
     """
     tables, ambiguous = [], {}
     for part, rows in parts.items():
-        sequences = _column(rows, sequence_column, paths[part]).str.strip().str.upper()
+        given = _column(rows, sequence_column, paths[part]).str.strip()
+        sequences = given.str.upper()
         label = _labels(_column(rows, label_column, paths[part]).str.strip(), labels, paths[part])
         _check_sequences(sequences, paths[part])
         name = "table" if part == WHOLE else part
@@ -42,8 +43,9 @@ def import_tables(
             "id": [f"{name}-{row:06d}" for row in range(1, len(rows) + 1)],
             "sequence": sequences,
             "label": label,
+            SOFT_MASKED: given.str.count("[a-z]") / given.str.len(),
         }
-        extra = [] if part == WHOLE else ["split"]
+        extra = [SOFT_MASKED] if part == WHOLE else [SOFT_MASKED, "split"]
         tables.append(sequence_table({**columns, "group": "", "source": "table", "split": part}, extra))
         ambiguous[part] = int(sequences.str.contains("[^ACGT]").sum())
     records = pd.concat(tables, ignore_index=True)

@@ -1,5 +1,6 @@
 """What a data set is made of, and what to keep in mind about it: its manifest in tables and plain words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +38,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table ready to be laid out; the first cell of a row is its header."""
+    """A table ready to be laid out; the first cell of a row is its header. `remarks`: (row, what is said of it)."""
 
     title: str
     note: str
     columns: list[Column]
     rows: list[list[str]]
+    remarks: Sequence[tuple[str, str]] = ()
 
 
 def label_names(dataset: Dataset) -> list[str]:
@@ -73,9 +75,10 @@ def about(dataset: Dataset) -> str:
 
 
 def cautions(dataset: Dataset) -> list[str]:
-    """What makes a score less trustworthy than it looks: the manifest's warnings, and what the runs themselves show."""
-    result = [str(warning) for warning in dataset.manifest["warnings"]]
-    result += _selection(dataset)
+    """What makes a score less trustworthy than it looks, beside what the audit found: which records are left, and how
+    the runs differ.
+    """
+    result = _selection(dataset)
     sizes = sorted({run.metrics["n"] for _, run in dataset.members})
     if len(sizes) > 1:
         result.append(
@@ -183,6 +186,10 @@ def _checks(dataset: Dataset) -> Table:
         by_source = f" ({', '.join(sources)})" if len(sources) > 1 else ""
         text = f"{calls['called']:,} of {calls['of']:,}, {percent(calls['called'], calls['of'])}{by_source}"
         rows.append(["Negatives that Tandem Repeats Finder calls", text])
+    if inferred := groups.get("motifs_inferred"):
+        rows.append(["Motifs inferred from the array", f"{inferred:,}: the catalogue names none for them"])
+    if missing := groups.get("motifs_missing"):
+        rows.append(["Arrays without a motif", f"{missing:,}; no motif family keeps them in one split"])
     rows.append(["Records are related by", "; ".join(groups["definition"])])
     return Table("Independence of the splits", "", [Column("Check"), Column("Found", True)], rows)
 

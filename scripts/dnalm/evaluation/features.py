@@ -80,3 +80,17 @@ def kmer_features(sequences: Sequence[str], k: int) -> sparse.csr_array:
     totals = np.asarray(counts.sum(axis=1)).ravel()
     counts.data = np.sqrt(counts.data / np.repeat(totals, per_row))
     return counts
+
+
+def kmer_frequencies(sequences: Sequence[str], longest: int) -> np.ndarray:
+    """Frequencies of canonical k-mers among a sequence's k-mers, for k = 1 .. longest side by side, float32.
+
+    Shape (n, columns): 2, 10, 32, 136 ... columns for k = 1, 2, 3, 4 ...; zeros where a sequence has no k-mer.
+    """
+    parts = []
+    for k in range(1, longest + 1):
+        words = np.arange(4**k)
+        other = sum((3 - (words >> (2 * place)) % 4) << (2 * (k - 1 - place)) for place in range(k))
+        counts = kmer_counts(sequences, k)[:, np.flatnonzero(words <= other)].toarray()
+        parts.append((counts / counts.sum(axis=1, keepdims=True).clip(1)).astype(np.float32))
+    return np.hstack(parts)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dnalm.errors import UserError
 from dnalm.files import read_table, write_table
-from dnalm.names import DECIMALS, SCORED_SPLITS
+from dnalm.names import BACKGROUND, DECIMALS, SCORED_SPLITS
 
 SUM_TOLERANCE = 1e-3
 """How far a row of rounded probabilities may be from summing to 1."""
@@ -47,8 +47,9 @@ class Predictions:
 def read_predictions(path: Path | str) -> dict[str, Predictions]:
     """Read and check a predictions.parquet: its splits `validation` and `test`, both with at least one record.
 
-    Raises `UserError`, naming the first offending record, for a missing column, a duplicate id, an unknown split, a
-    label that has no score column, and scores that are missing, outside 0 .. 1, or do not sum to 1 in a row.
+    `background` is a third key where the file holds such records. Raises `UserError`, naming the first offending
+    record, for a missing column, a duplicate id, an unknown split, a label that has no score column, a background record
+    with a label other than 0, and scores that are missing, outside 0 .. 1, or do not sum to 1 in a row.
     """
     table = read_table(path)
     columns = [f"score_{i}" for i in range(sum(str(name).startswith("score_") for name in table))]
@@ -60,10 +61,13 @@ def read_predictions(path: Path | str) -> dict[str, Predictions]:
     ids = table["id"].astype(str).to_numpy(dtype=object)
     scores = table[columns].to_numpy(dtype=np.float64, na_value=np.nan)
     labels = pd.to_numeric(table["label"], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    known = (*SCORED_SPLITS, BACKGROUND)
+    splits = table["split"].to_numpy(dtype=object)
     problems = (
         (table["id"].duplicated().to_numpy(), "the id occurs twice"),
-        (~table["split"].isin(SCORED_SPLITS).to_numpy(), "its split is neither validation nor test"),
+        (~table["split"].isin(known).to_numpy(), "its split is neither validation nor test nor background"),
         (~np.isin(labels, np.arange(len(columns))), f"its label is not one of 0 .. {len(columns) - 1}"),
+        ((splits == BACKGROUND) & (labels != 0), "a background record has label 0"),
         (~np.isfinite(scores).all(axis=1), "a score is missing or not a number"),
         (((scores < 0) | (scores > 1)).any(axis=1), "a score lies outside 0 .. 1"),
         (np.abs(scores.sum(axis=1) - 1) > SUM_TOLERANCE, "its scores do not sum to 1"),
@@ -72,18 +76,19 @@ def read_predictions(path: Path | str) -> dict[str, Predictions]:
         if wrong.any():
             raise UserError(f"{path}: record '{ids[wrong.argmax()]}': {what} ({wrong.sum():,} such records)")
     result = {}
-    for split in SCORED_SPLITS:
-        rows = (table["split"] == split).to_numpy()
-        if not rows.any():
+    for split in known:
+        rows = splits == split
+        if rows.any():
+            result[split] = Predictions(ids[rows], labels[rows].astype(np.int64), scores[rows])
+        elif split in SCORED_SPLITS:
             raise UserError(f"{path}: no records of split '{split}'; predictions hold validation and test")
-        result[split] = Predictions(ids[rows], labels[rows].astype(np.int64), scores[rows])
     return result
 
 
 def write_predictions(path: Path | str, predictions: dict[str, Predictions]) -> None:
-    """Write predictions in the order of the splits, probabilities rounded to `DECIMALS`."""
+    """Write predictions in the order of the splits, `background` last, probabilities rounded to `DECIMALS`."""
     parts = []
-    for split in SCORED_SPLITS:
+    for split in (*SCORED_SPLITS, *({BACKGROUND} & predictions.keys())):
         part = predictions[split]
         columns = {f"score_{i}": part.scores[:, i].round(DECIMALS) for i in range(part.classes)}
         parts.append(pd.DataFrame({"id": part.ids, "split": split, "label": part.labels, **columns}))

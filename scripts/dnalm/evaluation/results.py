@@ -9,11 +9,20 @@ from typing import Any
 import pandas as pd
 
 from dnalm.errors import UserError
+from dnalm.evaluation.comparison import REFERENCE
 from dnalm.evaluation.predictions import Predictions, read_predictions
 from dnalm.evaluation.summary import run_directory
 from dnalm.files import read_json
 
-BASELINE_NAMES = {"length_gc": "length and GC", "kmer": "k-mer regression", "periodicity": "periodicity"}
+BASELINE_NAMES = {
+    "majority": "commonest label",
+    "length_gc": "length and GC",
+    "kmer": "k-mer regression",
+    "boosting": "k-mer boosting",
+    "periodicity": "periodicity",
+    "cnn": "small CNN",
+    "trf": "Tandem Repeats Finder",
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,11 @@ class Run:
         """What the report calls model and recipe, without the seed."""
         return BASELINE_NAMES.get(self.recipe, self.recipe) if self.is_baseline else f"{self.model} · {self.recipe}"
 
+    @property
+    def kind(self) -> str:
+        """`model`, `baseline`, or `reference` for the baseline that made the labels."""
+        return ("reference" if self.recipe == REFERENCE else "baseline") if self.is_baseline else "model"
+
 
 @dataclass(frozen=True)
 class Group:
@@ -49,6 +63,16 @@ class Group:
     def name(self) -> str:
         """Name of the runs, without a seed."""
         return self.runs[0].name
+
+    @property
+    def key(self) -> str:
+        """How files name the group: `model/recipe`, or `baseline/name`."""
+        return f"{self.runs[0].model}/{self.runs[0].recipe}"
+
+    @property
+    def kind(self) -> str:
+        """`model`, `baseline` or `reference`."""
+        return self.runs[0].kind
 
     @property
     def is_baseline(self) -> bool:
@@ -65,14 +89,27 @@ class Group:
         values = self.values(metric, split)
         return mean(values) if values else None
 
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """Confidence interval of a test metric, None where one is withheld.
+
+        It is that of a trained model: of several seeds the mean lower and the mean upper bound, so that the spread over
+        seeds is no part of it.
+        """
+        known = [run.metrics["intervals"].get(metric) for run in self.runs]
+        if not all(known):
+            return None
+        return mean(part["low"] for part in known), mean(part["high"] for part in known)
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """One data set: its config, its manifest, and its runs by group, in the order of the config."""
+    """One data set: its config, what its preparation, audit and comparison say, and its runs by group, in config order."""
 
     name: str
     config: dict[str, Any]
     manifest: dict[str, Any]
+    audit: dict[str, Any]
+    comparison: dict[str, Any]
     groups: Sequence[Group]
 
     @property
@@ -90,15 +127,26 @@ class Dataset:
         """Groups of baselines."""
         return [group for group in self.groups if group.is_baseline]
 
+    def group(self, key: str) -> Group | None:
+        """The group with a `key`, None where there is none."""
+        return next((group for group in self.groups if group.key == key), None)
+
 
 def read_dataset(results: Path, name: str, config: dict[str, Any], runs: Sequence[dict[str, Any]]) -> Dataset:
-    """Read a data set's manifest and what its `runs` ({dataset, model, recipe, seed}, others are passed over) wrote."""
+    """Read what is known of a data set, and what its `runs` ({dataset, model, recipe, seed}; others' are passed over) wrote."""
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         if run["dataset"] == name:
             groups.setdefault((run["model"], run["recipe"]), []).append(_read_run(run_directory(results, run), run))
-    manifest = read_json(results / name / "data" / "manifest.json")
-    return Dataset(name, config, manifest, [Group(members) for members in groups.values()])
+    folder = results / name
+    return Dataset(
+        name,
+        config,
+        read_json(folder / "data" / "manifest.json"),
+        read_json(folder / "audit.json"),
+        read_json(folder / "comparison.json"),
+        [Group(members) for members in groups.values()],
+    )
 
 
 def _read_run(directory: Path, run: dict[str, Any]) -> Run:

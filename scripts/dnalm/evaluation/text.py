@@ -20,6 +20,29 @@ def signed(value: float, places: int = 3) -> str:
     return f"+{text}" if round(value, places) > 0 else text
 
 
+def between(low: float, high: float, places: int = 3) -> str:
+    """Two bounds as a range: `0.1–0.2`, and `−0.1 to 0.2` where a minus sign stands beside."""
+    return (" to " if low < 0 else "–").join((decimal(low, places), decimal(high, places)))
+
+
+def chance(p: float) -> str:
+    """A p value as `p = 0.012`, or `p < 0.001`."""
+    return "p < 0.001" if p < 0.001 else f"p = {decimal(p)}"
+
+
+def per_cent(fraction: float) -> str:
+    """A fraction in per cent, without decimals that say nothing: `95 %`, `0.1 %`."""
+    return f"{100 * fraction:.4g} %"
+
+
+def duration(seconds: float) -> str:
+    """`3.2 s`, `2 min 5 s`, `3 h 12 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
+
+
 def count(value: int | None) -> str:
     """A whole number with thousands separators; a dash for None."""
     return MISSING if value is None else f"{value:,}"

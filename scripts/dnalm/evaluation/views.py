@@ -1,14 +1,12 @@
-"""The parts of the report that show runs: what the template lays out, already in words and figures."""
+"""The parts of the report that set runs side by side: what the template lays out, already in words and figures."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import pandas as pd
-
 from dnalm.evaluation import charts
-from dnalm.evaluation.curves import precision_recall, roc
 from dnalm.evaluation.results import Dataset, Group, Run
-from dnalm.evaluation.text import as_yaml, count, decimal
+from dnalm.evaluation.text import MISSING, between, chance, count, decimal, signed
 
 COLUMNS = {
     "mcc": "MCC",
@@ -19,8 +17,8 @@ COLUMNS = {
     "auroc": "AUROC",
     "auprc": "AUPRC",
 }
-_TRAINING, _VALIDATION = "#0072B2", "#D55E00"
-_CRITERIA = {"mcc": "MCC", "accuracy": "accuracy", "macro_f1": "macro F1", "loss": "loss"}
+_DIFFERENT = 0.02
+"""A difference of MCC from which a cell of the strata is tinted: about what a reader would call one."""
 
 
 def styles(groups: Sequence[Group]) -> dict[str, charts.Style]:
@@ -44,106 +42,166 @@ def run_name(run: Run, group: Group) -> str:
     return f"{group.name}, seed {run.seed}" if len(group.runs) > 1 else group.name
 
 
-def strip(groups: Sequence[Group]) -> dict[str, Any]:
-    """Test MCC of every group on one scale from 0 (or from the lowest value, if that is negative) to 1."""
-    look = styles(groups)
-    low = min([0.0, *(value for group in groups for value in group.values("mcc"))])
+_LEAST_SPAN = 0.01
+"""Shortest axis: what lies closer together is drawn as close."""
 
-    def place(value: float) -> str:
-        return f"{100 * (value - low) / (1 - low):.2f}"
 
-    rows = [
+class Scale:
+    """An axis from `low` to `high` in per cent of its width, with ticks at round numbers."""
+
+    def __init__(self, values: Iterable[float], most: float = 1.0) -> None:
+        """Span the values; from 0 unless all lie so close together that zero would hide their differences."""
+        known = list(values)
+        high = min(max(known), most)
+        low = min(*known, high - _LEAST_SPAN)
+        if 0 <= low < 0.6:
+            low, high = 0.0, most
+        step = _step((high - low) / 5)
+        self.low, self.high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+        places = max(0, -math.floor(math.log10(step) + 1e-9))
+        steps = round((self.high - self.low) / step)
+        values = (self.low + (self.high - self.low) * i / steps for i in range(steps + 1))
+        self.ticks = [(self.place(value), decimal(value, places)) for value in values]
+
+    def place(self, value: float) -> str:
+        """Where a value lies, in per cent; one beyond the ends lies at the end."""
+        return f"{100 * min(max((value - self.low) / (self.high - self.low), 0.0), 1.0):.2f}"
+
+
+def _step(least: float) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that is at least `least`."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
+
+
+def forest(dataset: Dataset) -> dict[str, Any]:
+    """Test MCC of every group with its interval, on one scale; a line marks the baseline to beat."""
+    groups = ranked(dataset.groups)
+    look = styles(dataset.groups)
+    bounds = {group.name: group.interval("mcc") or () for group in groups}
+    scale = Scale(value for group in groups for value in (*group.values("mcc"), *bounds[group.name]))
+    rows: list[dict[str, Any]] = [
         {
             "name": group.name,
+            "note": "",
             "style": look[group.name],
-            "is_baseline": group.is_baseline,
-            "x": place(group.mean("mcc") or 0.0),
-            "seeds": [place(value) for value in group.values("mcc")] if len(group.runs) > 1 else [],
+            "kind": group.kind,
+            "status": "",
+            "x": scale.place(group.mean("mcc") or 0.0),
+            "bar": [scale.place(bound) for bound in bounds[group.name]],
+            "seeds": [scale.place(value) for value in group.values("mcc")] if len(group.runs) > 1 else [],
             "value": decimal(group.mean("mcc")),
+            "range": between(*bounds[group.name]) if bounds[group.name] else "",
         }
-        for group in ranked(groups)
+        for group in groups
     ]
-    ticks = [(place(tick), f"{tick:g}") for tick in (-1, -0.5, 0, 0.25, 0.5, 0.75, 1) if tick >= low]
-    about = "Test MCC. " + "; ".join(f"{row['name']}: {row['value']}" for row in rows)
-    return {"rows": rows, "ticks": ticks, "about": about}
+    primary = dataset.comparison["primary"]
+    rival = primary and dataset.group(f"baseline/{primary['against']}")
+    about = "Test MCC. " + "; ".join(f"{row['name']}: {row['value']}{_bracketed(row['range'])}" for row in rows)
+    return {
+        "rows": rows,
+        "axis": "Test MCC",
+        "ticks": scale.ticks,
+        "about": about,
+        "mark": scale.place(rival.mean("mcc") or 0.0) if rival else None,
+        "mark_name": rival.name if rival else "",
+        "several_seeds": any(row["seeds"] for row in rows),
+    }
+
+
+def _bracketed(text: str) -> str:
+    return f" ({text})" if text else ""
 
 
 def leaderboard(groups: Sequence[Group]) -> dict[str, Any]:
-    """One row a run, best group first; above the runs of several seeds, a row with their means and ranges."""
+    """One block a group, best first: a row with its figures and, of several seeds, one with each seed's."""
     best = {}
     for metric in COLUMNS:
-        known = [round(value, 3) for group in groups if (value := group.mean(metric)) is not None]
+        values = [group.mean(metric) for group in groups if group.kind != "reference"]
+        known = [round(value, 3) for value in values if value is not None]
         best[metric] = max(known, default=None)
-    rows = []
+    blocks = []
     for group in ranked(groups):
         several = len(group.runs) > 1
-        kind = "baseline" if group.is_baseline else "model"
-        cells = [_cell(group.mean(metric), best[metric], group.values(metric)) for metric in COLUMNS]
-        sizes = sorted({run.metrics["n"] for run in group.runs})
-        row = {"name": group.name, "kind": kind, "is_seed": False}
-        cells += [_plain(decimal(group.mean("mcc", "validation"))), _plain(" / ".join(map(count, sizes)))]
-        rows.append({**row, "cells": cells, "note": f"mean of {len(group.runs)} seeds" if several else ""})
+        cells = [_cell(group, metric, best[metric]) for metric in COLUMNS]
+        cells += [_plain(group.mean("mcc", "validation")), _size(*{run.metrics["n"] for run in group.runs})]
+        note = f"mean of {len(group.runs)} seeds" if several else ""
+        rows = [{"name": group.name, "kind": group.kind, "is_seed": False, "cells": cells, "note": note}]
         for run in group.runs if several else []:
-            cells = [_plain(decimal(run.metrics[metric])) for metric in COLUMNS]
-            cells += [_plain(decimal(run.metrics["validation"]["mcc"])), _plain(count(run.metrics["n"]))]
+            single = Group([run])
+            cells = [_plain(single.mean(metric), _interval(single, metric)) for metric in COLUMNS]
+            cells += [_plain(single.mean("mcc", "validation")), _size(run.metrics["n"])]
             rows.append({"name": f"seed {run.seed}", "kind": "", "is_seed": True, "cells": cells, "note": ""})
-    return {"columns": [*COLUMNS.values(), "Validation MCC", "n"], "rows": rows}
-
-
-def _cell(value: float | None, best: float | None, values: Sequence[float]) -> dict[str, Any]:
-    spread = f"{decimal(min(values))} to {decimal(max(values))}" if len(values) > 1 else ""
-    return {"text": decimal(value), "best": value is not None and round(value, 3) == best, "range": spread}
-
-
-def _plain(text: str) -> dict[str, Any]:
-    return {"text": text, "best": False, "range": ""}
-
-
-def training(dataset: Dataset) -> list[dict[str, Any]]:
-    """The training log of every model run, as two charts; a log of one row as a sentence."""
-    result = []
-    for number, (group, run) in enumerate(dataset.members):
-        if run.log is not None:
-            key = f"{dataset.name}-log{number}"
-            result.append({"name": run_name(run, group), **_log(run, run.log, key)})
-    return result
-
-
-def _log(run: Run, log: pd.DataFrame, key: str) -> dict[str, Any]:
-    recipe = run.record["spec"]["recipe"]
-    kept = log.loc[(log["epoch"] - run.record["best_epoch"]).abs().idxmin()]
-    if recipe["method"] == "none":
-        note = f"Nothing was trained: the checkpoint was scored as it is (validation loss {kept.validation_loss:.4f})."
-        return {"note": note, "charts": []}
-    criterion = recipe["best_metric"]
-    direction = "lowest" if criterion == "loss" else "highest"
-    note = (
-        f"Epoch {kept.epoch:g} of {log['epoch'].max():g} was kept"
-        f" ({direction} validation {_CRITERIA[criterion]}; dashed line)."
-    )
-    losses = {"training_loss": ("training", _TRAINING), "validation_loss": ("validation", _VALIDATION)}
-    shown = [
-        charts.log_chart(log, losses, "Loss", float(kept.epoch), f"{key}-loss"),
-        charts.log_chart(log, {"mcc": ("validation", _VALIDATION)}, "MCC", float(kept.epoch), f"{key}-mcc"),
+        blocks.append(rows)
+    notes = [
+        (run_name(run, group), note)
+        for group in ranked(groups)
+        for run in group.runs
+        if (note := run.metrics["intervals_note"])
     ]
-    return {"note": note, "charts": shown}
+    return {"columns": [*COLUMNS.values(), "Validation MCC", "n"], "blocks": blocks, "notes": notes}
 
 
-def curves(dataset: Dataset) -> dict[str, Any]:
-    """ROC and precision-recall curves of all runs of a data set, with one legend; the charts may be none."""
-    look = styles(dataset.groups)
-    shown = []
-    for kind, curve, metric in (("roc", roc, "auroc"), ("precision_recall", precision_recall, "auprc")):
-        lines = [
-            (look[group.name], points)
-            for group, run in dataset.members
-            if (points := curve(run.predictions["test"])) is not None
-        ]
-        areas = "; ".join(f"{group.name} {decimal(group.mean(metric))}" for group in ranked(dataset.groups))
-        if lines:
-            shown.append(charts.curves_chart(lines, kind, f"{dataset.name}-{kind}", f"Areas: {areas}."))
-    legend = [{"name": group.name, "style": look[group.name]} for group in ranked(dataset.groups)]
-    return {"charts": shown, "legend": legend}
+def _cell(group: Group, metric: str, best: float | None) -> dict[str, Any]:
+    value, values = group.mean(metric), group.values(metric)
+    several = len(values) > 1
+    spread = between(min(values), max(values)) if several else _interval(group, metric)
+    is_best = value is not None and round(value, 3) == best and group.kind != "reference"
+    marks = {"best": is_best, "of_seeds": several}
+    return _plain(value, spread) | marks
+
+
+def _interval(group: Group, metric: str) -> str:
+    bounds = group.interval(metric)
+    return between(*bounds) if bounds else ""
+
+
+def _plain(value: float | None, spread: str = "") -> dict[str, Any]:
+    return {"text": decimal(value), "sort": value, "best": False, "range": spread, "of_seeds": False}
+
+
+def _size(*sizes: int) -> dict[str, Any]:
+    return {
+        "text": " / ".join(map(count, sorted(sizes))),
+        "sort": max(sizes),
+        "best": False,
+        "range": "",
+        "of_seeds": False,
+    }
+
+
+def comparisons(dataset: Dataset) -> list[dict[str, Any]]:
+    """What was compared with the best baseline, one row each, the primary comparison first."""
+    primary = dataset.comparison["primary"]
+    rows = []
+    for one in [primary, *dataset.comparison["others"]] if primary else []:
+        group, rival = dataset.group(f"{one['model']}/{one['recipe']}"), dataset.group(f"baseline/{one['against']}")
+        withheld = one["low"] is None
+        rows.append(
+            {
+                "name": group.name if group else f"{one['model']} · {one['recipe']}",
+                "against": rival.name if rival else one["against"],
+                "is_primary": one is primary,
+                "difference": signed(one["difference"]),
+                "interval": "withheld" if withheld else between(one["low"], one["high"]),
+                "p": _p(one["p"]),
+                "holm": "" if one is primary else _p(one["p_holm"]),
+                "said": one["note"] if withheld else _said(one),
+                "detectable": decimal(one["detectable"]),
+            }
+        )
+    return rows
+
+
+def _p(value: float | None) -> str:
+    """A p value under a heading that says so."""
+    return MISSING if value is None else chance(value).removeprefix("p").removeprefix(" = ").strip()
+
+
+def _said(one: dict[str, Any]) -> str:
+    if not one["significant"]:
+        return "not shown to differ"
+    return "better" if one["difference"] > 0 else "worse"
 
 
 def confusions(dataset: Dataset, labels: Sequence[str]) -> list[dict[str, Any]]:
@@ -168,27 +226,52 @@ def confusions(dataset: Dataset, labels: Sequence[str]) -> list[dict[str, Any]]:
     return result
 
 
-def records(dataset: Dataset) -> list[dict[str, str]]:
-    """What made each run: a line on what it is, where and how long it ran, and its run.json as text."""
+def strata(dataset: Dataset) -> list[dict[str, Any]]:
+    """For each axis a heat map: rows are groups, columns bins, cells MCC; last, the primary model less its baseline."""
+    primary = dataset.comparison["primary"]
+    sides = (f"{primary['model']}/{primary['recipe']}", f"baseline/{primary['against']}") if primary else None
     result = []
-    for group, run in dataset.members:
-        record = run.record
-        seconds = record["seconds"]
-        time = f"{seconds:,.{0 if seconds >= 10 else 1}f} s on {record['device']}"
-        what = _baseline(record["baseline"]) if run.is_baseline else _model(run)
-        result.append({"name": group.name, "what": what, "time": time, "text": as_yaml(record)})
+    for axis in dataset.comparison["strata"]:
+        bins = axis["bins"]
+        rivals = [group.key for group in dataset.groups if group.kind != "reference"]
+        best = [
+            max((part["values"][key] for key in rivals if part["values"][key] is not None), default=None)
+            for part in bins
+        ]
+        rows = []
+        for group in ranked(dataset.groups):
+            values = [part["values"].get(group.key) for part in bins]
+            cells = map(_heat, values, best if group.kind != "reference" else [None] * len(bins))
+            rows.append({"name": group.name, "kind": group.kind, "cells": list(cells)})
+        difference = [_tinted(part["values"], *sides) for part in bins] if sides else []
+        names = [found.name if (found := dataset.group(side)) else side for side in sides or ()]
+        heads = [
+            {"label": part["label"], "n": count(part["n"]), "groups": f"{part['groups_effective']:,.0f}"}
+            for part in bins
+        ]
+        empty = [f"{part['label']}: {part['note']}" for part in bins if part["note"]]
+        result.append(
+            {
+                "title": axis["title"],
+                "note": axis["note"],
+                "empty": empty,
+                "heads": heads,
+                "rows": rows,
+                "difference": difference,
+                "names": " − ".join(names),
+            }
+        )
     return result
 
 
-def _baseline(account: dict[str, Any]) -> str:
-    chosen = ", ".join(f"{name} = {value:g}" for name, value in sorted(account["chosen"].items()))
-    return f"{account['description']}{f'; {chosen}' if chosen else ''}"
+def _heat(value: float | None, best: float | None) -> dict[str, Any]:
+    level = None if value is None else round(10 * max(value, 0.0))
+    return {"text": decimal(value, 2), "level": level, "best": value is not None and value == best}
 
 
-def _model(run: Run) -> str:
-    record = run.record
-    origin = f"from {record['spec']['checkpoint']}" if record["spec"]["checkpoint"] else "from random weights"
-    facts = [f"{record['parameters']:,} parameters", origin, f"seed {run.seed}"]
-    if record["max_tokens"] is not None:
-        facts.insert(1, f"at most {record['max_tokens']:,} tokens")
-    return ", ".join(facts)
+def _tinted(values: dict[str, float | None], model: str, rival: str) -> dict[str, str]:
+    left, right = values.get(model), values.get(rival)
+    if left is None or right is None:
+        return {"text": "–", "tone": "none"}
+    tone = "none" if abs(left - right) < _DIFFERENT else "above" if left > right else "below"
+    return {"text": signed(left - right, 2), "tone": tone}

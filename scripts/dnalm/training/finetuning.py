@@ -32,6 +32,7 @@ from dnalm.training.models import (
     load,
     save,
     token_limit,
+    twin,
     window_size,
 )
 from dnalm.training.progress import Progress, log_row
@@ -64,13 +65,18 @@ def finetune(
 ) -> tuple[Progress, dict[str, Any]]:
     """Make the finished model of a run in `directory`; return its course and what its run.json shall say.
 
-    spec: recipe, seed, architecture, checkpoint's name, max_tokens, labels. With method `none` the checkpoint is checked, scored on the validation records and kept as it
-    is. directory: None in all ranks but the main one.
+    spec: recipe, seed, architecture, checkpoint's name, initialisation, max_tokens, labels. With method `none` the
+    checkpoint is checked, scored on the validation records and kept as it is. With initialisation `random` only its
+    architecture is taken, and no weights, so there are none to check. directory: None in all ranks but the main one.
     """
     quiet()
     make_repeatable()
     recipe, seed, place = Recipe(**spec["recipe"]), spec["seed"], conduct.team.device
-    trains = recipe.method != "none"
+    trains, random = recipe.method != "none", spec.get("initialisation") == "random"
+    if random and not trains:
+        raise UserError(
+            "recipe.method: none keeps a checkpoint as it is, and initialisation: random leaves nothing of it"
+        )
     tokenizer = load_tokenizer(inputs.tokenizer)
     specials = specials_of(tokenizer)
     splits = {name: Split(inputs.data, inputs.tokens, name) for name in splits_for(recipe.method)}
@@ -82,6 +88,8 @@ def finetune(
     def make() -> tuple[Any, Loaded | None]:
         if inputs.checkpoint is None:
             return build(spec["architecture"], labels or {}, specials, len(tokenizer), seed), None
+        if random:
+            return twin(inputs.checkpoint, labels or {}, specials, seed), None
         found = load(inputs.checkpoint, labels, specials, seed)
         return found.model, found
 
@@ -118,6 +126,7 @@ def finetune(
         "counts": counts,
         "fetched": _fetched(inputs.checkpoint),
         "gate": gate,
+        "initialisation": "pretrained" if loaded else "random",
         "labels": label_names(model),
         "max_tokens": limit,
         "parameters": model.num_parameters(),
@@ -138,7 +147,7 @@ def finetune(
 
     def keep(folder: Path, weights: dict[str, Any] | None) -> None:
         if adapts:
-            save_adapter(trainee, spec["checkpoint"], folder, weights)
+            save_adapter(trainee, None if random else spec["checkpoint"], folder, weights)
         else:
             save(model, tokenizer, folder, weights)
 

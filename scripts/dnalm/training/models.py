@@ -67,6 +67,25 @@ def build(architecture: Mapping[str, Any], labels: Labels, specials: Specials, v
         raise UserError(f"architecture: transformers refuses it ({brief(error)})") from error
 
 
+def twin(directory: Path | str, labels: Labels, specials: Specials, seed: int) -> Any:
+    """A classifier of a checkpoint's architecture whose weights, in fp32, are all drawn from `seed`; none is read.
+
+    Raises `UserError` for a directory whose config.json gives no classifier.
+    """
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    _check_config(Path(directory))
+    torch.manual_seed(seed)
+    try:
+        config = AutoConfig.from_pretrained(os.fspath(directory), local_files_only=True, trust_remote_code=False)
+        config.pad_token_id = specials.pad
+        for key, value in _label_settings(labels).items():
+            setattr(config, key, value)
+        return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    except Exception as error:  # transformers raises anything from OSError to KeyError here
+        raise UserError(f"{directory}: no architecture of a classifier ({brief(error)})") from error
+
+
 def load(directory: Path | str, labels: Labels | None, specials: Specials, seed: int) -> Loaded:
     """Load a checkpoint as a classifier in fp32; a head it lacks, or has for other classes, is drawn from `seed`.
 
@@ -172,11 +191,15 @@ def label_names(model: Any) -> list[str]:
     return [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
 
 
-def _check_files(directory: Path) -> None:
+def _check_config(directory: Path) -> None:
     if not directory.is_dir():
         raise UserError(f"{directory}: no such directory; a model was expected there")
     if not (directory / "config.json").is_file():
         raise UserError(f"{directory}: holds no model (no config.json)")
+
+
+def _check_files(directory: Path) -> None:
+    _check_config(directory)
     if not any(directory.glob("*.safetensors")):
         pickled = ", ".join(sorted(path.name for path in directory.glob("*.bin")))
         why = f"only {pickled}, a pickle, which may run code: convert it first" if pickled else "no *.safetensors"

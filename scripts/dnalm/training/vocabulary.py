@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dnalm.errors import UserError
+from dnalm.files import read_json
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ALPHABET = "ACGTN"
@@ -134,6 +135,22 @@ def length_limit(tokenizer: Any) -> int | None:
     """The longest input, in tokens, that a tokenizer states; None if it states none."""
     limit = tokenizer.model_max_length
     return int(limit) if limit is not None and limit <= _SANE_LENGTH else None
+
+
+def stated_limit(tokenizer: Any, directory: Path | str) -> int | None:
+    """The longest input, in tokens, that a directory's tokenizer or config.json states; None if they state none.
+
+    RoBERTa and its kin number positions from the padding id on, and so lose that many and one more.
+    """
+    limits = [length_limit(tokenizer)]
+    config = Path(directory) / "config.json"
+    stated = read_json(config) if config.is_file() else {}
+    positions = stated.get("max_position_embeddings")
+    if isinstance(positions, int) and positions > 0:
+        kind = str(stated.get("model_type", ""))
+        offset = "roberta" in kind or (kind == "esm" and stated.get("position_embedding_type", "absolute") == "absolute")
+        limits.append(positions - (int(stated.get("pad_token_id") or 0) + 1 if offset else 0))
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def kmer_of(tokenizer: Any) -> int | None:

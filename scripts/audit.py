@@ -1,0 +1,68 @@
+"""Audit a data set before anything is trained: classes, duplicates, leaks between splits, shortcuts, tokens, groups.
+
+Settings: {"dataset": name, "kind": repeats or table, "audit": limits, "labels": {"0": name} or null, "models": [names],
+"limits": {model: most tokens of one input, or null} (optional)}. Nothing fails here but what cannot be audited:
+gate.py stops a workflow.
+"""
+
+import argparse
+from pathlib import Path
+
+from dnalm.cli import main, parser
+
+
+def run() -> None:
+    """Read the command line, audit, write."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test.parquet")
+    arguments.add_argument("--leakage", type=Path, required=True, help="what compare_splits.py found (JSON)")
+    arguments.add_argument(
+        "--tokens",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="JSON",
+        help="counts of tokenize_records.py, {model}/{split}.json, with {split}.offsets.npy beside each",
+    )
+    arguments.add_argument(
+        "--checkpoints",
+        type=_named,
+        nargs="*",
+        default=[],
+        metavar="MODEL=DIR",
+        help="checkpoints whose config.json states a limit of tokens",
+    )
+    arguments.add_argument("--output", type=Path, required=True, help="checks and probes (JSON)")
+    args = arguments.parse_args()
+
+    from dnalm.evaluation.audit import COLUMNS, audit, check_tables
+    from dnalm.evaluation.checks import Subject
+    from dnalm.evaluation.token_counts import read_token_counts, stated_limit
+    from dnalm.files import read_json, read_table, write_json
+    from dnalm.names import SPLITS
+
+    spec = args.spec
+    places = {split: args.data / f"{split}.parquet" for split in SPLITS}
+    tables = {split: read_table(place) for split, place in places.items()}
+    check_tables(tables, places)
+    wanted = [*COLUMNS, "soft_masked"]
+    tables = {split: table[[name for name in wanted if name in table]] for split, table in tables.items()}
+    limits = {name: stated_limit(folder) for name, folder in args.checkpoints}
+    for name, limit in spec.get("limits", {}).items():
+        limits[name] = min((value for value in (limit, limits.get(name)) if value is not None), default=None)
+    sizes = {split: len(table) for split, table in tables.items()}
+    tokens = read_token_counts(args.tokens, spec["models"], limits, sizes)
+    labels = {int(label): name for label, name in (spec["labels"] or {}).items()}
+    subject = Subject(spec["dataset"], spec["kind"], labels, spec["audit"])
+    write_json(args.output, audit(subject, tables, read_json(args.leakage), tokens))
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, separator, folder = text.partition("=")
+    if not (name and separator and folder):
+        raise argparse.ArgumentTypeError(f"{text}: not of the form MODEL=DIR")
+    return name, Path(folder)
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,67 @@
+"""Train a small convolutional network on a data set's train split and score validation and test with it.
+
+The settings hold `seed` and `background` (whether background.parquet is scored too). The network is trained on the
+strand that is given and on both; the one with the higher MCC on validation is taken.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from dnalm.cli import main, parser
+from dnalm.errors import UserError
+from dnalm.files import read_table, sha256, write_json, write_table
+from dnalm.names import BACKGROUND, SCORED_SPLITS, SPLITS
+from dnalm.provenance import record
+
+
+def run() -> None:
+    """Command line."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test.parquet")
+    arguments.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
+    arguments.add_argument("--output", type=Path, required=True, help="predictions (parquet)")
+    arguments.add_argument("--run", type=Path, required=True, help="what made them (JSON)")
+    args = arguments.parse_args()
+
+    from dnalm.training.lease import lease
+
+    with lease(0 if args.device in ("cpu", "mps") else 1):
+        fit_and_score(args)
+
+
+def fit_and_score(args: argparse.Namespace) -> None:
+    """Train, score, write."""
+    began = time.perf_counter()
+    import pandas as pd
+
+    from dnalm.training.cnn import Recipe, Strands, choose
+    from dnalm.training.devices import choose_device, describe, make_repeatable
+    from dnalm.training.prediction import reported
+
+    make_repeatable()
+    device = choose_device(args.device)
+    scored = (*SCORED_SPLITS, BACKGROUND) if args.spec.get("background") else SCORED_SPLITS
+    paths = {split: args.data / f"{split}.parquet" for split in dict.fromkeys((*SPLITS, *scored))}
+    tables = {split: read_table(path, ["id", "sequence", "label"]) for split, path in paths.items()}
+    for split, table in tables.items():
+        if table.empty:
+            raise UserError(f"{paths[split]}: holds no records")
+    strands = {s: Strands(table["sequence"].tolist(), table["label"].to_numpy("int64")) for s, table in tables.items()}
+    classes = 1 + max(1, *(int(part.labels.max()) for part in strands.values()))
+    fitted, account = choose(strands["train"], strands["validation"], classes, args.spec["seed"], device, Recipe())
+    parts = []
+    for split in scored:
+        scores = reported(fitted.scores(strands[split], what=split))
+        columns = {f"score_{i}": scores[:, i] for i in range(classes)}
+        part = tables[split].assign(split=split, **columns)
+        parts.append(part[["id", "split", "label", *columns]])
+    write_table(args.output, pd.concat(parts, ignore_index=True))
+    data = {split: sha256(path) for split, path in paths.items()}
+    seconds = round(time.perf_counter() - began, 1)
+    facts = {"device": describe(device), "seconds": seconds, "data_sha256": data}
+    write_json(args.run, record(args.spec, **facts, baseline=account))
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,32 @@
+"""Compare the splits of a data set: what they share, repeat and contradict, for the audit to judge."""
+
+from pathlib import Path
+
+from dnalm.cli import main, parser
+
+
+def run() -> None:
+    """Read the three sequence tables and the catalogues; write what was found."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test (parquet)")
+    arguments.add_argument(
+        "--catalogues", type=Path, nargs="*", default=[], help="catalogues on the data set's genome (parquet)"
+    )
+    arguments.add_argument("--output", type=Path, required=True, help="what was found (JSON)")
+    args = arguments.parse_args()
+
+    from dnalm import files
+    from dnalm.data.leakage import compare
+    from dnalm.data.sequences import check_table
+    from dnalm.names import SPLITS
+
+    paths = {split: args.data / f"{split}.parquet" for split in SPLITS}
+    tables = {split: files.read_table(path) for split, path in paths.items()}
+    for split, path in paths.items():
+        check_table(tables[split], path)
+    catalogues = [files.read_table(path, ["chrom", "start", "end"]) for path in args.catalogues]
+    files.write_json(args.output, compare(tables, catalogues, args.spec["kind"]))
+
+
+if __name__ == "__main__":
+    main(run)

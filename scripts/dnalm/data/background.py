@@ -1,0 +1,149 @@
+"""The background: windows at random places of the genome, matched to nothing, none of them a known repeat."""
+
+from bisect import bisect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dnalm.data.comparison import kept_and_dropped
+from dnalm.data.ledger import entry
+from dnalm.data.matching import outside
+from dnalm.data.sequences import NOT_ACGT, sequence_table
+from dnalm.errors import UserError
+from dnalm.names import BACKGROUND
+
+if TYPE_CHECKING:
+    import pysam
+
+MOST_COVERED = 0.5
+"""Fraction of the bases left free by masks and records that windows may cover: more, and the long ones find no place."""
+CROWDED = "would cover more than half of the free genome"
+NO_ROOM = "no piece of the genome is long enough"
+
+
+def draw_background(
+    tables: Mapping[str, pd.DataFrame],
+    context: pd.DataFrame,
+    genome: "pysam.FastaFile",
+    number: int,
+    flank: int,
+    seed: int,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """`number` windows as a sequence table (label 0), in the genome's order, and the ledger; fewer where there is no room.
+
+    tables: the sequence tables of all splits. context: columns chrom, start, end, the disjoint intervals without N and
+    masked catalogue. A window has the length of a positive of the test split, drawn at random, flanks included; it lies at
+    a place drawn evenly from all that are left: in one context interval, and off every other window and every record
+    that has a place, flanks included. As in any sequence table, its `start` and `end` leave out the flanks. No row order
+    matters. Raises `UserError` for a test split without positives, and for a context that the genome does not hold.
+    """
+    test = tables["test"]
+    lengths = np.sort(test.loc[test["label"] == 1, "sequence"].str.len().to_numpy(np.int64))
+    if not len(lengths):
+        raise UserError("test: no record has label 1, whose lengths the background takes; divide the data another way")
+    _check_places(context, genome)
+    places = _in_order(context[["chrom", "start", "end"]], genome)
+    records = pd.concat([table[["chrom", "start", "end"]] for table in tables.values()], ignore_index=True)
+    located = records[records["start"].notna()].astype({"start": "int64", "end": "int64"})
+    taken = located.assign(start=located["start"] - flank, end=located["end"] + flank)
+
+    rng = np.random.default_rng(seed)
+    wanted = rng.choice(lengths, number)
+    free = outside(places, taken)
+    few = int(np.searchsorted(np.cumsum(wanted), MOST_COVERED * (free["end"] - free["start"]).sum(), side="right"))
+    windows = _place(wanted[:few], free, rng)
+    kept = np.zeros(number, bool)
+    kept[windows.index] = True
+    windows = _in_order(windows, genome)
+    loci = zip(windows["chrom"], windows["start"], windows["end"], strict=True)
+    bar = tqdm(loci, "background", len(windows), unit=" windows", mininterval=2)
+    sequences = [genome.fetch(chrom, start, end).upper() for chrom, start, end in bar]
+    clean = np.array([not sequence.strip("ACGT") for sequence in sequences], bool)
+    kept[windows.index[~clean]] = False
+    dropped = {CROWDED: number - few, NO_ROOM: few - len(windows), NOT_ACGT: int(np.sum(~clean))}
+    ledger = {
+        "ledger": [entry(BACKGROUND, BACKGROUND, number, int(clean.sum()), dropped)],
+        "kept_vs_dropped": {"length": kept_and_dropped(wanted, kept)},
+        "records": {"located": len(located), "without_place": len(records) - len(located)},
+    }
+    windows = windows.assign(sequence=np.array(sequences, object))[clean]
+    return _table(windows, flank), ledger
+
+
+def _check_places(context: pd.DataFrame, genome: "pysam.FastaFile") -> None:
+    for name, end in context.groupby("chrom")["end"].max().items():
+        chrom = str(name)
+        if chrom not in genome.references:
+            raise UserError(f"context: the genome has no chromosome '{chrom}'; mask the genome that is given")
+        if end > genome.get_reference_length(chrom):
+            raise UserError(f"context: reaches beyond the end of '{chrom}'; mask the genome that is given")
+
+
+def _place(wanted: NDArray[np.int64], free: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Places for windows of the `wanted` lengths (n,), none overlapping: chrom, start, end, indexed by window.
+
+    The longest come first, in bands of lengths that differ by less than twofold, while there is room for them. Each round
+    gives every window of a band that has no place yet one that is even over all starts at which it fits into what is
+    free, and takes those that meet none taken before: at least the first.
+    """
+    found: list[pd.DataFrame] = []
+    bands = np.floor(np.log2(wanted)).astype(np.int64)
+    for band in sorted(set(bands.tolist()), reverse=True):
+        waiting = np.flatnonzero(bands == band)
+        while len(waiting):
+            drawn = _draw(wanted[waiting], free, rng).set_index(waiting).dropna()
+            fresh = drawn[_apart(drawn)].astype({"start": "int64", "end": "int64"})
+            found.append(fresh)
+            free = outside(free, fresh)
+            waiting = drawn.index.difference(fresh.index).to_numpy()
+    return pd.concat([free.iloc[:0], *found])
+
+
+def _draw(lengths: NDArray[np.int64], free: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """One place for each length, whatever the others': columns chrom, start, end; missing where it fits nowhere."""
+    starts, sizes = free["start"].to_numpy(np.int64), (free["end"] - free["start"]).to_numpy(np.int64)
+    chroms = free["chrom"].to_numpy(object)
+    chrom, start = np.full(len(lengths), None, object), np.full(len(lengths), np.nan)
+    for length in np.unique(lengths):
+        same = np.flatnonzero(lengths == length)
+        upto = np.cumsum(np.maximum(sizes - length + 1, 0))
+        if not len(upto) or not upto[-1]:
+            continue
+        place = rng.integers(upto[-1], size=len(same))
+        piece = np.searchsorted(upto, place, side="right")
+        chrom[same] = chroms[piece]
+        start[same] = starts[piece] + sizes[piece] - length + 1 - (upto[piece] - place)
+    return pd.DataFrame({"chrom": chrom, "start": start, "end": start + lengths})
+
+
+def _apart(places: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which places to take, first come first served, so that none overlaps another; shape (n,)."""
+    taken: dict[str, list[tuple[int, int]]] = {}
+    result = np.zeros(len(places), bool)
+    for row, (chrom, start, end) in enumerate(zip(places["chrom"], places["start"], places["end"], strict=True)):
+        here = taken.setdefault(chrom, [])
+        at = bisect(here, (start, end))
+        if (at == 0 or here[at - 1][1] <= start) and (at == len(here) or here[at][0] >= end):
+            here.insert(at, (start, end))
+            result[row] = True
+    return result
+
+
+def _in_order(places: pd.DataFrame, genome: "pysam.FastaFile") -> pd.DataFrame:
+    """Places in the genome's order; their index stays."""
+    rank = {chrom: index for index, chrom in enumerate(genome.references)}
+    return places.iloc[np.lexsort((places["start"].to_numpy(np.int64), places["chrom"].map(rank).to_numpy(float)))]
+
+
+def _table(windows: pd.DataFrame, flank: int) -> pd.DataFrame:
+    """Windows, which include their flanks, as a sequence table."""
+    start, end = windows["start"] + flank, windows["end"] - flank
+    places = zip(windows["chrom"], start, end, strict=True)
+    ids = [f"{BACKGROUND}:{chrom}:{first}-{last}" for chrom, first, last in places]
+    columns = {"id": ids, "group": ids, "chrom": windows["chrom"].tolist(), "sequence": windows["sequence"].tolist()}
+    columns |= {"start": start.tolist(), "end": end.tolist()}
+    return sequence_table({**columns, "label": 0, "source": BACKGROUND, "strand": "+"})

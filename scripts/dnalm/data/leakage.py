@@ -1,0 +1,278 @@
+"""Leakage: what the splits of a data set share, repeat and contradict. Facts only; the audit judges."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dnalm.data import families
+from dnalm.data.alignment import LONGEST
+from dnalm.data.linkage import NEIGHBOURS
+from dnalm.data.loci import Places, flanks, overlapped, places
+from dnalm.data.relatives import (
+    EXAMPLES,
+    IDENTITY,
+    SIMILARITY,
+    K,
+    Relatives,
+    link_similar_arrays,
+    link_similar_sequences,
+)
+from dnalm.data.similarity import either_strand
+from dnalm.names import SPLITS, TRF_PARAMETERS
+from dnalm.repeat_finder import called_by_trf
+
+SHUFFLED = "shuffled"
+
+Mask = NDArray[np.bool_]
+Indices = NDArray[np.int64]
+Pairs = list[tuple[int, int]]
+"""Examples, as numbers of records."""
+
+
+def compare(tables: Mapping[str, pd.DataFrame], catalogues: Sequence[pd.DataFrame], kind: str) -> dict[str, Any]:
+    """What leakage.json holds: records repeated, similar, overlapping and contradicting, within and across the splits.
+
+    tables: the sequence table of each split. catalogues: columns chrom, start, end (0-based, half-open) of tandem repeats on
+    the data set's genome. kind: repeats or table. `definitions` in the result say what each number means.
+    """
+    records = pd.concat([tables[split] for split in SPLITS], ignore_index=True)
+    splits = np.repeat(np.arange(len(SPLITS)), [len(tables[split]) for split in SPLITS])
+    where = places(records)
+    kin = _kin(records, splits, kind)
+    within, examples = _within(kin, splits)
+    across = {}
+    for here, there in combinations(range(len(SPLITS)), 2):
+        pair = f"{SPLITS[here]}/{SPLITS[there]}"
+        across[pair], found = _across(kin, here, there)
+        across[pair]["locus"], found["locus"] = _locus(where, splits == here, splits == there)
+        examples |= {f"{name} {pair}": pairs for name, pairs in found.items()}
+    conflicts, examples["conflicting_labels"] = _conflicts(kin.strands.clusters, records["label"].to_numpy())
+    ids = records["id"].astype(str).to_numpy(object)
+    named = {name: [[ids[a], ids[b]] for a, b in pairs[:EXAMPLES]] for name, pairs in examples.items() if pairs}
+    return {
+        "splits": {
+            split: {"records": len(tables[split]), "sequences": int(tables[split]["sequence"].nunique())}
+            for split in SPLITS
+        },
+        "within": within,
+        "across": across,
+        "conflicting_labels": {**conflicts, "examples": [pair[0] for pair in named.get("conflicting_labels", [])]},
+        "negatives": _negatives(records, where[0], catalogues, kind),
+        "definitions": definitions(kind),
+        "examples": named,
+    }
+
+
+@dataclass(frozen=True)
+class _Kin:
+    """Which records are relatives, in each sense. Of repeats, `near` has all but arrays, and only they have the last two."""
+
+    exact: Relatives
+    strands: Relatives
+    near: Relatives
+    arrays: Relatives | None
+    motifs: Relatives | None
+    too_long: Mask
+    """Arrays that are not aligned; shape (n,)."""
+
+    def similar(self) -> list[Relatives]:
+        """The relations of similar sequences."""
+        return [one for one in (self.near, self.arrays) if one is not None]
+
+
+def _kin(records: pd.DataFrame, splits: Indices, kind: str) -> _Kin:
+    sequences = records["sequence"].to_numpy(object)
+    code, distinct = pd.factorize(sequences)
+    everyone = np.ones(len(records), bool)
+    is_array = ~everyone
+    arrays = motifs = None
+    if kind == "repeats":
+        is_array = ((records["label"] == 1) | (records["source"] == SHUFFLED)).to_numpy(bool)
+    too_long = is_array
+    near, forms = _either_strand(sequences, ~is_array, splits)
+    link_similar_sequences(near, forms)
+    if kind == "repeats":
+        cores = _cores(sequences, flanks(records))
+        too_long = is_array & (np.fromiter(map(len, cores), np.int64, len(cores)) > LONGEST)
+        arrays, forms = _either_strand(cores, is_array, splits)
+        link_similar_arrays(arrays, forms)
+        motifs = _motifs(records["motif"], splits)
+    strands, _ = _either_strand(sequences, everyone, splits)
+    return _Kin(Relatives(code, splits, len(distinct)), strands, near, arrays, motifs, too_long)
+
+
+def _either_strand(sequences: NDArray[np.object_], chosen: Mask, splits: Indices) -> tuple[Relatives, list[str]]:
+    """The chosen records as relatives if their sequences are the same on either strand; and each cluster's sequence."""
+    forms, form = either_strand(sequences[chosen].tolist())
+    clusters = np.full(len(sequences), -1)
+    clusters[chosen] = form
+    return Relatives(clusters, splits, len(forms)), forms
+
+
+def _cores(sequences: NDArray[np.object_], flank: NDArray[np.float64]) -> NDArray[np.object_]:
+    """The sequences without their flanks, where those are known."""
+    cores = sequences.copy()
+    for row in np.flatnonzero(flank > 0):
+        cores[row] = sequences[row][int(flank[row]) : -int(flank[row])]
+    return cores
+
+
+def _motifs(motifs: pd.Series, splits: Indices) -> Relatives | None:
+    """Records with motifs of one family as relatives; None if no record has a motif."""
+    named = np.flatnonzero(motifs.notna())
+    if not len(named):
+        return None
+    clusters = np.full(len(motifs), -1)
+    clusters[named] = families.families(motifs.iloc[named].tolist())
+    return Relatives(clusters, splits, len(named))
+
+
+def _within(kin: _Kin, splits: Indices) -> tuple[dict[str, dict[str, int]], dict[str, Pairs]]:
+    """Records of each split that repeat an earlier one of it, each counted once, as the closest kind; and examples."""
+    exact, strands = kin.exact.again(), kin.strands.again()
+    near = np.logical_or.reduce([one.again() for one in kin.similar()])
+    masks = {"exact": exact, "reverse_complement": strands & ~exact, "near": near & ~strands}
+    facts: dict[str, dict[str, int]] = {}
+    examples: dict[str, Pairs] = {}
+    for number, split in enumerate(SPLITS):
+        facts[split] = {name: int(np.count_nonzero(mask & (splits == number))) for name, mask in masks.items()}
+        similar = [pair for one in kin.similar() for pair in one.examples(number, number)]
+        examples |= {
+            f"exact {split}": kin.exact.examples(number, number),
+            f"reverse_complement {split}": _firsts(kin.strands, masks["reverse_complement"], number, number),
+            f"near {split}": [pair for pair in similar if masks["near"][pair[1]]],
+        }
+    return facts, examples
+
+
+def _across(kin: _Kin, here: int, there: int) -> tuple[dict[str, Any], dict[str, Pairs]]:
+    """What two splits share, but for loci; and examples."""
+
+    def sides(one: Relatives) -> dict[str, int]:
+        left, right = one.beside(here, there), one.beside(there, here)
+        return {"records_left": int(np.count_nonzero(left)), "records_right": int(np.count_nonzero(right))}
+
+    turned = kin.strands.beside(there, here) & ~kin.exact.beside(there, here)
+    facts: dict[str, Any] = {
+        "exact": kin.exact.shared(here, there),
+        "reverse_complement": len(np.unique(kin.exact.clusters[turned])),
+        "near": sides(kin.near),
+        "motif_family": None,
+        "array_identity": None,
+    }
+    examples = {
+        "exact": kin.exact.examples(here, there),
+        "reverse_complement": _firsts(kin.strands, turned, here, there),
+        "near": kin.near.examples(here, there),
+    }
+    if kin.motifs is not None:
+        facts["motif_family"] = {**sides(kin.motifs), "families": kin.motifs.shared(here, there)}
+        examples["motif_family"] = kin.motifs.examples(here, there)
+    if kin.arrays is not None:
+        left_out = kin.too_long & np.isin(kin.arrays.splits, (here, there))
+        facts["array_identity"] = {**sides(kin.arrays), "not_aligned": int(np.count_nonzero(left_out))}
+        examples["array_identity"] = kin.arrays.examples(here, there)
+    return facts, examples
+
+
+def _firsts(relatives: Relatives, chosen: Mask, here: int, there: int) -> Pairs:
+    """Some of the chosen records of split `there`, each after the first of split `here` of its cluster."""
+    second = np.flatnonzero(chosen & (relatives.splits == there))[:EXAMPLES]
+    return list(zip(relatives.first(second, here).tolist(), second.tolist(), strict=True))
+
+
+def _locus(where: Sequence[Places], left: Mask, right: Mask) -> tuple[dict[str, int], Pairs]:
+    """Records of each of two splits that share a base of an assembly with one of the other, and how many lie anywhere."""
+    known = np.logical_or.reduce([place.known for place in where])
+    facts = {"located_left": int(np.count_nonzero(known & left)), "located_right": int(np.count_nonzero(known & right))}
+    pairs: Pairs = []
+    for side, mine, theirs in (("records_left", left, right), ("records_right", right, left)):
+        partners = [overlapped(place.only(mine), place.only(theirs)) for place in where]
+        partner = np.maximum.reduce(partners)
+        facts[side] = int(np.count_nonzero(partner >= 0))
+        some = np.flatnonzero(partner >= 0)[:EXAMPLES]
+        pairs = list(zip(some.tolist(), partner[some].tolist(), strict=True)) if side == "records_left" else pairs
+    return facts, pairs
+
+
+def _conflicts(form: Indices, labels: NDArray[np.int64]) -> tuple[dict[str, int], Pairs]:
+    """Sequences, either strand, with several labels, and their records; examples are two records of different labels."""
+    order = np.lexsort((np.arange(len(form)), form))
+    starts = np.flatnonzero(np.diff(form[order], prepend=-1))
+    if not len(starts):
+        return {"sequences": 0, "records": 0}, []
+    counts = np.diff(starts, append=len(order))
+    ordered = labels[order]
+    several = np.minimum.reduceat(ordered, starts) != np.maximum.reduceat(ordered, starts)
+    pairs = []
+    for start, count in zip(starts[several][:EXAMPLES], counts[several][:EXAMPLES], strict=True):
+        members = order[start : start + count]
+        other = members[labels[members] != labels[members[0]]][0]
+        pairs.append((int(members[0]), int(other)))
+    return {"sequences": int(np.count_nonzero(several)), "records": int(counts[several].sum())}, pairs
+
+
+def _negatives(records: pd.DataFrame, where: Places, catalogues: Sequence[pd.DataFrame], kind: str) -> dict[str, Any]:
+    """How many negatives of repeats lie in a catalogue (None without one), or are called by TRF (None if it is not installed)."""
+    negative = ((records["label"] == 0) & (kind == "repeats")).to_numpy(bool)
+    sources = records["source"].to_numpy(object)[negative]
+    facts: dict[str, Any] = {"n": int(np.count_nonzero(negative)), "in_catalogue": None, "called_by_trf": None}
+    if kind != "repeats":
+        return facts
+    if catalogues:
+        table = pd.concat([catalogue[["chrom", "start", "end"]] for catalogue in catalogues], ignore_index=True)
+        intervals = Places(table["chrom"], *(table[name].to_numpy(np.float64) for name in ("start", "end")))
+        facts["in_catalogue"] = _by_source(sources, overlapped(where.only(negative), intervals)[negative] >= 0)
+    called = called_by_trf(records["sequence"].to_numpy(object)[negative].tolist())
+    if called is not None:
+        facts["called_by_trf"] = _by_source(sources, np.array(called, bool))
+    return facts
+
+
+def _by_source(sources: NDArray[np.object_], chosen: Mask) -> dict[str, Any]:
+    counts = {
+        str(source): {"number": int(np.count_nonzero(chosen[sources == source])), "of": int(np.sum(sources == source))}
+        for source in sorted(set(sources))
+    }
+    return {"number": int(np.count_nonzero(chosen)), "of": len(chosen), "by_source": counts}
+
+
+def definitions(kind: str) -> dict[str, str]:
+    """What each number of a comparison of this kind of data set means: one sentence each."""
+    arrays = kind == "repeats"
+    which = "records that are no arrays (neither positives nor shuffles)" if arrays else "records"
+    near = (
+        f"{which} whose {K}-mers, either strand, counted with multiplicity, have a Jaccard similarity of at least "
+        f"{SIMILARITY} (about 96 % identity over the whole length, or windows that share two thirds of it), identical ones included"
+    )
+    identity = (
+        f"arrays (positives, without their flanks, and shuffles) of at least {IDENTITY:.0%} identity on either strand: one minus "
+        f"the edit distance of the whole arrays over the longer one's length, identical ones included; arrays longer than {LONGEST:,} bases are not aligned"
+    )
+    result = {
+        "exact": "within a split, records whose sequence an earlier one has; across, different sequences that both splits have",
+        "reverse_complement": "the same of the reverse complement: within, records that are no exact repeats; across, different "
+        "sequences of the second split whose reverse complement, and not themselves, the first one has",
+        "near": f"{near}; within, records with such an earlier one"
+        + (" or an array of such identity" if arrays else "")
+        + " that are neither exact nor reverse-complement repeats",
+        "records_left, records_right": "records of the first and of the second split of a pair that have such a relative in the other one",
+        "locus": "records that share a base of the genome, flanks included, or, without one, of the catalogue's own assembly; "
+        "located ones are those with a place",
+        "conflicting_labels": "different sequences, a reverse complement being the same, that have several labels in the data set",
+        "search": f"similar pairs are found by MinHash with each record compared with its next {NEIGHBOURS} in each of 32 buckets, and then verified: "
+        "no count is too high, and a count may miss records whose only relatives are at the threshold",
+    }
+    if arrays:
+        result |= {
+            "motif_family": f"positives with a motif of one family: {families.DEFINITION}, chains count",
+            "array_identity": identity,
+            "in_catalogue": "negatives that share a base, flanks included, with an interval of the masked catalogues",
+            "called_by_trf": f"negatives in which Tandem Repeats Finder ({' '.join(map(str, TRF_PARAMETERS))}) finds a repeat",
+        }
+    return result

@@ -1,0 +1,65 @@
+"""Loci of records: where on an assembly their sequences lie, and which of them overlap."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dnalm.data.sequences import LOCUS
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where rows lie: 0-based, half-open; chrom, and start and end as floats that are NaN where a row lies nowhere; shape (n,)."""
+
+    chrom: pd.Series
+    start: NDArray[np.float64]
+    end: NDArray[np.float64]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Whether a row has a place; shape (n,)."""
+        return ~np.isnan(self.start)
+
+    def only(self, chosen: NDArray[np.bool_]) -> "Places":
+        """The same places, those of other rows unknown."""
+        return Places(self.chrom, np.where(chosen, self.start, np.nan), np.where(chosen, self.end, np.nan))
+
+
+def places(records: pd.DataFrame) -> list[Places]:
+    """Where the records of a sequence table lie: on the genome, flanks included; and, with the columns `LOCUS`, on the catalogue's own assembly."""
+    start, end = (records[column].to_numpy(np.float64, na_value=np.nan) for column in ("start", "end"))
+    flank = flanks(records)
+    result = [Places(records["chrom"], start - flank, end + flank)]
+    if set(LOCUS) <= set(records):
+        start, end = (records[column].to_numpy(np.float64, na_value=np.nan) for column in LOCUS[1:])
+        result.append(Places(records[LOCUS[0]], start, end))
+    return result
+
+
+def flanks(records: pd.DataFrame) -> NDArray[np.float64]:
+    """Bases of context on each side of the records of a sequence table, NaN for those without a place on the genome; shape (n,)."""
+    length = (records["end"] - records["start"]).to_numpy(np.float64, na_value=np.nan)
+    return np.asarray((records["sequence"].str.len().to_numpy(np.float64) - length) // 2)
+
+
+def overlapped(rows: Places, others: Places) -> NDArray[np.int64]:
+    """For each row the number of one of the `others` that shares a base with it, -1 if none does; shape (n,)."""
+    result = np.full(len(rows.start), -1)
+    mine, theirs = np.flatnonzero(rows.known), np.flatnonzero(others.known)
+    if not len(mine) or not len(theirs):
+        return result
+    codes = pd.factorize(pd.concat([rows.chrom.iloc[mine], others.chrom.iloc[theirs]]), sort=True)[0]
+    # chromosomes end to end, so that one search serves all of them
+    length = max(float(rows.end[mine].max()), float(others.end[theirs].max())) + 1
+    shift, other_shift = codes[: len(mine)] * length, codes[len(mine) :] * length
+    starts, ends = others.start[theirs] + other_shift, others.end[theirs] + other_shift
+    order = np.lexsort((ends, starts))
+    starts, ends = starts[order], ends[order]
+    reach = np.maximum.accumulate(ends)
+    holder = np.maximum.accumulate(np.where(ends == reach, np.arange(len(ends)), 0))
+    before = np.searchsorted(starts, rows.end[mine] + shift) - 1
+    meets = (before >= 0) & (reach[before] > rows.start[mine] + shift)
+    result[mine[meets]] = theirs[order][holder[before[meets]]]
+    return result

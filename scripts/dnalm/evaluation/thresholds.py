@@ -1,0 +1,63 @@
+"""The decision threshold of two classes: chosen on validation, frozen, and applied to test."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnalm.evaluation.predictions import Predictions
+from dnalm.metrics import classification_metrics
+
+EVEN = 0.5
+"""The threshold of the most probable class."""
+
+_DECIMALS = 12
+"""Decimals that MCCs are compared with: confusion matrices that mirror each other differ in the sixteenth."""
+
+
+def threshold(predictions: dict[str, Predictions]) -> dict[str, Any] | None:
+    """The threshold chosen on `validation`, and what it makes of `test`; None with more than two classes.
+
+    A record is of label 1 if its score_1 lies above `value`. Keys: value, validation_mcc; mcc, accuracy and macro_f1 as
+    `classification_metrics` defines them; precision and recall of label 1, None where there is nothing to divide by.
+    """
+    test = predictions["test"]
+    if test.classes != 2:
+        return None
+    value, mcc = best_threshold(predictions["validation"])
+    guess = (test.scores[:, 1] > value).astype(np.int64)
+    metrics = classification_metrics(test.labels, guess, 2)
+    hits, called, positives = (int(np.sum(which)) for which in (guess & test.labels, guess, test.labels))
+    return {
+        "value": value,
+        "validation_mcc": mcc,
+        **{name: metrics[name] for name in ("mcc", "accuracy", "macro_f1")},
+        "precision": hits / called if called else None,
+        "recall": hits / positives if positives else None,
+    }
+
+
+def best_threshold(predictions: Predictions) -> tuple[float, float]:
+    """The threshold of score_1 with the highest MCC, and that MCC.
+
+    Tried are .5 and the middles between two neighbouring scores (none that lies beyond them all); of equally good ones the
+    nearest to .5 is taken, then the lower. So where no threshold helps, as with one class only, it is .5.
+    """
+    order = np.argsort(predictions.scores[:, 1], kind="stable")
+    scores, labels = predictions.scores[order, 1], predictions.labels[order]
+    distinct = np.unique(scores)
+    tried = np.unique(np.append((distinct[:-1] + distinct[1:]) / 2, EVEN))
+    below = np.searchsorted(scores, tried, side="right")
+    positives_below = np.concatenate(([0], np.cumsum(labels)))[below]
+    mcc = _mcc(positives_below, below - positives_below, int(labels.sum()), len(labels)).round(_DECIMALS)
+    best = tried[mcc == mcc.max()]
+    return float(best[np.lexsort((best, np.abs(best - EVEN).round(_DECIMALS)))[0]]), float(mcc.max())
+
+
+def _mcc(fn: NDArray[np.int64], tn: NDArray[np.int64], positives: int, size: int) -> NDArray[np.float64]:
+    """MCC (Matthews 1975) of records called negative, `fn` and `tn` of them by truth; 0 where it is undefined."""
+    tp, fp = positives - fn, size - positives - tn
+    product = (tp * tn - fp * fn).astype(np.float64)
+    scale = np.sqrt((tp + fp).astype(float) * positives * (size - positives) * (tn + fn))
+    mcc: NDArray[np.float64] = np.divide(product, scale, out=np.zeros(len(product)), where=scale > 0)
+    return mcc

@@ -1,0 +1,38 @@
+"""Draw the background: windows at random places of the genome outside the masked catalogues, matched to nothing.
+
+The settings hold `number`, `seed` and `flank` (bases of context on both sides of the data set's arrays).
+"""
+
+from pathlib import Path
+
+from dnalm.cli import main, parser
+
+
+def run() -> None:
+    """Read the splits, the genome and the context; write the windows and the ledger."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test.parquet")
+    arguments.add_argument("--genome", type=Path, required=True, help="indexed FASTA")
+    arguments.add_argument("--context", type=Path, nargs="+", required=True, help="intervals without N and catalogue")
+    arguments.add_argument("--output", type=Path, required=True, help="sequence table of the windows (parquet)")
+    arguments.add_argument("--ledger", type=Path, required=True, help="counts, kept against dropped (JSON)")
+    args = arguments.parse_args()
+
+    import pandas as pd
+
+    from dnalm import files
+    from dnalm.data.background import draw_background
+    from dnalm.data.genomes import open_genome
+    from dnalm.names import SPLITS
+
+    columns = ["sequence", "label", "chrom", "start", "end"]
+    tables = {split: files.read_table(args.data / f"{split}.parquet", columns) for split in SPLITS}
+    context = [files.read_table(path, ["chrom", "start", "end"]) for path in args.context]
+    with open_genome(args.genome) as genome:
+        table, ledger = draw_background(tables, pd.concat(context, ignore_index=True), genome, **args.spec)
+    files.write_table(args.output, table)
+    files.write_json(args.ledger, ledger)
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,30 @@
+"""Simulate tandem arrays of known divergence, their units cut from a genome; written as a catalogue without positions."""
+
+from pathlib import Path
+
+from dnalm.cli import main, parser
+
+
+def run() -> None:
+    """Simulate and write."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--genome", type=Path, required=True, help="indexed FASTA that units are cut from")
+    arguments.add_argument("--output", type=Path, required=True, help="table of records")
+    arguments.add_argument("--ledger", type=Path, required=True, help="counts, as JSON")
+    given = arguments.parse_args()
+
+    from dnalm.data.arrays import simulate_arrays
+    from dnalm.data.genomes import open_genome
+    from dnalm.data.ledger import entry
+    from dnalm.files import write_json, write_table
+
+    spec = given.spec
+    with open_genome(given.genome) as genome:
+        table, passed = simulate_arrays(genome, spec)
+    write_table(given.output, table)
+    line = entry("simulate", spec["catalogue"], spec["arrays"], len(table), {})
+    write_json(given.ledger, {"ledger": [line], "places_passed_over": passed})
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,89 @@
+"""How often 95 % intervals hold the truth: percentile, BCa and studentised bootstrap, on simulated related records.
+
+Prints a table for docs/lab-notebook.md. Run from the root of the repository (about 20 minutes on one core):
+PYTHONPATH=scripts:tests/unit python tests/study_coverage.py
+"""
+
+import argparse
+
+import numpy as np
+from clustered import SETTINGS, group_sizes, simulate, true_metrics
+from scipy.stats import norm
+
+from dnalm.evaluation.grouped import GroupedMetrics
+from dnalm.evaluation.resampling import draws, interval
+
+DESIGNS = {
+    "8 equal groups": (8, 10, 0.0, 1.0, 1.0),
+    "15 equal groups": (15, 10, 0.0, 1.0, 1.0),
+    "30 equal groups": (30, 10, 0.0, 1.0, 1.0),
+    "100 equal groups": (100, 10, 0.0, 1.0, 1.0),
+    "30 unequal groups": (30, 8, 0.8, 1.0, 1.0),
+    "60 unequal groups": (60, 8, 0.8, 1.0, 1.0),
+    "150 unequal groups, none over 5 %": (150, 6, 0.8, 0.05, 1.0),
+    "450 skewed groups": (450, 4, 1.5, 1.0, 1.0),
+    "450 skewed groups, none over 5 %": (450, 4, 1.5, 0.05, 1.0),
+    "100 equal groups, MCC .94": (100, 4, 0.0, 1.0, 2.5),
+    "150 unequal groups, none over 5 %, MCC .90": (150, 6, 0.8, 0.05, 2.2),
+}
+"""Number of groups, mean records, shape of their lognormal sizes, largest share, separation of the classes."""
+METHODS = ("percentile", "BCa", "studentised")
+METRICS = ("mcc", "auroc")
+
+
+def main() -> None:
+    """Print a row for each design."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--repeats", type=int, default=500)
+    options.add_argument("--replicates", type=int, default=400)
+    args = options.parse_args()
+    heads = [f"{metric}, {method}" for metric in ("MCC", "AUROC") for method in METHODS]
+    print(f"| {' | '.join(['Test set', 'effective groups', 'largest', *heads])} |\n|{'---|' * (3 + len(heads))}")
+    for name, design in DESIGNS.items():
+        print(f"| {' | '.join([name, *row(design, args.repeats, args.replicates)])} |", flush=True)
+
+
+def row(design: tuple[int, float, float, float, float], repeats: int, replicates: int) -> list[str]:
+    """Mean effective groups and largest share, and the coverage of each metric by each method, where it gives an interval."""
+    number, mean, skew, largest, separation = design
+    truth = true_metrics(separation)
+    rng = np.random.default_rng(1)
+    held = np.full((repeats, len(METRICS), len(METHODS)), np.nan)
+    effective, shares = [], []
+    for repeat in range(repeats):
+        sizes = group_sizes(rng, number, mean, skew, largest)
+        effective.append(sizes.sum() ** 2 / (sizes**2).sum())
+        shares.append(sizes.max() / sizes.sum())
+        (predictions,), codes = simulate(rng, sizes, separation)
+        metrics = GroupedMetrics(predictions, codes, number)
+        settings = {**SETTINGS, "replicates": replicates, "seed": repeat}
+        drawn = [metrics.measure(weights) for weights in draws(number, settings)]
+        observed = metrics.measure(np.ones((1, number)))
+        left_out = metrics.measure(1 - np.eye(number))
+        for i, name in enumerate(METRICS):
+            values, errors = (np.concatenate([part[name][j] for part in drawn]) for j in (0, 1))
+            bounds = (
+                np.nanquantile(values, [0.025, 0.975]),
+                bca(observed[name][0][0], values, left_out[name][0]),
+                interval(name, observed[name], (values, errors), 0.95),
+            )
+            for j, (low, high) in enumerate(bounds):
+                if np.isfinite(low):  # else it is withheld
+                    held[repeat, i, j] = low <= truth[name] <= high
+    facts = [f"{np.mean(effective):.0f}", f"{np.mean(shares):.1%}"]
+    return [*facts, *(f"{share:.3f}" for share in np.nanmean(held, axis=0).ravel())]
+
+
+def bca(value: float, values: np.ndarray, left_out: np.ndarray) -> np.ndarray:
+    """BCa interval (Efron 1987) from replicates (B,) and the values without each group."""
+    values = values[np.isfinite(values)]
+    below = (np.mean(values < value) + np.mean(values <= value)) / 2
+    bias = norm.ppf(np.clip(below, 0.5 / len(values), 1 - 0.5 / len(values)))
+    away = np.nanmean(left_out) - left_out[np.isfinite(left_out)]
+    acceleration = (away**3).sum() / (6 * (away**2).sum() ** 1.5) if away.any() else 0.0
+    points = bias + norm.ppf([0.025, 0.975])
+    return np.quantile(values, norm.cdf(bias + points / (1 - acceleration * points)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+# Whether a data set can be trusted, found out before anything is trained on it.
+
+
+localrules:
+    gate,
+
+
+rule compare_splits:
+    input:
+        data=multiext("results/{dataset}/data/", "train.parquet", "validation.parquet", "test.parquet"),
+        catalogues=files("located_catalogues"),
+    output:
+        "results/{dataset}/preparation/leakage.json",
+    log:
+        "logs/compare_splits/{dataset}.log",
+    benchmark:
+        "logs/compare_splits/{dataset}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        code=code("compare_splits.py"),
+        spec=section("compare_splits"),
+        script=script("compare_splits.py"),
+        data=folder("data"),
+        catalogues=options("catalogues"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} {params.catalogues:q}"
+        " --output {output:q} 2> {log:q}"
+
+
+rule audit:
+    input:
+        data=multiext("results/{dataset}/data/", "train.parquet", "validation.parquet", "test.parquet"),
+        leakage=rules.compare_splits.output[0],
+        tokens=files("audited_tokens"),
+    output:
+        report("results/{dataset}/audit.json", caption="../report/audit.rst", category="Data"),
+    log:
+        "logs/audit/{dataset}.log",
+    benchmark:
+        "logs/audit/{dataset}.tsv"
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        code=code("audit.py"),
+        spec=section("audit"),
+        script=script("audit.py"),
+        data=folder("data"),
+        tokens=options("tokens"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --leakage {input.leakage:q}"
+        " {params.tokens:q} --output {output:q} 2> {log:q}"
+
+
+# The audit always succeeds; this fails where the config says that a finding shall stop the workflow.
+rule gate:
+    input:
+        rules.audit.output[0],
+    output:
+        "results/{dataset}/audit.ok",
+    log:
+        "logs/gate/{dataset}.log",
+    benchmark:
+        "logs/gate/{dataset}.tsv"
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        code=code("gate.py"),
+        script=script("gate.py"),
+    shell:
+        "python {params.script:q} --audit {input:q} --output {output:q} 2> {log:q}"
