@@ -1,8 +1,8 @@
 """Audit a data set before anything is trained: classes, duplicates, leaks between splits, shortcuts, tokens, groups.
 
-Settings: {"dataset": name, "kind": repeats or table, "audit": limits, "labels": {"0": name} or null, "models": [names],
-"limits": {model: most tokens of one input, or null} (optional)}. Nothing fails here but what cannot be audited:
-gate.py stops a workflow.
+Settings: {"dataset": name, "kind": repeats or table, "audit": limits, "labels": {"0": name} or null,
+"models": {name: most tokens of one input, or null where the config states none}}. Nothing fails here but what cannot be
+audited: gate.py stops a workflow.
 """
 
 import argparse
@@ -47,11 +47,12 @@ def run() -> None:
     check_tables(tables, places)
     wanted = [*COLUMNS, "soft_masked"]
     tables = {split: table[[name for name in wanted if name in table]] for split, table in tables.items()}
-    limits = {name: stated_limit(folder) for name, folder in args.checkpoints}
-    for name, limit in spec.get("limits", {}).items():
-        limits[name] = min((value for value in (limit, limits.get(name)) if value is not None), default=None)
-    sizes = {split: len(table) for split, table in tables.items()}
-    tokens = read_token_counts(args.tokens, spec["models"], limits, sizes)
+    stated = {name: stated_limit(folder) for name, folder in args.checkpoints}
+    limits = {
+        name: min((value for value in (limit, stated.get(name)) if value is not None), default=None)
+        for name, limit in spec["models"].items()
+    }
+    tokens = read_token_counts(args.tokens, limits, {split: len(table) for split, table in tables.items()})
     labels = {int(label): name for label, name in (spec["labels"] or {}).items()}
     subject = Subject(spec["dataset"], spec["kind"], labels, spec["audit"])
     write_json(args.output, audit(subject, tables, read_json(args.leakage), tokens))

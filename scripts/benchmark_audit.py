@@ -81,7 +81,7 @@ def commands(folder: Path) -> dict[str, tuple[list[str], dict[str, Any] | None]]
     return {
         "read": (["-c", READ, *tables], None),
         "compare_splits": ([str(SCRIPTS / "compare_splits.py"), "--spec", "-", *compare], {"kind": "repeats"}),
-        "audit": ([str(SCRIPTS / "audit.py"), "--spec", "-", *audit], {**settings, "models": [MODEL]}),
+        "audit": ([str(SCRIPTS / "audit.py"), "--spec", "-", *audit], {**settings, "models": {MODEL: 512}}),
     }
 
 

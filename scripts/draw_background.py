@@ -9,11 +9,11 @@ from dnalm.cli import main, parser
 
 
 def run() -> None:
-    """Read the splits, the genome and the context; write the windows and the ledger."""
+    """Read the splits, the genome and the catalogues; write the windows and the ledger."""
     arguments = parser(__doc__)
     arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test.parquet")
     arguments.add_argument("--genome", type=Path, required=True, help="indexed FASTA")
-    arguments.add_argument("--context", type=Path, nargs="+", required=True, help="intervals without N and catalogue")
+    arguments.add_argument("--catalogues", type=Path, nargs="*", default=[], help="imported catalogues that lie on it")
     arguments.add_argument("--output", type=Path, required=True, help="sequence table of the windows (parquet)")
     arguments.add_argument("--ledger", type=Path, required=True, help="counts, kept against dropped (JSON)")
     args = arguments.parse_args()
@@ -21,15 +21,16 @@ def run() -> None:
     import pandas as pd
 
     from dnalm import files
-    from dnalm.data.background import draw_background
+    from dnalm.data.background import between, draw_background
     from dnalm.data.genomes import open_genome
     from dnalm.names import SPLITS
 
     columns = ["sequence", "label", "chrom", "start", "end"]
     tables = {split: files.read_table(args.data / f"{split}.parquet", columns) for split in SPLITS}
-    context = [files.read_table(path, ["chrom", "start", "end"]) for path in args.context]
+    places = ["chrom", "start", "end"]
+    repeats = pd.concat([pd.DataFrame(columns=places), *(files.read_table(path, places) for path in args.catalogues)])
     with open_genome(args.genome) as genome:
-        table, ledger = draw_background(tables, pd.concat(context, ignore_index=True), genome, **args.spec)
+        table, ledger = draw_background(tables, between(genome, repeats), genome, **args.spec)
     files.write_table(args.output, table)
     files.write_json(args.ledger, ledger)
 

@@ -119,13 +119,6 @@ def background(config: Config, wildcards: Wildcards) -> list[str]:
     return [f"results/{wildcards.dataset}/data/background.parquet"] if wanted else []
 
 
-def background_context(config: Config, wildcards: Wildcards) -> list[str]:
-    """Where background windows may lie: the pieces of a genome between the masked catalogues' intervals."""
-    dataset = repeats_of(config, wildcards)
-    place = f"results/genomes/{dataset.genome}/{sections.mask_name(config, dataset)}/context/min{dataset.min_length}"
-    return [f"{place}/{shard}.parquet" for shard in range(SHARDS)]
-
-
 def audited_tokens(config: Config, wildcards: Wildcards) -> list[str]:
     """What the tokenizers of a data set's models made of it."""
     models = sorted({run.model for run in config.runs if run.dataset == wildcards.dataset})

@@ -197,19 +197,19 @@ def write_tokens(folder, tables, bases=4):
 def test_token_counts_are_read_in_the_order_of_the_splits(clean, tmp_path):
     files = write_tokens(tmp_path / "m", clean)
     sizes = {split: len(table) for split, table in clean.items()}
-    counts = read_token_counts(reversed(files), ["m"], {"m": 20}, sizes)["m"]
+    counts = read_token_counts(reversed(files), {"m": 20}, sizes)["m"]
     assert counts.lengths.tolist() == [len(s) // 4 for split in SPLITS for s in clean[split]["sequence"]]
     assert counts.unknown == 3 and counts.overlong == (counts.lengths > 18).sum() > 0
     with pytest.raises(UserError, match=r"no file other/train.json"):
-        read_token_counts(files, ["other"], {}, sizes)
+        read_token_counts(files, {"other": None}, sizes)
     with pytest.raises(UserError, match=r"m/test.json: not the tokens of these 65 test records"):
-        read_token_counts(files, ["m"], {}, {**sizes, "test": 65})
+        read_token_counts(files, {"m": None}, {**sizes, "test": 65})
     (tmp_path / "m" / "test.offsets.npy").write_text("no array")
     with pytest.raises(UserError, match=r"test.offsets.npy: damaged token file"):
-        read_token_counts(files, ["m"], {}, sizes)
+        read_token_counts(files, {"m": None}, sizes)
     (tmp_path / "m" / "test.offsets.npy").unlink()
     with pytest.raises(UserError, match=r"test.offsets.npy: no such file"):
-        read_token_counts(files, ["m"], {}, sizes)
+        read_token_counts(files, {"m": None}, sizes)
 
 
 def test_the_limit_that_a_checkpoint_states(tmp_path):
@@ -227,7 +227,7 @@ def test_the_limit_that_a_checkpoint_states(tmp_path):
 
 
 def spec_of(kind="table", models=(), **limits):
-    return {"dataset": "d", "kind": kind, "audit": Audit(**limits).model_dump(), "labels": None, "models": list(models)}
+    return {"dataset": "d", "kind": kind, "audit": Audit(**limits).model_dump(), "labels": None, "models": dict(models)}
 
 
 def on_disk(folder, tables, facts=None):
@@ -257,7 +257,7 @@ def test_the_scripts_audit_and_let_pass(clean, tmp_path):
 
     options = on_disk(tmp_path, clean)
     tokens = write_tokens(tmp_path / "m", clean)
-    spec = {**spec_of(models=["m"]), "limits": {"m": 12}}
+    spec = spec_of(models={"m": 12})
     (tmp_path / "config.json").write_text('{"max_position_embeddings": 20}')
     written = set()
     for _ in range(2):
@@ -300,7 +300,7 @@ def test_wrong_input_is_one_clear_line(clean, tmp_path, monkeypatch, capsys):
     test = clean["test"]
     wrong("occurs twice; ids have to differ", dict(clean, test=pd.concat([test, test.head(1)])))
     wrong("test.parquet: no column 'group'", dict(clean, test=test.drop(columns="group")))
-    wrong("--tokens: no file m/train.json", models=["m"])
+    wrong("--tokens: no file m/train.json", models={"m": None})
     options = on_disk(tmp_path, clean)
     (tmp_path / "leakage.json").write_text("{")
     message = "leakage.json: not valid JSON"

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dnalm.data.background import CROWDED, MOST_COVERED, NO_ROOM, _draw, draw_background
-from dnalm.data.sequences import NOT_ACGT, sequence_table
+from dnalm.data.background import CROWDED, MOST_COVERED, NO_ROOM, _draw, between, draw_background
+from dnalm.data.sequences import sequence_table
 from dnalm.errors import UserError
 from dnalm.names import SEQUENCE_COLUMNS
 
@@ -132,16 +132,17 @@ def test_every_place_is_as_likely():
     assert (places["end"] - places["start"] == 10).all() and set(places["chrom"]) == {"chrA"}
 
 
-def test_letters_other_than_acgt_are_dropped_and_counted(tmp_path):
+def test_what_lies_between_the_intervals_is_acgt(tmp_path):
     path = tmp_path / "g.fa"
-    path.write_text(">c\n" + "ACGTACGTNN" * 3 + "\n")
+    path.write_text(">c\n" + "ACGTacgtNN" * 3 + "\n>d\nNNNN\n")
     pysam.faidx(str(path))
     with pysam.FastaFile(str(path)) as genome:
-        found, ledger = draw_background(splits([(1, None, 0, 5)] * 3), intervals(("c", 0, 30)), genome, 3, 0, 1)
-    (line,) = ledger["ledger"]
-    assert (
-        line["kept"] == len(found) and line["dropped"][NOT_ACGT] > 0 and not found["sequence"].str.contains("N").any()
-    )
+        found = between(genome, intervals(("c", 5, 12), ("c", 3, 6)))
+        assert found.to_numpy().tolist() == [["c", 0, 3], ["c", 12, 18], ["c", 20, 28]]
+        with pytest.raises(UserError, match="catalogues: the genome has no chromosome 'e'"):
+            between(genome, intervals(("e", 0, 2)))
+        with pytest.raises(UserError, match="catalogues: one reaches beyond the end of 'd'"):
+            between(genome, intervals(("d", 0, 5)))
 
 
 def test_no_room_at_all(genome):
@@ -154,22 +155,14 @@ def test_no_room_at_all(genome):
     assert found.empty and found.columns.tolist() == list(SEQUENCE_COLUMNS) and ledger["ledger"][0]["in"] == 0
 
 
-@pytest.mark.parametrize(
-    ("rows", "context", "said"),
-    [
-        ([(0, "chrA", 1, 5)] * 3, ("chrA", 0, 100), "test: no record has label 1"),
-        ([(1, "chrA", 1, 5)] * 3, ("chrZ", 0, 100), "context: the genome has no chromosome 'chrZ'"),
-        ([(1, "chrA", 1, 5)] * 3, ("chrA", 0, 501), "context: reaches beyond the end of 'chrA'"),
-    ],
-)
-def test_what_does_not_belong_together_is_refused(genome, rows, context, said):
-    with pytest.raises(UserError, match=said):
-        draw_background(splits(rows), intervals(context), genome, 5, 0, 1)
+def test_a_test_split_without_positives_is_refused(genome):
+    with pytest.raises(UserError, match="test: no record has label 1"):
+        draw_background(splits([(0, "chrA", 1, 5)] * 3), intervals(("chrA", 0, 100)), genome, 5, 0, 1)
 
 
-def call(data, fasta, context, folder):
+def call(data, fasta, catalogues, folder):
     spec = json.dumps({"number": 12, "seed": 1, "flank": 2})
-    places = ["--data", data, "--genome", fasta, "--context", *context]
+    places = ["--data", data, "--genome", fasta, "--catalogues", *catalogues]
     outputs = ["--output", folder / "b.parquet", "--ledger", folder / "b.json"]
     command = [sys.executable, SCRIPT, "--spec", "-", *places, *outputs]
     return subprocess.run([*map(str, command)], input=spec, capture_output=True, text=True, check=False)
@@ -179,15 +172,17 @@ def test_the_script_writes_the_same_bytes_or_one_line(tmp_path, fasta):
     rows = [(1, "chrA", 10, 20), (0, "chrB", 30, 40), (1, "chrB", 100, 112)] * 2
     for split, table in splits(rows, 2).items():
         table.to_parquet(tmp_path / f"{split}.parquet")
-    intervals(("chrA", 0, 500)).to_parquet(tmp_path / "0.parquet")
-    intervals(("chrB", 0, 700)).to_parquet(tmp_path / "1.parquet")
-    context = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
-    made = [call(tmp_path, fasta, context[::step], tmp_path / f"out{step}") for step in (1, -1)]
+    intervals(("chrA", 40, 90)).to_parquet(tmp_path / "0.parquet")
+    intervals(("chrB", 200, 300), ("chrA", 80, 99)).to_parquet(tmp_path / "1.parquet")
+    catalogues = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
+    made = [call(tmp_path, fasta, catalogues[::step], tmp_path / f"out{step}") for step in (1, -1)]
     assert [done.returncode for done in made] == [0, 0], made[0].stderr
     for name in ("b.parquet", "b.json"):
         assert (tmp_path / "out1" / name).read_bytes() == (tmp_path / "out-1" / name).read_bytes()
-    assert len(pd.read_parquet(tmp_path / "out1/b.parquet")) == 12
+    found = pd.read_parquet(tmp_path / "out1/b.parquet")
+    assert len(found) == 12
+    assert not ((found["chrom"] == "chrA") & (found["start"] < 101) & (found["end"] > 38)).any()
     intervals(("chr1", 0, 700)).to_parquet(tmp_path / "1.parquet")
-    failed = call(tmp_path, fasta, context, tmp_path / "bad")
+    failed = call(tmp_path, fasta, catalogues, tmp_path / "bad")
     assert failed.returncode == 1 and "Traceback" not in failed.stderr and not (tmp_path / "bad").exists()
-    assert failed.stderr.splitlines()[-1].startswith("error: context: the genome has no chromosome 'chr1'")
+    assert failed.stderr.splitlines()[-1].startswith("error: catalogues: the genome has no chromosome 'chr1'")

@@ -11,7 +11,7 @@ from dnalm.data.balance import Settings as Balance
 from dnalm.data.balance import balance
 from dnalm.data.divide import Settings, divide
 from dnalm.data.ledger import entry
-from dnalm.data.sequences import extract_positives, sequence_table
+from dnalm.data.sequences import LOCUS, extract_positives, sequence_table
 from dnalm.errors import UserError
 from dnalm.names import SEQUENCE_COLUMNS, SPLITS
 
@@ -191,7 +191,7 @@ def test_arrays_of_a_catalogue_without_a_genome_are_grouped_by_its_own_loci(tmp_
         records, line = balance(positives, pieces, None, genome, settings)
     tables, manifest = divide(records, [line], REPEATS)
     together = pd.concat(tables.values())
-    assert list(together.columns) == [*SEQUENCE_COLUMNS, "positive"]
+    assert list(together.columns) == [*SEQUENCE_COLUMNS, *LOCUS, "positive"]
     assert manifest["groups"]["number"] == 19
     group = together.set_index("id")["group"]
     assert group["a00"] == group["a01"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from clustered import SETTINGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
@@ -43,30 +44,36 @@ def test_metrics_agree_with_scikit_learn(given_predictions):
     labels, scores = given_predictions.labels, given_predictions.scores
     classes = list(range(scores.shape[1]))
     guess = scores.argmax(axis=1)
-    found = split_metrics(given_predictions)
+    found = split_metrics(given_predictions, 15)
     assert found["accuracy"] == sk.accuracy_score(labels, guess)
-    assert found["mcc"] == pytest.approx(sk.matthews_corrcoef(labels, guess))
+    assert found["mcc"] == pytest.approx(sk.matthews_corrcoef(labels, guess), abs=1e-12)
     for name, function in (
         ("macro_f1", sk.f1_score),
         ("macro_precision", sk.precision_score),
         ("macro_recall", sk.recall_score),
     ):
-        assert found[name] == pytest.approx(function(labels, guess, labels=classes, average="macro", zero_division=0))
-    assert found["log_loss"] == pytest.approx(sk.log_loss(labels, scores, labels=classes))
+        assert found[name] == pytest.approx(
+            function(labels, guess, labels=classes, average="macro", zero_division=0), abs=1e-12
+        )
+    assert found["log_loss"] == pytest.approx(sk.log_loss(labels, scores, labels=classes), abs=1e-12)
+    one = scores[:, 1] if len(classes) == 2 else scores
+    assert found["brier"] == pytest.approx(sk.brier_score_loss(labels, one, labels=classes), abs=1e-12)
     assert found["confusion_matrix"] == sk.confusion_matrix(labels, guess, labels=classes).tolist()
     assert sum(map(sum, found["confusion_matrix"])) == found["n"] == len(labels)
     assert [found["n_per_class"][str(k)] for k in classes] == [sum(row) for row in found["confusion_matrix"]]
     if len(set(labels)) < 2:
         assert found["auroc"] is None and found["auprc"] is None
     elif len(classes) == 2:
-        assert found["auroc"] == pytest.approx(sk.roc_auc_score(labels, scores[:, 1]))
-        assert found["auprc"] == pytest.approx(sk.average_precision_score(labels, scores[:, 1]))
+        assert found["auroc"] == pytest.approx(sk.roc_auc_score(labels, scores[:, 1]), abs=1e-12)
+        assert found["auprc"] == pytest.approx(sk.average_precision_score(labels, scores[:, 1]), abs=1e-12)
     elif len(set(labels)) == len(classes):
-        assert found["auroc"] == pytest.approx(sk.roc_auc_score(labels, scores, multi_class="ovr", average="macro"))
+        assert found["auroc"] == pytest.approx(
+            sk.roc_auc_score(labels, scores, multi_class="ovr", average="macro"), abs=1e-12
+        )
 
 
 def test_ties_go_to_the_lower_label_and_a_sure_mistake_costs_a_finite_loss():
-    found = split_metrics(predictions([1, 0], [[0.5, 0.5], [0.0, 1.0]]))
+    found = split_metrics(predictions([1, 0], [[0.5, 0.5], [0.0, 1.0]]), 15)
     assert found["confusion_matrix"] == [[0, 1], [1, 0]]
     assert found["mcc"] == -1
     assert found["log_loss"] == pytest.approx((math.log(2) - math.log(1e-6)) / 2)
@@ -74,7 +81,7 @@ def test_ties_go_to_the_lower_label_and_a_sure_mistake_costs_a_finite_loss():
 
 def test_a_class_that_does_not_occur_is_left_out_of_the_rank_metrics():
     found = split_metrics(
-        predictions([0, 1, 0, 1], [[0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.5, 0.1, 0.4], [0.2, 0.7, 0.1]])
+        predictions([0, 1, 0, 1], [[0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.5, 0.1, 0.4], [0.2, 0.7, 0.1]]), 15
     )
     assert found["auroc"] == 1
     assert found["n_per_class"] == {"0": 2, "1": 2, "2": 0}
@@ -83,7 +90,7 @@ def test_a_class_that_does_not_occur_is_left_out_of_the_rank_metrics():
 @given(st.integers(2, 4).flatmap(scored))
 @settings(max_examples=40, deadline=None)
 def test_areas_under_the_curves_are_the_metrics(given_predictions):
-    found = split_metrics(given_predictions)
+    found = split_metrics(given_predictions, 15)
     if found["auroc"] is None:
         assert roc(given_predictions) is None and precision_recall(given_predictions) is None
         return
@@ -93,6 +100,26 @@ def test_areas_under_the_curves_are_the_metrics(given_predictions):
     recall, precision = precision_recall(given_predictions)
     assert precision.mean() == pytest.approx(found["auprc"], abs=0.02)
     assert len(x) <= 400 and len(recall) <= 400
+
+
+def test_a_metrics_file_holds_what_the_contract_names():
+    rng = np.random.default_rng(0)
+    for classes in (2, 3):
+        labels = rng.integers(classes, size=300)
+        scores = rng.random((300, classes)) + 0.5 * np.eye(classes)[labels]
+        scored = predictions(labels, scores / scores.sum(axis=1, keepdims=True))
+        groups = np.arange(300) // 3
+        both = dict.fromkeys(("validation", "test"), scored)
+        found = evaluate(both, dict.fromkeys(both, groups), {**SETTINGS, "temperature": True})
+        assert set(METRICS) <= set(found) and set(METRICS) <= set(found["validation"])
+        assert set(found["intervals"]) == set(METRICS) and found["intervals_note"] == ""
+        for name, bound in found["intervals"].items():
+            assert bound["low"] <= found[name] <= bound["high"]
+        assert found["groups"] == {"number": 100, "effective": 100, "largest": 3, "largest_fraction": 0.01}
+        assert found["calibration"]["ece"] == found["ece"] and found["calibration"]["brier"] == found["brier"]
+        assert found["calibration"]["brier_interval"] == found["intervals"]["brier"]
+        assert (found["threshold"] is None) == (found["prevalence"] is None) == (classes == 3)
+        json.dumps(found, allow_nan=False)
 
 
 def table(**changes) -> pd.DataFrame:
@@ -158,11 +185,16 @@ def call(script: str, spec: dict, *arguments: str | Path) -> subprocess.Complete
 def test_evaluate_writes_metrics_or_one_line(tmp_path):
     path, output = tmp_path / "p.parquet", tmp_path / "out" / "metrics.json"
     table().to_parquet(path)
-    assert call("evaluate.py", {}, "--predictions", path, "--output", output).returncode == 0
-    assert json.loads(output.read_text()) == evaluate(read_predictions(path))
+    for split, ids in (("validation", ["b", "a"]), ("test", ["c", "d"])):  # joined by id
+        labels = [int(name in "bd") for name in ids]
+        pd.DataFrame({"id": ids, "label": labels, "group": ids}).to_parquet(tmp_path / f"{split}.parquet")
+    places = ("--predictions", path, "--data", tmp_path, "--output", output)
+    assert call("evaluate.py", SETTINGS, *places).returncode == 0
+    groups = {"validation": np.array(["a", "b"]), "test": np.array(["c", "d"])}
+    assert json.loads(output.read_text()) == evaluate(read_predictions(path), groups, SETTINGS)
     output.unlink()
     table(label=[0, 1, 7, 1]).to_parquet(path)
-    failed = call("evaluate.py", {}, "--predictions", path, "--output", output)
+    failed = call("evaluate.py", SETTINGS, *places)
     assert failed.returncode == 1 and list(output.parent.iterdir()) == []
     assert failed.stderr == f"error: {path}: record 'c': its label is not one of 0 .. 1 (1 such records)\n"
 
@@ -172,10 +204,11 @@ def test_summary_has_one_row_a_run_in_fixed_columns(tmp_path):
         {"dataset": "d", "model": "baseline", "recipe": "kmer", "seed": 1},
         {"dataset": "d", "model": "small", "recipe": "scratch", "seed": 7},
     ]
-    one_class = evaluate(
-        {"test": predictions([0, 0], [[0.9, 0.1]] * 2), "validation": predictions([0, 1], [[0.9, 0.1]] * 2)}
-    )
-    good = evaluate(dict.fromkeys(("test", "validation"), predictions([0, 1], [[0.9, 0.1], [0.2, 0.8]])))
+    groups = dict.fromkeys(("validation", "test"), np.array([0, 1]))
+    poor = {"test": predictions([0, 0], [[0.9, 0.1]] * 2), "validation": predictions([0, 1], [[0.9, 0.1]] * 2)}
+    one_class = evaluate(poor, groups, SETTINGS)
+    good = dict.fromkeys(("test", "validation"), predictions([0, 1], [[0.9, 0.1], [0.2, 0.8]]))
+    good = evaluate(good, groups, SETTINGS)
     for run, metrics in zip(runs, (good, one_class), strict=True):
         write_json(
             tmp_path / "d" / "runs" / run["model"] / run["recipe"] / f"seed{run['seed']}" / "metrics.json", metrics
@@ -184,7 +217,7 @@ def test_summary_has_one_row_a_run_in_fixed_columns(tmp_path):
     assert call("summarize.py", {"runs": runs}, "--results", tmp_path, "--output", output).returncode == 0
     lines = [line.split("\t") for line in output.read_text().splitlines()]
     assert lines[0][:7] == ["dataset", "model", "recipe", "seed", "n", "accuracy", "mcc"]
-    assert lines[0][5:13] == list(METRICS) and lines[0][14:] == [f"validation_{name}" for name in METRICS]
+    assert lines[0][5:15] == list(METRICS) and lines[0][16:] == [f"validation_{name}" for name in METRICS]
     assert lines[1][:7] == ["d", "baseline", "kmer", "1", "2", "1.000000", "1.000000"]
     assert lines[2][lines[0].index("auroc")] == "NA" and lines[2][lines[0].index("validation_auroc")] == "0.500000"
     assert list(summarize(tmp_path, []).columns) == lines[0]

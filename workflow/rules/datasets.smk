@@ -122,7 +122,7 @@ rule draw_background:
     input:
         data=rules.split_labels.output[:3],
         genome=files("negatives_genome"),
-        context=files("background_context"),
+        catalogues=files("located_catalogues"),
     output:
         windows="results/{dataset}/data/background.parquet",
         ledger="results/{dataset}/data/background.json",
@@ -143,6 +143,7 @@ rule draw_background:
         spec=section("draw_background"),
         script=script("draw_background.py"),
         data=folder("data"),
+        catalogues=options("catalogues"),
     shell:
         "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --genome {input.genome[0]:q}"
-        " --context {input.context:q} --output {output.windows:q} --ledger {output.ledger:q} 2> {log:q}"
+        " {params.catalogues:q} --output {output.windows:q} --ledger {output.ledger:q} 2> {log:q}"

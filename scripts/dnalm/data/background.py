@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dnalm.data.comparison import kept_and_dropped
+from dnalm.data.genomes import read_bases
 from dnalm.data.ledger import entry
+from dnalm.data.masks import mask, pieces
 from dnalm.data.matching import outside
-from dnalm.data.sequences import NOT_ACGT, sequence_table
+from dnalm.data.sequences import sequence_table
 from dnalm.errors import UserError
 from dnalm.names import BACKGROUND
 
@@ -35,17 +37,15 @@ def draw_background(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """`number` windows as a sequence table (label 0), in the genome's order, and the ledger; fewer where there is no room.
 
-    tables: the sequence tables of all splits. context: columns chrom, start, end, the disjoint intervals without N and
-    masked catalogue. A window has the length of a positive of the test split, drawn at random, flanks included; it lies at
+    tables: the sequence tables of all splits. context: columns chrom, start, end, what `between` gives. A window has the length of a positive of the test split, drawn at random, flanks included; it lies at
     a place drawn evenly from all that are left: in one context interval, and off every other window and every record
     that has a place, flanks included. As in any sequence table, its `start` and `end` leave out the flanks. No row order
-    matters. Raises `UserError` for a test split without positives, and for a context that the genome does not hold.
+    matters. Raises `UserError` for a test split without positives.
     """
     test = tables["test"]
     lengths = np.sort(test.loc[test["label"] == 1, "sequence"].str.len().to_numpy(np.int64))
     if not len(lengths):
         raise UserError("test: no record has label 1, whose lengths the background takes; divide the data another way")
-    _check_places(context, genome)
     places = _in_order(context[["chrom", "start", "end"]], genome)
     records = pd.concat([table[["chrom", "start", "end"]] for table in tables.values()], ignore_index=True)
     located = records[records["start"].notna()].astype({"start": "int64", "end": "int64"})
@@ -62,25 +62,37 @@ def draw_background(
     loci = zip(windows["chrom"], windows["start"], windows["end"], strict=True)
     bar = tqdm(loci, "background", len(windows), unit=" windows", mininterval=2)
     sequences = [genome.fetch(chrom, start, end).upper() for chrom, start, end in bar]
-    clean = np.array([not sequence.strip("ACGT") for sequence in sequences], bool)
-    kept[windows.index[~clean]] = False
-    dropped = {CROWDED: number - few, NO_ROOM: few - len(windows), NOT_ACGT: int(np.sum(~clean))}
+    dropped = {CROWDED: number - few, NO_ROOM: few - len(windows)}
     ledger = {
-        "ledger": [entry(BACKGROUND, BACKGROUND, number, int(clean.sum()), dropped)],
+        "ledger": [entry(BACKGROUND, BACKGROUND, number, len(windows), dropped)],
         "kept_vs_dropped": {"length": kept_and_dropped(wanted, kept)},
         "records": {"located": len(located), "without_place": len(records) - len(located)},
     }
-    windows = windows.assign(sequence=np.array(sequences, object))[clean]
-    return _table(windows, flank), ledger
+    return _table(windows.assign(sequence=sequences), flank), ledger
 
 
-def _check_places(context: pd.DataFrame, genome: "pysam.FastaFile") -> None:
-    for name, end in context.groupby("chrom")["end"].max().items():
+def between(genome: "pysam.FastaFile", intervals: pd.DataFrame) -> pd.DataFrame:
+    """The longest stretches of A, C, G and T outside `intervals` (chrom, start, end), as a table of the same columns.
+
+    Raises `UserError` for intervals that the genome does not hold.
+    """
+    _check_places(intervals, genome)
+    tables = []
+    for name in tqdm(genome.references, "context", unit=" chromosomes", mininterval=2):
+        here = intervals.loc[intervals["chrom"] == name, ["start", "end"]].astype("int64")
+        masked = mask(read_bases(genome, name), here.itertuples(index=False, name=None), source="context", soft=False)
+        starts, ends = pieces(masked)
+        tables.append(pd.DataFrame({"chrom": name, "start": starts, "end": ends}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _check_places(intervals: pd.DataFrame, genome: "pysam.FastaFile") -> None:
+    for name, end in intervals.groupby("chrom")["end"].max().items():
         chrom = str(name)
         if chrom not in genome.references:
-            raise UserError(f"context: the genome has no chromosome '{chrom}'; mask the genome that is given")
+            raise UserError(f"catalogues: the genome has no chromosome '{chrom}'; give those that lie on it")
         if end > genome.get_reference_length(chrom):
-            raise UserError(f"context: reaches beyond the end of '{chrom}'; mask the genome that is given")
+            raise UserError(f"catalogues: one reaches beyond the end of '{chrom}'; give those that lie on it")
 
 
 def _place(wanted: NDArray[np.int64], free: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:

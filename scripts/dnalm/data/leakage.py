@@ -17,6 +17,7 @@ from dnalm.data.relatives import (
     EXAMPLES,
     IDENTITY,
     SIMILARITY,
+    VAIN,
     K,
     Relatives,
     link_similar_arrays,
@@ -245,6 +246,7 @@ def _by_source(sources: NDArray[np.object_], chosen: Mask) -> dict[str, Any]:
 def definitions(kind: str) -> dict[str, str]:
     """What each number of a comparison of this kind of data set means: one sentence each."""
     arrays = kind == "repeats"
+    vain = f"an array is aligned {VAIN} times in vain at most; " if arrays else ""
     which = "records that are no arrays (neither positives nor shuffles)" if arrays else "records"
     near = (
         f"{which} whose {K}-mers, either strand, counted with multiplicity, have a Jaccard similarity of at least "
@@ -266,7 +268,7 @@ def definitions(kind: str) -> dict[str, str]:
         "located ones are those with a place",
         "conflicting_labels": "different sequences, a reverse complement being the same, that have several labels in the data set",
         "search": f"similar pairs are found by MinHash with each record compared with its next {NEIGHBOURS} in each of 32 buckets, and then verified: "
-        "no count is too high, and a count may miss records whose only relatives are at the threshold",
+        f"{vain}no count is too high, and a count may miss records whose only relatives are at the threshold",
     }
     if arrays:
         result |= {

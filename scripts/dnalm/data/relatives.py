@@ -22,6 +22,9 @@ _ARRAY_K = 7
 _ARRAY_LOWEST = 0.2
 """Arrays of identity .9 by scattered substitutions have a Jaccard similarity of .31 of their 7-mers, and .43 at .93."""
 
+VAIN = 32
+"""Alignments in vain after which an array is no more compared with another one of as many: it bounds the work."""
+
 EXAMPLES = 5
 
 
@@ -135,14 +138,17 @@ def link_similar_arrays(relatives: Relatives, arrays: Sequence[str]) -> None:
     """Link clusters, whose arrays are given, at an `IDENTITY` or more of whole arrays, of either strand.
 
     Candidates share 7-mers; of those, only pairs are aligned that are near enough in length and share as many 7-mers as two
-    sequences with that many edits must (the q-gram lemma: Jokinen and Ukkonen 1991). Arrays longer than `LONGEST` are not.
+    sequences with that many edits must (the q-gram lemma: Jokinen and Ukkonen 1991). Arrays longer than `LONGEST` are not, and
+    two arrays that were both aligned `VAIN` times in vain no more.
     """
     sets = Sets.of(*multisets(arrays, _ARRAY_K))
     lengths = np.array([len(array) for array in arrays], np.int64)
+    vain = np.zeros(len(arrays), np.int64)
 
     def alignable(left: Indices, right: Indices) -> NDArray[np.bool_]:
         longer = np.maximum(lengths[left], lengths[right])
         near = (np.abs(lengths[left] - lengths[right]) <= _edits(longer)) & (longer <= LONGEST)
+        near &= np.minimum(vain[left], vain[right]) < VAIN
         near[near] = relatives.wanted(left[near], right[near])
         return np.asarray(near)
 
@@ -157,6 +163,7 @@ def link_similar_arrays(relatives: Relatives, arrays: Sequence[str]) -> None:
         backward = [reverse_complement(forward[i]) for i in rest]
         alike[rest] = within([arrays[a[i]] for i in rest], backward, edits[rest])
         relatives.link(a[alike], b[alike])
+        vain += np.bincount(np.concatenate((a[~alike], b[~alike])), minlength=len(arrays))
 
 
 def _edits(longer: Indices) -> Indices:

@@ -94,7 +94,7 @@ _TITLES = {
     "length_gc": "length with GC",
     "case": "soft-masking",
     "ambiguity": "letters other than ACGT",
-    "inner_kmer": f"{END_BASES} bases from inside",
+    "inner_kmer": f"{END_BASES} bases from inside (control)",
     "first_kmer": f"the first {END_BASES} bases",
     "last_kmer": f"the last {END_BASES} bases",
     "periodicity": "best self-match at any period",

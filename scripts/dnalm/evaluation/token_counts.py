@@ -1,6 +1,6 @@
 """What each model's tokenizer makes of a data set: tokens a record, unknown tokens, and the model's limit."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,19 +31,16 @@ class TokenCounts:
 
 
 def read_token_counts(
-    files: Iterable[Path],
-    models: Sequence[str],
-    limits: Mapping[str, int | None],
-    sizes: Mapping[str, int],
+    files: Iterable[Path], limits: Mapping[str, int | None], sizes: Mapping[str, int]
 ) -> dict[str, TokenCounts]:
     """Token counts of each model from files `{model}/{split}.json` and, beside each, `{split}.offsets.npy`.
 
-    limits: most tokens of one input by model, None or absent where none is known. sizes: records of each split. Raises
+    limits: most tokens of one input, by model; None where none is known. sizes: records of each split. Raises
     `UserError` for a model or split without a file and for a file that does not fit its split.
     """
     found = {(path.parent.name, path.stem): path for path in files}
     result = {}
-    for model in models:
+    for model, limit in limits.items():
         lengths, unknown = [], 0
         for split in SPLITS:
             path = found.get((model, split))
@@ -55,7 +52,7 @@ def read_token_counts(
                 raise UserError(f"{path}: not the tokens of these {sizes[split]} {split} records; tokenize them again")
             lengths.append(part)
             unknown += counts["unknown_tokens"]
-        result[model] = TokenCounts(np.concatenate(lengths), unknown, limits.get(model))
+        result[model] = TokenCounts(np.concatenate(lengths), unknown, limit)
     return result
 
 
