@@ -14,6 +14,7 @@ def run() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--results", type=Path, required=True, help="folder of the data sets' results")
     arguments.add_argument("--output", type=Path, required=True, help="the card (Markdown)")
+    arguments.add_argument("--model", type=Path, help="the model's directory, which gets a copy: hubs look for it there")
     args = arguments.parse_args()
 
     from dnalm.evaluation.modelcard import model_card
@@ -22,8 +23,11 @@ def run() -> None:
 
     spec = args.spec
     dataset = read_dataset(args.results, spec["run"]["dataset"], spec["dataset"], [spec["run"]])
-    with atomic(args.output) as temporary:
-        temporary.write_text(model_card(dataset, spec["checkpoint"], spec["confidence"]), encoding="utf-8")
+    card = model_card(dataset, spec["checkpoint"], spec["confidence"])
+    places = [args.model / "README.md"] if args.model else []
+    for path in [*places, args.output]:
+        with atomic(path) as temporary:
+            temporary.write_text(card, encoding="utf-8")
 
 
 if __name__ == "__main__":

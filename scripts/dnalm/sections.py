@@ -265,6 +265,7 @@ def _model_card(config: Config, wildcards: Wildcards) -> dict[str, Any]:
             "seed": int(wildcards.seed),
         },
         "checkpoint": model.checkpoint if model.on_hub else None,
+        "confidence": config.evaluation.confidence,
         "dataset": config.datasets[wildcards.dataset].model_dump(mode="json", exclude_none=True),
     }
 

@@ -17,6 +17,7 @@ from dnalm.training.cnn import WINDOW, Network, Recipe, Strands, choose
 from dnalm.training.devices import make_repeatable
 
 SHORT = replace(Recipe(), channels=16, widths=(11, 3), dilations=(1, 2), batch_size=16, epochs=20, patience=5)
+QUICK = replace(SHORT, widths=(11,), dilations=(1,), learning_rate=5e-3)
 MOTIFS = ("TGACTCATAG", "CCAGGTTACC", "")
 CPU = torch.device("cpu")
 
@@ -88,7 +89,7 @@ def test_a_long_sequence_is_scored_in_windows_and_counted():
 def learnt():
     make_repeatable()
     splits = [Strands(*planted(count, seed)) for seed, count in enumerate((400, 100))]
-    return choose(*splits, 2, 1, CPU, SHORT)
+    return choose(*splits, 2, 1, CPU, QUICK)
 
 
 def test_it_learns_a_motif_and_says_how(learnt):
@@ -101,7 +102,7 @@ def test_it_learns_a_motif_and_says_how(learnt):
     best = tried[1 + fitted.both]
     assert best["validation_mcc"] == round(max(fitted.course), 6) == max(t["validation_mcc"] for t in tried.values())
     assert fitted.course[best["best_epoch"] - 1] == max(fitted.course) and best["epochs"] == len(fitted.course)
-    assert account["converged"] == (best["epochs"] - best["best_epoch"] >= SHORT.patience)
+    assert account["converged"] == (best["epochs"] - best["best_epoch"] >= QUICK.patience)
     validation = Strands(*planted(100, 1))
     kept = fitted.scores(validation).argmax(axis=1)
     assert classification_metrics(validation.labels, kept, 2)["mcc"] == pytest.approx(fitted.best)

@@ -84,12 +84,17 @@ rule compare:
         "printf %s {params.spec:q} | python {params.script:q} --spec - --results results --output {output:q} 2> {log:q}"
 
 
+# A model's directory is an output of `finetune`, so the card that Snakemake tracks lies beside it, and a copy in it.
 rule model_card:
     input:
-        metrics="results/{dataset}/runs/{model}/{recipe}/seed{seed}/metrics.json",
-        run="results/{dataset}/runs/{model}/{recipe}/seed{seed}/run.json",
-        audit="results/{dataset}/audit.json",
-        manifest=rules.split_labels.output.manifest,
+        multiext(
+            "results/{dataset}/runs/{model}/{recipe}/seed{seed}/",
+            "metrics.json",
+            "predictions.parquet",
+            "run.json",
+            "training_log.tsv",
+        ),
+        multiext("results/{dataset}/", "audit.json", "comparison.json", "data/manifest.json"),
     output:
         "results/{dataset}/runs/{model}/{recipe}/seed{seed}/README.md",
     log:
@@ -103,11 +108,13 @@ rule model_card:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("model_card.py"),
+        code=code("model_card.py", "dnalm/evaluation/templates"),
         spec=section("model_card"),
         script=script("model_card.py"),
+        model=lambda wildcards, output: str(Path(output[0]).with_name("model")),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --results results --output {output:q} 2> {log:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --results results --model {params.model:q}"
+        " --output {output:q} 2> {log:q}"
 
 
 rule summarize:
