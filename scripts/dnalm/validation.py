@@ -1,7 +1,7 @@
 """Reading a config: what the schema cannot say, and every mistake as one line that names the key."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,31 @@ def load_config(raw: Mapping[str, Any], check_paths: bool = True) -> Config:
             if not Path(path).exists():
                 raise UserError(f"{place}: no such file or directory: {path}")
     return config
+
+
+def check_files(paths: Iterable[Path | str]) -> None:
+    """Refuse a YAML file that gives a key twice: the reader takes the last one and says nothing."""
+    import yaml
+
+    for path in paths:
+        with open(path, encoding="utf-8") as stream:
+            pending = [yaml.compose(stream, yaml.SafeLoader)]
+        while pending:
+            node = pending.pop()
+            if isinstance(node, yaml.SequenceNode):
+                pending += node.value
+            elif isinstance(node, yaml.MappingNode):
+                seen: dict[str, int] = {}
+                for key, value in node.value:
+                    pending.append(value)
+                    if not isinstance(key, yaml.ScalarNode):
+                        continue
+                    line = key.start_mark.line + 1
+                    if key.value in seen and key.value != "<<":
+                        raise UserError(
+                            f"{path}, line {line}: key '{key.value}' was given before, in line {seen[key.value]}; keep one of them"
+                        )
+                    seen[key.value] = line
 
 
 def local_paths(config: Config) -> Iterator[tuple[str, str]]:
@@ -103,6 +128,8 @@ def _misplaced(config: Config) -> Iterator[str]:
                 yield f"datasets.{name}.catalogue: '{dataset.catalogue}' lies on genome '{home}', the data set on '{dataset.genome}'"
     for index, run in enumerate(config.runs):
         model, recipe = config.models[run.model], config.recipes[run.recipe]
+        if recipe.method == "qlora" and config.device in ("cpu", "mps"):
+            yield f"runs[{index}]: recipe '{run.recipe}' (qlora) needs a CUDA GPU, and `device` is {config.device}"
         if recipe.method == "none" and model.architecture is not None:
             yield f"runs[{index}]: recipe '{run.recipe}' trains nothing and model '{run.model}' has random weights"
 

@@ -11,7 +11,7 @@ import yaml
 from dnalm.config import Config
 from dnalm.errors import UserError
 from dnalm.sections import section
-from dnalm.validation import load_config
+from dnalm.validation import check_files, load_config
 
 BASE = yaml.safe_load("""
 genomes: {g: {simulate: {}}, other: {simulate: {}}}
@@ -210,3 +210,20 @@ def test_labels_of_weights_may_be_written_as_numbers():
 def test_qlora_takes_the_adapters_of_lora():
     config = load_config(changed(["recipes", "r"], {"method": "qlora", "lora": {"rank": 4}}), check_paths=False)
     assert config.recipes["r"].lora.rank == 4
+
+
+def test_4_bits_need_a_gpu():
+    raw = copy.deepcopy(BASE) | {"device": "cpu"}
+    raw["recipes"]["r"] = {"method": "qlora"}
+    with pytest.raises(UserError, match=r"runs\[0\]: recipe 'r' \(qlora\) needs a CUDA GPU, and `device` is cpu"):
+        load_config(raw, check_paths=False)
+
+
+def test_a_key_given_twice_is_named_with_both_lines(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("runs:\n  - {dataset: d}\nrecipes:\n  full: {epochs: 3,\n    batch_size: 4,\n    epochs: 5}\n")
+    with pytest.raises(UserError) as caught:
+        check_files([path])
+    assert str(caught.value) == f"{path}, line 6: key 'epochs' was given before, in line 4; keep one of them"
+    path.write_text("a: &x {b: 1}\nc: {<<: *x, b: 2}\nd: [{a: 1}, {a: 2}]\n? [1, 2]\n: 3\n")
+    check_files([path])

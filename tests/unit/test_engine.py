@@ -8,6 +8,7 @@ import torch
 from small_models import TINY, records, small_tokenizer
 
 from dnalm.errors import UserError
+from dnalm.training import prediction
 from dnalm.training.batches import Examples
 from dnalm.training.checkpoints import Checkpoints
 from dnalm.training.devices import CPU_THREADS, choose_device, make_repeatable, uses_bf16
@@ -240,6 +241,26 @@ def test_a_training_that_is_asked_to_stop_saves_and_goes_on(tmp_path, monkeypatc
     assert resumed.resumed == [3] and resumed.log == straight.log and same(model.state_dict(), other.state_dict())
 
 
+def test_a_signal_does_not_wait_for_the_end_of_a_validation(tmp_path, monkeypatch):
+    """What is left of it is done after going on."""
+    recipe = Recipe(learning_rate=1e-3, epochs=2, batch_size=8)
+    straight, _, model, _ = train(tmp_path / "a", recipe, most_tokens=240)
+    usual, batches = prediction.pad, []
+
+    def asked(*arguments):
+        batches.append(None)
+        if len(batches) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return usual(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped, match="stopped by SIGTERM at step 6; the checkpoint"):
+        patch.setattr(prediction, "pad", asked)
+        train(tmp_path / "b", recipe, most_tokens=240)
+    assert len(batches) == 2
+    resumed, _, other, _ = train(tmp_path / "b", recipe, most_tokens=240)
+    assert resumed.resumed == [6] and resumed.log == straight.log and same(model.state_dict(), other.state_dict())
+
+
 def test_early_stopping_is_remembered(tmp_path, monkeypatch):
     """A training that had stopped early stops again, without another step."""
     metrics(monkeypatch, [0.2, 0.1])
@@ -271,9 +292,9 @@ def test_validation_takes_no_more_tokens_than_training(tmp_path, monkeypatch):
     asked = []
     usual = validate
 
-    def validated(model, validation, what="", team=None, most_tokens=None):
+    def validated(model, validation, what="", team=None, most_tokens=None, *others):
         asked.append(most_tokens)
-        return usual(model, validation, what, team, most_tokens)
+        return usual(model, validation, what, team, most_tokens, *others)
 
     monkeypatch.setattr("dnalm.training.engine.validate", validated)
     train(tmp_path, Recipe(epochs=1), most_tokens=70)

@@ -12,11 +12,12 @@ from dnalm import inputs, names, provenance, sections
 from dnalm.datasets import Repeats, Table
 from dnalm.errors import UserError
 from dnalm.session import failures, prefer_this_python
-from dnalm.validation import load_config
+from dnalm.validation import check_files, load_config
 
 prefer_this_python()
 
 try:
+    check_files(workflow.configfiles)
     CONFIG = load_config(config)
 except UserError as error:
     print(f"error: config: {error}", file=sys.stderr)

@@ -54,7 +54,8 @@ def download(
     A transfer that breaks or stands still for `timeout` seconds goes on where it stopped, or starts again if the
     server can't do that or the file has changed, also when the program was killed in between (the bytes so far wait
     in a hidden file beside `output`). Tries that bring nothing new are `tries` at most, `wait`, 2 `wait`, 4 `wait` ...
-    seconds apart. Raises `UserError`: given up; refused for good (404 and the like, at once); wrong checksum.
+    seconds apart. Raises `UserError`: given up; refused for good (404 and the like, at once); wrong
+    checksum; a web page in place of a file.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(f".{output.name}.part")
@@ -83,6 +84,12 @@ def download(
             part.unlink()
             note.unlink()
             raise UserError(f"{url}: wrong {name}: expected {expected.strip().lower()}, got {found}")
+    with open(part, "rb") as stream:
+        page = stream.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    if page:
+        part.unlink()
+        note.unlink()
+        raise UserError(f"{url}: the server sent a web page, not a data file; use the address of the file itself")
     part.replace(output)
     note.unlink()
 

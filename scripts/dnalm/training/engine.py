@@ -3,7 +3,8 @@
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from dnalm.training.parallel import Team
 from dnalm.training.prediction import BATCH_SIZE, predict, quality
 from dnalm.training.progress import Progress, check_finite, log_row
 from dnalm.training.recipes import Conduct, Keep, Recipe
-from dnalm.training.signals import Stop, stopped
+from dnalm.training.signals import Interrupted, Stop, stopped
 from dnalm.training.steps import Micro, Stepper, adamw, ahead, compile_layers, leave_uncompiled
 
 GPU_BATCH = 256
@@ -34,13 +35,18 @@ STEP_SECONDS, FLOPS = 6e-3, 2e14
 
 
 def validate(
-    model: Any, validation: Examples, what: str = "", team: Team | None = None, most_tokens: int | None = None
+    model: Any,
+    validation: Examples,
+    what: str = "",
+    team: Team | None = None,
+    most_tokens: int | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
     """Quality of a model on the records of a split that has labels; the rest is for `predict`."""
     if validation.labels is None:
         raise ValueError("these examples have no labels")
     size = GPU_BATCH if model.device.type == "cuda" else BATCH_SIZE
-    scores = predict(model, validation, size, what, team, most_tokens)
+    scores = predict(model, validation, size, what, team, most_tokens, interrupted)
     return quality(scores, validation.labels[validation.windows.kept])
 
 
@@ -186,11 +192,14 @@ class _Training:
         bar.update(self.progress.step)
         with bar:
             while not self._finished():
-                if self.progress.step != self._validated() and self._at_the_end_of_an_epoch():
+                if self.progress.step == self._validated() or not self._at_the_end_of_an_epoch():
+                    self._train_epoch(bar)
+                    continue
+                with suppress(Interrupted):
                     self._validate(bar)
                     self._save()
-                else:
-                    self._train_epoch(bar)
+                    continue
+                self._save_if_asked()
         self._clock()
         if self.places:
             self.facts["padding"] = round(1 - self.tokens / self.places, 4)
@@ -248,7 +257,8 @@ class _Training:
         with self.engine.padded():
             # what fits with its gradients does without
             most = self.engine.facts["most_tokens"]
-            found = validate(self.stepper.scorer(), self.validation, "validating", self.team, most)
+            model, asked = self.stepper.scorer(), lambda: self.stop.requested is not None
+            found = validate(model, self.validation, "validating", self.team, most, asked)
         check_finite(found["loss"], epoch, recipe.learning_rate)
         rate = self.scheduler.lr_lambdas[0](progress.step - 1) * recipe.learning_rate
         row = log_row(epoch, progress.step, training_loss, found, rate)

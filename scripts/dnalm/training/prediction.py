@@ -1,6 +1,7 @@
 """Scores of records: class probabilities, the same whatever the batch size or the company they are scored in."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from dnalm.names import DECIMALS
 from dnalm.training.batches import Examples, pad
 from dnalm.training.devices import out_of_memory
 from dnalm.training.parallel import Team
+from dnalm.training.signals import Interrupted
 
 BATCH_SIZE = 64
 
@@ -38,12 +40,14 @@ def predict(
     what: str = "",
     team: Team | None = None,
     most_tokens: int | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> NDArray[np.float64]:
     """Class probabilities of the records that have a window, averaged over their windows; shape (kept, classes).
 
     Rows follow `examples.windows.kept`. Windows are scored in batches of like length, on the model's device and in
-    its number format; a batch has at most `most_tokens` tokens, padding included, or one window. `what` names the progress bar; without a name there is none. The ranks of a `team` score a part
-    each, and all get all.
+    its number format; a batch has at most `most_tokens` tokens, padding included, or one window. `what` names
+    the progress bar; without a name there is none. The ranks of a `team` score a part each, and all get all. Raises
+    `Interrupted` when `interrupted`, asked between batches, says so in any rank.
     """
     windows, rank, ranks = examples.windows, team.rank if team else 0, team.world if team else 1
     scores = np.zeros((len(windows), model.config.num_labels))
@@ -57,6 +61,8 @@ def predict(
         with torch.no_grad(), bar:
             at = 0
             while at < len(order):
+                if team.agree(interrupted())[0] if team else interrupted():
+                    raise Interrupted
                 fit = batch_size if most_tokens is None else max(1, most_tokens // int(lengths[order[at]]))
                 together = order[at : at + min(batch_size, fit) * ranks]
                 rows, at = together[rank::ranks], at + len(together)

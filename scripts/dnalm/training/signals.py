@@ -23,6 +23,10 @@ class Stopped(UserError):  # noqa: N818 - nothing went wrong
         self.exit_status = 128 + signal.Signals[name].value
 
 
+class Interrupted(Exception):  # noqa: N818 - nothing went wrong
+    """Work that changes no state was left off because of a signal."""
+
+
 def stopped(name: str, step: int) -> Stopped:
     """What to raise once the state after `step` is saved; name: `Stop.requested`."""
     return Stopped(
