@@ -130,7 +130,7 @@ def _misplaced(config: Config) -> Iterator[str]:
         model, recipe = config.models[run.model], config.recipes[run.recipe]
         if recipe.method == "qlora" and config.device in ("cpu", "mps"):
             yield f"runs[{index}]: recipe '{run.recipe}' (qlora) needs a CUDA GPU, and `device` is {config.device}"
-        if recipe.method == "none" and model.architecture is not None:
+        if recipe.method == "none" and (model.architecture is not None or model.initialisation == "random"):
             yield f"runs[{index}]: recipe '{run.recipe}' trains nothing and model '{run.model}' has random weights"
 
 

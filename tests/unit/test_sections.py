@@ -132,9 +132,10 @@ def test_a_recipe_that_trains_nothing_reads_no_training_split():
 
 
 def test_runs_are_listed_with_their_baselines():
+    simple = ("boosting", "kmer", "length_gc", "majority", "periodicity")
     assert [sections.run_folder(run) for run in sections.runs(CONFIG)] == [
-        *(f"results/d/runs/{run}" for run in ("baseline/kmer/seed1", "baseline/length_gc/seed1", "baseline/periodicity/seed1", "m/r/seed1", "m/r/seed2")),
-        *(f"results/e/runs/baseline/{name}/seed1" for name in ("kmer", "length_gc", "periodicity")),
+        *(f"results/d/runs/{run}" for run in (*(f"baseline/{name}/seed1" for name in simple), "m/r/seed1", "m/r/seed2")),
+        *(f"results/e/runs/baseline/{name}/seed1" for name in simple),
         "results/t/runs/hub/both/seed1",
     ]  # fmt: skip
 

@@ -94,7 +94,9 @@ rule model_card:
             "run.json",
             "training_log.tsv",
         ),
-        multiext("results/{dataset}/", "audit.json", "comparison.json", "data/manifest.json"),
+        "results/{dataset}/audit.json",
+        "results/{dataset}/comparison.json",
+        "results/{dataset}/data/manifest.json",
     output:
         "results/{dataset}/runs/{model}/{recipe}/seed{seed}/README.md",
     log:

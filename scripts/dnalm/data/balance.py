@@ -15,7 +15,7 @@ from dnalm.data.kmers import gc_counts
 from dnalm.data.ledger import entry
 from dnalm.data.matching import Wanted, clip_to_context, draw_pieces, find_windows, inside_one, outside, spaced
 from dnalm.data.sampling import apportion
-from dnalm.data.sequences import LOCUS, sequence_table
+from dnalm.data.sequences import LOCUS, SHUFFLED, sequence_table
 from dnalm.data.shuffle import distinct_shuffles
 from dnalm.errors import UserError
 from dnalm.repeat_finder import called_by_trf, is_installed
@@ -27,7 +27,6 @@ ELSEWHERE = "chromosome in no split"
 CROWDED = "flank meets another repeat"
 CALLED = "negative called by TRF"
 ITS_TWIN = "another negative of its positive called by TRF"
-SHUFFLED = "shuffled"
 
 
 @dataclass(frozen=True)

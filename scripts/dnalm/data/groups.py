@@ -5,8 +5,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dnalm.data import families, motifs, similarity
-from dnalm.data.linkage import components, first_members
-from dnalm.data.loci import Places, places
+from dnalm.data.linkage import Chains, components, first_members
+from dnalm.data.loci import Places, are_arrays, places, without_flanks
+from dnalm.data.relatives import ARRAYS, SEQUENCES, link_similar_arrays, link_similar_sequences
 
 
 def definition(kind: str, inferred: bool = False) -> list[str]:
@@ -15,12 +16,14 @@ def definition(kind: str, inferred: bool = False) -> list[str]:
     inferred: whether motifs were inferred from the arrays.
     """
     if kind == "table":
-        return [f"near-identical sequences: {similarity.DEFINITION}"]
+        return [f"near-identical sequences: {similarity.DEFINITION}", f"similar sequences: {SEQUENCES}"]
     return [
         "a negative and the positive it was drawn for",
         f"motif family: {families.DEFINITION}" + (f"; {motifs.DEFINITION}" if inferred else ""),
         "overlapping locus, flanks included; without a genome, the catalogue's own",
         f"near-identical sequences: {similarity.DEFINITION}",
+        f"similar arrays: {ARRAYS}",
+        f"similar sequences, of records that are no arrays: {SEQUENCES}",
     ]
 
 
@@ -28,14 +31,25 @@ def group_records(records: pd.DataFrame) -> list[str]:
     """The group of each record, named after its member whose id comes first; a sequence table's row order plays no part.
 
     Records are linked by the column `positive` (if there is one), by motif family, by overlapping locus (on the genome, or on
-    the catalogue's assembly, in the columns `LOCUS`) and by near-identity, and a group is what hangs together (single
-    linkage).
+    the catalogue's assembly, in the columns `LOCUS`), by near-identity, and by the likeness that the audit looks for (of arrays
+    by alignment, of other sequences by 10-mers); a group is what hangs together (single linkage).
     """
     size = len(records)
     order = np.argsort(records["id"].to_numpy(str), kind="stable")
     table = records.iloc[order]
     everyone = np.arange(size)
-    labels = components(size, everyone, similarity.near_identical(table["sequence"].tolist()))
+    whole = table["sequence"].to_numpy(object)
+    labels = components(size, everyone, similarity.near_identical(whole.tolist()))
+    array = are_arrays(table)
+    for chosen, sequences, link in (
+        (array, without_flanks(table), link_similar_arrays),
+        (~array, whole, link_similar_sequences),
+    ):
+        rows = np.flatnonzero(chosen)
+        forms, form = similarity.either_strand(sequences[rows].tolist())
+        chains = Chains(len(forms))
+        link(chains, forms)
+        labels = components(size, rows, rows[first_members(chains.labels[form])], labels)
     if "positive" in table:
         twins = pd.factorize(table["positive"])[0]
         labels = components(size, everyone, first_members(twins), labels)

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from dnalm.data import families
 from dnalm.data.alignment import LONGEST
 from dnalm.data.linkage import NEIGHBOURS
-from dnalm.data.loci import Places, flanks, overlapped, places
+from dnalm.data.loci import Places, are_arrays, overlapped, places, without_flanks
 from dnalm.data.relatives import (
+    ARRAYS,
     EXAMPLES,
-    IDENTITY,
-    SIMILARITY,
+    SEQUENCES,
     VAIN,
-    K,
     Relatives,
     link_similar_arrays,
     link_similar_sequences,
@@ -26,8 +25,6 @@ from dnalm.data.relatives import (
 from dnalm.data.similarity import either_strand
 from dnalm.names import SPLITS, TRF_PARAMETERS
 from dnalm.repeat_finder import called_by_trf
-
-SHUFFLED = "shuffled"
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
@@ -90,15 +87,13 @@ def _kin(records: pd.DataFrame, splits: Indices, kind: str) -> _Kin:
     sequences = records["sequence"].to_numpy(object)
     code, distinct = pd.factorize(sequences)
     everyone = np.ones(len(records), bool)
-    is_array = ~everyone
+    is_array = are_arrays(records)
     arrays = motifs = None
-    if kind == "repeats":
-        is_array = ((records["label"] == 1) | (records["source"] == SHUFFLED)).to_numpy(bool)
     too_long = is_array
     near, forms = _either_strand(sequences, ~is_array, splits)
     link_similar_sequences(near, forms)
     if kind == "repeats":
-        cores = _cores(sequences, flanks(records))
+        cores = without_flanks(records)
         too_long = is_array & (np.fromiter(map(len, cores), np.int64, len(cores)) > LONGEST)
         arrays, forms = _either_strand(cores, is_array, splits)
         link_similar_arrays(arrays, forms)
@@ -113,14 +108,6 @@ def _either_strand(sequences: NDArray[np.object_], chosen: Mask, splits: Indices
     clusters = np.full(len(sequences), -1)
     clusters[chosen] = form
     return Relatives(clusters, splits, len(forms)), forms
-
-
-def _cores(sequences: NDArray[np.object_], flank: NDArray[np.float64]) -> NDArray[np.object_]:
-    """The sequences without their flanks, where those are known."""
-    cores = sequences.copy()
-    for row in np.flatnonzero(flank > 0):
-        cores[row] = sequences[row][int(flank[row]) : -int(flank[row])]
-    return cores
 
 
 def _motifs(motifs: pd.Series, splits: Indices) -> Relatives | None:
@@ -248,14 +235,7 @@ def definitions(kind: str) -> dict[str, str]:
     arrays = kind == "repeats"
     vain = f"an array is aligned {VAIN} times in vain at most; " if arrays else ""
     which = "records that are no arrays (neither positives nor shuffles)" if arrays else "records"
-    near = (
-        f"{which} whose {K}-mers, either strand, counted with multiplicity, have a Jaccard similarity of at least "
-        f"{SIMILARITY} (about 96 % identity over the whole length, or windows that share two thirds of it), identical ones included"
-    )
-    identity = (
-        f"arrays (positives, without their flanks, and shuffles) of at least {IDENTITY:.0%} identity on either strand: one minus "
-        f"the edit distance of the whole arrays over the longer one's length, identical ones included; arrays longer than {LONGEST:,} bases are not aligned"
-    )
+    near = f"{which} whose {SEQUENCES}, identical ones included"
     result = {
         "exact": "within a split, records whose sequence an earlier one has; across, different sequences that both splits have",
         "reverse_complement": "the same of the reverse complement: within, records that are no exact repeats; across, different "
@@ -273,7 +253,7 @@ def definitions(kind: str) -> dict[str, str]:
     if arrays:
         result |= {
             "motif_family": f"positives with a motif of one family: {families.DEFINITION}, chains count",
-            "array_identity": identity,
+            "array_identity": f"positives and shuffles: {ARRAYS}; identical ones included",
             "in_catalogue": "negatives that share a base, flanks included, with an interval of the masked catalogues",
             "called_by_trf": f"negatives in which Tandem Repeats Finder ({' '.join(map(str, TRF_PARAMETERS))}) finds a repeat",
         }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,19 @@ from tqdm import tqdm
 Indices = NDArray[np.int64]
 Criterion = Callable[[Indices, Indices, Indices], NDArray[np.bool_]]
 Choice = Callable[[Indices, Indices], NDArray[np.bool_]]
+
+
+class Links(Protocol):
+    """What keeps the links between items that a search finds, and says which it would still learn from."""
+
+    def wanted(self, left: Indices, right: Indices) -> NDArray[np.bool_]:
+        """Whether a link between items left[i] and right[i] would tell something new; shape (pairs,)."""
+        ...
+
+    def link(self, left: Indices, right: Indices) -> None:
+        """Note the links."""
+        ...
+
 
 BANDS = 32
 ROWS = 2
@@ -33,6 +46,22 @@ def components(size: int, left: Indices, right: Indices, labels: Indices | None 
         np.minimum.at(labels, np.maximum(a, b), np.minimum(a, b))
         while not np.array_equal(labels, jumped := labels[labels]):
             labels = jumped
+
+
+class Chains:
+    """Single linkage of `size` items as links are found: `labels` (size,) has the smallest item of each one's component."""
+
+    def __init__(self, size: int) -> None:
+        """All apart."""
+        self.labels: Indices = np.arange(size)
+
+    def wanted(self, left: Indices, right: Indices) -> NDArray[np.bool_]:
+        """Whether a link between two items would tell something that is not known yet."""
+        return np.asarray(self.labels[left] != self.labels[right])
+
+    def link(self, left: Indices, right: Indices) -> None:
+        """Join the components of items left[i] and right[i]."""
+        self.labels = components(len(self.labels), left, right, self.labels)
 
 
 def first_members(labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dnalm.data.sequences import LOCUS
+from dnalm.data.sequences import LOCUS, SHUFFLED, TABLE
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,20 @@ def flanks(records: pd.DataFrame) -> NDArray[np.float64]:
     """Bases of context on each side of the records of a sequence table, NaN for those without a place on the genome; shape (n,)."""
     length = (records["end"] - records["start"]).to_numpy(np.float64, na_value=np.nan)
     return np.asarray((records["sequence"].str.len().to_numpy(np.float64) - length) // 2)
+
+
+def without_flanks(records: pd.DataFrame) -> NDArray[np.object_]:
+    """The sequences of a sequence table without their context, where that is known; shape (n,)."""
+    flank, cores = flanks(records), records["sequence"].to_numpy(object).copy()
+    for row in np.flatnonzero(flank > 0):
+        cores[row] = cores[row][int(flank[row]) : -int(flank[row])]
+    return cores
+
+
+def are_arrays(records: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which records of a sequence table are tandem arrays, or shuffles of one; shape (n,)."""
+    source = records["source"]
+    return np.asarray((((records["label"] == 1) & (source != TABLE)) | (source == SHUFFLED)).to_numpy(bool))
 
 
 def overlapped(rows: Places, others: Places) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnalm.data.alignment import LONGEST, within
-from dnalm.data.linkage import Indices, Sets, candidates
+from dnalm.data.linkage import Indices, Links, Sets, candidates
 from dnalm.data.similarity import multisets
 from dnalm.dna import reverse_complement
 from dnalm.names import SPLITS
@@ -17,6 +17,15 @@ SIMILARITY = 0.5
 
 IDENTITY = 0.9
 """Least identity of similar arrays: one minus the edit distance over the longer one's length."""
+
+SEQUENCES = (
+    f"{K}-mers, either strand, counted with multiplicity, have a Jaccard similarity of at least {SIMILARITY} (about 96 % identity "
+    "over the whole length, or windows that share two thirds of it)"
+)
+ARRAYS = (
+    f"at least {IDENTITY:.0%} identity of whole arrays, flanks aside, on either strand: one minus the edit distance over the longer "
+    f"one's length; arrays longer than {LONGEST:,} bases are not aligned"
+)
 
 _ARRAY_K = 7
 _ARRAY_LOWEST = 0.2
@@ -125,16 +134,16 @@ class Relatives:
             pairs += [pair if here != there else (min(pair), max(pair)) for pair in found]
 
 
-def link_similar_sequences(relatives: Relatives, sequences: Sequence[str]) -> None:
+def link_similar_sequences(links: Links, sequences: Sequence[str]) -> None:
     """Link clusters, whose sequences are given, at a Jaccard similarity of `SIMILARITY` or more of their 10-mers."""
     sets = Sets.of(*multisets(sequences, K))
-    for left, right in candidates(sets, SIMILARITY, relatives.wanted, "similar sequences"):
+    for left, right in candidates(sets, SIMILARITY, links.wanted, "similar sequences"):
         shared = sets.shared(left, right)
         similar = shared >= SIMILARITY * (sets.counts[left] + sets.counts[right] - shared)
-        relatives.link(sets.members[left[similar]], sets.members[right[similar]])
+        links.link(sets.members[left[similar]], sets.members[right[similar]])
 
 
-def link_similar_arrays(relatives: Relatives, arrays: Sequence[str]) -> None:
+def link_similar_arrays(links: Links, arrays: Sequence[str]) -> None:
     """Link clusters, whose arrays are given, at an `IDENTITY` or more of whole arrays, of either strand.
 
     Candidates share 7-mers; of those, only pairs are aligned that are near enough in length and share as many 7-mers as two
@@ -149,7 +158,7 @@ def link_similar_arrays(relatives: Relatives, arrays: Sequence[str]) -> None:
         longer = np.maximum(lengths[left], lengths[right])
         near = (np.abs(lengths[left] - lengths[right]) <= _edits(longer)) & (longer <= LONGEST)
         near &= np.minimum(vain[left], vain[right]) < VAIN
-        near[near] = relatives.wanted(left[near], right[near])
+        near[near] = links.wanted(left[near], right[near])
         return np.asarray(near)
 
     for left, right in candidates(sets, _ARRAY_LOWEST, alignable, "similar arrays"):
@@ -162,7 +171,7 @@ def link_similar_arrays(relatives: Relatives, arrays: Sequence[str]) -> None:
         rest = np.flatnonzero(~alike)
         backward = [reverse_complement(forward[i]) for i in rest]
         alike[rest] = within([arrays[a[i]] for i in rest], backward, edits[rest])
-        relatives.link(a[alike], b[alike])
+        links.link(a[alike], b[alike])
         vain += np.bincount(np.concatenate((a[~alike], b[~alike])), minlength=len(arrays))
 
 

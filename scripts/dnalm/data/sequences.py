@@ -22,6 +22,9 @@ OFF_CHROMOSOME = "flank runs off the chromosome"
 LOCUS = ("locus_chrom", "locus_start", "locus_end")
 """Columns of an array's place on the catalogue's own assembly, if that is not the genome; for the groups and the audit."""
 
+TABLE, SHUFFLED = "table", "shuffled"
+"""Sources of records: a user's table; shuffles of positives."""
+
 SOFT_MASKED = "soft_masked"
 """Column of the fraction of a sequence's letters that were lower case where it came from: a table, or the genome."""
 

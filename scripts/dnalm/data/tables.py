@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dnalm.data.sequences import SOFT_MASKED, sequence_table
+from dnalm.data.sequences import SOFT_MASKED, TABLE, sequence_table
 from dnalm.dna import IUPAC
 from dnalm.errors import UserError
 from dnalm.files import open_text
@@ -46,7 +46,7 @@ def import_tables(
             SOFT_MASKED: given.str.count("[a-z]") / given.str.len(),
         }
         extra = [SOFT_MASKED] if part == WHOLE else [SOFT_MASKED, "split"]
-        tables.append(sequence_table({**columns, "group": "", "source": "table", "split": part}, extra))
+        tables.append(sequence_table({**columns, "group": "", "source": TABLE, "split": part}, extra))
         ambiguous[part] = int(sequences.str.contains("[^ACGT]").sum())
     records = pd.concat(tables, ignore_index=True)
     _check_labels(records["label"], labels, ", ".join(str(path) for path in paths.values()))

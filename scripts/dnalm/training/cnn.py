@@ -63,7 +63,7 @@ class Recipe:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     batch_size: int = 64
-    epochs: int = 30
+    epochs: int = 40
     patience: int = 6
 
 
