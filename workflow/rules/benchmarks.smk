@@ -1,10 +1,17 @@
-# How fast training is here and how much memory it takes. No part of the results: asked for by name, and best with
-# --cores 2, because whatever runs beside a measurement is measured too.
+# How fast audit, evaluation and training are here, and how much memory they take. No part of the results: asked for by
+# name, and best with --cores 2, because whatever runs beside a measurement is measured too.
 from dnalm.machine import gpus
 
 # The figures that the target `benchmark` collects: those this machine can give. A cluster's, say, come by file name.
 VISIBLE_GPUS = 0 if CONFIG.device == "cpu" else len(gpus())
-BENCHMARKS = ["cpu", "memory", *["training"] * (VISIBLE_GPUS > 0), *["scaling"] * (VISIBLE_GPUS > 1)]
+BENCHMARKS = [
+    "audit",
+    "evaluation",
+    "cpu",
+    "memory",
+    *["training"] * (VISIBLE_GPUS > 0),
+    *["scaling"] * (VISIBLE_GPUS > 1),
+]
 
 
 rule benchmark:
@@ -83,5 +90,43 @@ rule benchmark_memory:
         code=code("benchmark_memory.py"),
         trainer=code("finetune.py"),
         script=script("benchmark_memory.py"),
+    shell:
+        "python {params.script:q} --output {output:q} 2> {log:q}"
+
+
+rule benchmark_audit:
+    output:
+        "results/benchmark/audit.json",
+    log:
+        "logs/benchmark_audit.log",
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        code=code("benchmark_audit.py"),
+        facts=code("compare_splits.py"),
+        audit=code("audit.py"),
+        script=script("benchmark_audit.py"),
+    shell:
+        "python {params.script:q} --output {output:q} 2> {log:q}"
+
+
+rule benchmark_evaluation:
+    output:
+        "results/benchmark/evaluation.json",
+    log:
+        "logs/benchmark_evaluation.log",
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        code=code("benchmark_evaluation.py"),
+        script=script("benchmark_evaluation.py"),
     shell:
         "python {params.script:q} --output {output:q} 2> {log:q}"
