@@ -5,7 +5,6 @@ Settings: {"dataset": name, "kind": repeats or table, "audit": limits, "labels":
 audited: gate.py stops a workflow.
 """
 
-import argparse
 from pathlib import Path
 
 from dnalm.cli import main, parser
@@ -24,20 +23,12 @@ def run() -> None:
         metavar="JSON",
         help="counts of tokenize_records.py, {model}/{split}.json, with {split}.offsets.npy beside each",
     )
-    arguments.add_argument(
-        "--checkpoints",
-        type=_named,
-        nargs="*",
-        default=[],
-        metavar="MODEL=DIR",
-        help="checkpoints whose config.json states a limit of tokens",
-    )
     arguments.add_argument("--output", type=Path, required=True, help="checks and probes (JSON)")
     args = arguments.parse_args()
 
     from dnalm.evaluation.audit import COLUMNS, audit, check_tables
     from dnalm.evaluation.checks import Subject
-    from dnalm.evaluation.token_counts import read_token_counts, stated_limit
+    from dnalm.evaluation.token_counts import read_token_counts
     from dnalm.files import read_json, read_table, write_json
     from dnalm.names import SPLITS
 
@@ -47,22 +38,10 @@ def run() -> None:
     check_tables(tables, places)
     wanted = [*COLUMNS, "soft_masked"]
     tables = {split: table[[name for name in wanted if name in table]] for split, table in tables.items()}
-    stated = {name: stated_limit(folder) for name, folder in args.checkpoints}
-    limits = {
-        name: min((value for value in (limit, stated.get(name)) if value is not None), default=None)
-        for name, limit in spec["models"].items()
-    }
-    tokens = read_token_counts(args.tokens, limits, {split: len(table) for split, table in tables.items()})
+    tokens = read_token_counts(args.tokens, spec["models"], {split: len(table) for split, table in tables.items()})
     labels = {int(label): name for label, name in (spec["labels"] or {}).items()}
     subject = Subject(spec["dataset"], spec["kind"], labels, spec["audit"])
     write_json(args.output, audit(subject, tables, read_json(args.leakage), tokens))
-
-
-def _named(text: str) -> tuple[str, Path]:
-    name, separator, folder = text.partition("=")
-    if not (name and separator and folder):
-        raise argparse.ArgumentTypeError(f"{text}: not of the form MODEL=DIR")
-    return name, Path(folder)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ def run() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--results", type=Path, required=True, help="folder of the data sets' results")
     arguments.add_argument("--output", type=Path, required=True, help="the card (Markdown)")
-    arguments.add_argument("--model", type=Path, help="the model's directory, which gets a copy: hubs look for it there")
+    arguments.add_argument(
+        "--model", type=Path, help="the model's directory, which gets a copy: hubs look for it there"
+    )
     args = arguments.parse_args()
 
     from dnalm.evaluation.modelcard import model_card

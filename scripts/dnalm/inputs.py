@@ -123,7 +123,9 @@ def audited_tokens(config: Config, wildcards: Wildcards) -> list[str]:
     """What the tokenizers of a data set's models made of it."""
     models = sorted({run.model for run in config.runs if run.dataset == wildcards.dataset})
     place = f"results/{wildcards.dataset}/tokens"
-    return [f"{place}/{model}/{split}.json" for model in models for split in SPLITS]
+    return [
+        f"{place}/{model}/{split}.{part}" for model in models for split in SPLITS for part in ("json", "offsets.npy")
+    ]
 
 
 def table_files(config: Config, wildcards: Wildcards) -> list[str]:

@@ -16,7 +16,7 @@ from dnalm.datasets import Audit, Check
 from dnalm.errors import UserError
 from dnalm.evaluation.audit import audit, check_tables
 from dnalm.evaluation.checks import worst
-from dnalm.evaluation.token_counts import TokenCounts, read_token_counts, stated_limit
+from dnalm.evaluation.token_counts import TokenCounts, read_token_counts
 from dnalm.names import SEQUENCE_COLUMNS, SPLITS
 
 GUE = Path(__file__).parents[3] / "shared" / "data" / "gue" / "prom" / "prom_core_all"
@@ -189,7 +189,13 @@ def write_tokens(folder, tables, bases=4):
         folder.mkdir(parents=True, exist_ok=True)
         lengths = table["sequence"].str.len().to_numpy() // bases
         np.save(folder / f"{split}.offsets.npy", np.concatenate([[0], lengths.cumsum()]))
-        counts = {"records": len(table), "tokens": int(lengths.sum()), "unknown_tokens": 1}
+        counts = {
+            "records": len(table),
+            "tokens": int(lengths.sum()),
+            "unknown_tokens": 1,
+            "limit": 25,
+            "special_tokens": 2,
+        }
         (folder / f"{split}.json").write_text(json.dumps(counts))
     return [folder / f"{split}.json" for split in tables]
 
@@ -200,6 +206,7 @@ def test_token_counts_are_read_in_the_order_of_the_splits(clean, tmp_path):
     counts = read_token_counts(reversed(files), {"m": 20}, sizes)["m"]
     assert counts.lengths.tolist() == [len(s) // 4 for split in SPLITS for s in clean[split]["sequence"]]
     assert counts.unknown == 3 and counts.overlong == (counts.lengths > 18).sum() > 0
+    assert read_token_counts(files, {"m": None}, sizes)["m"].limit == 25
     with pytest.raises(UserError, match=r"no file other/train.json"):
         read_token_counts(files, {"other": None}, sizes)
     with pytest.raises(UserError, match=r"m/test.json: not the tokens of these 65 test records"):
@@ -210,20 +217,6 @@ def test_token_counts_are_read_in_the_order_of_the_splits(clean, tmp_path):
     (tmp_path / "m" / "test.offsets.npy").unlink()
     with pytest.raises(UserError, match=r"test.offsets.npy: no such file"):
         read_token_counts(files, {"m": None}, sizes)
-
-
-def test_the_limit_that_a_checkpoint_states(tmp_path):
-    assert stated_limit(tmp_path) is None
-    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 1000000000000000019884624838656}')
-    (tmp_path / "config.json").write_text('{"model_type": "bert", "max_position_embeddings": 1024}')
-    assert stated_limit(tmp_path) == 1024
-    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 512}')
-    assert stated_limit(tmp_path) == 512
-    (tmp_path / "config.json").write_text(
-        '{"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}'
-    )
-    (tmp_path / "tokenizer_config.json").unlink()
-    assert stated_limit(tmp_path) == 512
 
 
 def spec_of(kind="table", models=(), **limits):
@@ -258,10 +251,9 @@ def test_the_scripts_audit_and_let_pass(clean, tmp_path):
     options = on_disk(tmp_path, clean)
     tokens = write_tokens(tmp_path / "m", clean)
     spec = spec_of(models={"m": 12})
-    (tmp_path / "config.json").write_text('{"max_position_embeddings": 20}')
     written = set()
     for _ in range(2):
-        done = shell("audit.py", *options, "--tokens", *tokens, "--checkpoints", f"m={tmp_path}", spec=spec)
+        done = shell("audit.py", *options, "--tokens", *tokens, spec=spec)
         assert done.returncode == 0, done.stderr
         written.add((tmp_path / "audit.json").read_bytes())
     assert len(written) == 1

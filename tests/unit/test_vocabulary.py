@@ -12,6 +12,7 @@ from dnalm.training.vocabulary import (
     length_limit,
     load_tokenizer,
     specials_of,
+    stated_limit,
     spell,
     train_bpe,
 )
@@ -71,6 +72,19 @@ def test_a_published_tokenizer_without_settings(shared):
     tokenizer = load_tokenizer(shared / "data/tokenizers/dnabert2_4096")
     assert tokenizer("ATT")["input_ids"] == [1, 2061, 2]
     assert specials_of(tokenizer) == Specials(prefix=(1,), suffix=(2,), pad=3, unknown=0, mask=4)
+
+
+def test_the_limit_that_a_tokenizer_or_a_checkpoint_states(tmp_path):
+    small_tokenizer(60).save_pretrained(tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    assert stated_limit(tokenizer, tmp_path) is None
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", "max_position_embeddings": 1024}))
+    assert stated_limit(tokenizer, tmp_path) == 1024
+    tokenizer.model_max_length = 512
+    assert stated_limit(tokenizer, tmp_path) == 512
+    roberta = {"model_type": "roberta", "max_position_embeddings": 414, "pad_token_id": 1}
+    (tmp_path / "config.json").write_text(json.dumps(roberta))
+    assert stated_limit(tokenizer, tmp_path) == 412
 
 
 def test_an_end_token_pads_where_no_padding_token_is(tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 
 from dnalm.evaluation.auroc import Groups
 from dnalm.evaluation.text import listed, percent, plural
-from dnalm.evaluation.token_counts import SPECIAL_TOKENS, TokenCounts
+from dnalm.evaluation.token_counts import TokenCounts
 from dnalm.names import SPLITS
 
 SEVERITY = ("pass", "warn", "fail")
@@ -113,7 +113,7 @@ def overlong(subject: Subject, tokens: Mapping[str, TokenCounts]) -> Check:
     fractions = {model: counts.overlong / max(len(counts.lengths), 1) for model, counts in tokens.items()}
     words = [
         f"{model}: {counts.overlong:,} of {len(counts.lengths):,} records exceed its {counts.limit:,} tokens"
-        f" ({SPECIAL_TOKENS} of them special)"
+        f" ({counts.special} of them special)"
         for model, counts in tokens.items()
         if counts.limit is not None and counts.overlong
     ]

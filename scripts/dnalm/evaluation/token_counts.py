@@ -10,24 +10,23 @@ from dnalm.errors import UserError
 from dnalm.files import read_json
 from dnalm.names import SPLITS
 
-SPECIAL_TOKENS = 2
-"""Tokens that are added to a sequence, as by BERT and its kin; they take room too."""
-_NO_LIMIT = 10**7
-"""Tokenizers write 10^30 for no limit."""
-
 
 @dataclass(frozen=True)
 class TokenCounts:
-    """One model's tokens: `lengths` (n,) without special tokens, in the order of the splits' records; `limit` with them."""
+    """One model's tokens: `lengths` (n,) without special tokens, in the order of the splits' records; `limit` with them.
+
+    special: special tokens that are added to a sequence.
+    """
 
     lengths: np.ndarray
     unknown: int
     limit: int | None
+    special: int = 2
 
     @property
     def overlong(self) -> int:
         """Records that do not fit into one input together with the special tokens."""
-        return 0 if self.limit is None else int((self.lengths > self.limit - SPECIAL_TOKENS).sum())
+        return 0 if self.limit is None else int((self.lengths > self.limit - self.special).sum())
 
 
 def read_token_counts(
@@ -35,13 +34,15 @@ def read_token_counts(
 ) -> dict[str, TokenCounts]:
     """Token counts of each model from files `{model}/{split}.json` and, beside each, `{split}.offsets.npy`.
 
-    limits: most tokens of one input, by model; None where none is known. sizes: records of each split. Raises
+    limits: most tokens of one input as the config has them, by model, None where it has none; a limit that the tokenizer or
+    checkpoint states is among the counts. sizes: records of each split. Raises
     `UserError` for a model or split without a file and for a file that does not fit its split.
     """
     found = {(path.parent.name, path.stem): path for path in files}
     result = {}
     for model, limit in limits.items():
-        lengths, unknown = [], 0
+        lengths, unknown, special = [], 0, 0
+        known = [limit]
         for split in SPLITS:
             path = found.get((model, split))
             if path is None:
@@ -52,7 +53,10 @@ def read_token_counts(
                 raise UserError(f"{path}: not the tokens of these {sizes[split]} {split} records; tokenize them again")
             lengths.append(part)
             unknown += counts["unknown_tokens"]
-        result[model] = TokenCounts(np.concatenate(lengths), unknown, limit)
+            special = counts["special_tokens"]
+            known.append(counts["limit"])
+        least = min((value for value in known if value is not None), default=None)
+        result[model] = TokenCounts(np.concatenate(lengths), unknown, least, special)
     return result
 
 
@@ -64,17 +68,3 @@ def _lengths(path: Path) -> np.ndarray:
     except (ValueError, EOFError) as error:
         raise UserError(f"{path}: damaged token file ({error})") from error
     return np.diff(offsets)
-
-
-def stated_limit(folder: Path) -> int | None:
-    """The least limit of tokens that a checkpoint's config.json and tokenizer_config.json state; None for no limit."""
-    stated = []
-    for name, key in (("config.json", "max_position_embeddings"), ("tokenizer_config.json", "model_max_length")):
-        path = folder / name
-        settings = read_json(path) if path.is_file() else {}
-        value = settings.get(key)
-        if isinstance(value, int | float) and 0 < value <= _NO_LIMIT:
-            # RoBERTa and its kin number positions from the padding id on, and so lose that many and one more
-            roberta = name == "config.json" and settings.get("model_type") in ("roberta", "xlm-roberta", "camembert")
-            stated.append(int(value) - (settings.get("pad_token_id", 1) + 1 if roberta else 0))
-    return min(stated, default=None)

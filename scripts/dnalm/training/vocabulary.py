@@ -148,7 +148,9 @@ def stated_limit(tokenizer: Any, directory: Path | str) -> int | None:
     positions = stated.get("max_position_embeddings")
     if isinstance(positions, int) and positions > 0:
         kind = str(stated.get("model_type", ""))
-        offset = "roberta" in kind or (kind == "esm" and stated.get("position_embedding_type", "absolute") == "absolute")
+        offset = "roberta" in kind or (
+            kind == "esm" and stated.get("position_embedding_type", "absolute") == "absolute"
+        )
         limits.append(positions - (int(stated.get("pad_token_id") or 0) + 1 if offset else 0))
     return min((limit for limit in limits if limit is not None), default=None)
 
