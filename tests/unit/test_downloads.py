@@ -245,7 +245,7 @@ def test_wrong_checksum(server: Server, output: Path, algorithm: str) -> None:
 
 def test_a_web_page_is_no_data(server: Server, output: Path) -> None:
     server.content = b"\n<!DOCTYPE html>\n<html><body>Please log in</body></html>"
-    with pytest.raises(UserError, match="genome.fa.gz: the server sent a web page, not a data file"):
+    with pytest.raises(UserError, match=r"genome\.fa\.gz: the server sent a web page, not a data file"):
         download(server.url, output, **FAST)
     assert len(server.asked) == 1
     assert not list(output.parent.iterdir())
