@@ -12,8 +12,8 @@ from dnalm.training.vocabulary import (
     length_limit,
     load_tokenizer,
     specials_of,
-    stated_limit,
     spell,
+    stated_limit,
     train_bpe,
 )
 
