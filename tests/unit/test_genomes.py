@@ -52,8 +52,8 @@ def test_packing_and_layout_do_not_matter(tmp_path: Path) -> None:
         stream.write(FASTA)
     variants = [
         FASTA,
-        gzip.compress(FASTA),
-        gzip.compress(FASTA[:50]) + gzip.compress(FASTA[50:]),
+        gzip.compress(FASTA, mtime=0),
+        gzip.compress(FASTA[:50], mtime=0) + gzip.compress(FASTA[50:], mtime=0),
         bgzip.read_bytes(),
         FASTA.replace(b"\n", b"\r\n"),
         b"\n\n" + FASTA.replace(b"\n>", b"\n\n>"),
@@ -154,8 +154,8 @@ PROTEIN = b">sp|P1\nACGT\nACGTA\nMKVLAAGIEF\n"
         (b">a\nAC\n>b", "line 3: record 'b' has no sequence"),
         (b">\nAC\n", "line 1: a record without a name"),
         (b"> a\nAC\n", "line 1: a record without a name"),
-        (gzip.compress(FASTA)[:-12], "damaged or truncated gzip file"),
-        (gzip.compress(FASTA)[:10] + b"nonsense", "damaged or truncated gzip file"),
+        (gzip.compress(FASTA, mtime=0)[:-12], "damaged or truncated gzip file"),
+        (gzip.compress(FASTA, mtime=0)[:10] + b"nonsense", "damaged or truncated gzip file"),
     ],
 )
 def test_what_is_no_genome(tmp_path: Path, text: bytes, message: str) -> None:
