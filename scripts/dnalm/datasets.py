@@ -118,7 +118,7 @@ class MaxRecords(Settings):
 class Audit(Settings):
     """Limits of the audit, and which of its checks stop the workflow before anything is trained."""
 
-    fail_on: list[Literal["all"] | Check] = Field(
+    fail_on: list[Literal["all", Check]] = Field(
         ["classes"],
         description="Checks whose failure stops the workflow before any training; `all` for every check. What is not listed is reported only.",
     )
