@@ -69,7 +69,7 @@ def run() -> None:
 
 def commands(folder: Path) -> dict[str, tuple[list[str], dict[str, Any] | None]]:
     """What is measured, in this order: command line and settings of each part."""
-    from dnalm.datasets import Audit
+    from dnalm.evaluation.benchmarks import LIMITS
     from dnalm.names import SPLITS
 
     tables = [str(folder / "data" / f"{split}.parquet") for split in SPLITS]
@@ -77,7 +77,7 @@ def commands(folder: Path) -> dict[str, tuple[list[str], dict[str, Any] | None]]
     tokens = [str(folder / "tokens" / MODEL / f"{split}.json") for split in SPLITS]
     compare = [*data, "--catalogues", str(folder / "catalogue.parquet"), "--output", leakage]
     audit = [*data, "--leakage", leakage, "--tokens", *tokens, "--output", str(folder / "audit.json")]
-    settings = {"dataset": "simulated", "kind": "repeats", "audit": Audit().model_dump(), "labels": None}
+    settings = {"dataset": "simulated", "kind": "repeats", "audit": LIMITS, "labels": None}
     return {
         "read": (["-c", READ, *tables], None),
         "compare_splits": ([str(SCRIPTS / "compare_splits.py"), "--spec", "-", *compare], {"kind": "repeats"}),

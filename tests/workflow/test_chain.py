@@ -23,6 +23,8 @@ CONFIG = {
             "catalogue": "arrays",
             "flank": 5,
             "negatives": {"unique": 2, "interspersed": 1, "shuffled": 1},
+            "baselines": ["majority", "periodicity", "cnn"],
+            "background": 200,
         },
         "table": {"kind": "table", "path": "table.csv", "labels": {0: "other", 1: "planted"}, "baselines": ["kmer"]},
     },
@@ -90,6 +92,22 @@ def test_everything_is_there(finished):
             pd.read_parquet(finished / f"results/repeats/data/{split}.parquet")["label"].value_counts().items()
         ):
             assert re.search(rf"{split}</th>(<td>[0-9,]+</td>)*<td>{count:,}</td>", page), (split, label)
+    metrics = json.loads((finished / RUN / "metrics.json").read_text())
+    assert metrics["prevalence"]["negatives"] == "background" and metrics["prevalence"]["n_negatives"] > 50
+    assert json.loads((finished / "results/repeats/comparison.json").read_text())["primary"]["against"] in (
+        "periodicity",
+        "cnn",
+        "majority",
+    )
+    card = (finished / RUN / "README.md").read_text()
+    assert card == (finished / RUN / "model/README.md").read_text() and card.startswith("---\n")
+    checks = {
+        check["name"]: check for check in json.loads((finished / "results/repeats/audit.json").read_text())["checks"]
+    }
+    assert (
+        checks["shared_sequences"]["status"] == "pass"
+        and checks["overlong"]["details"]["models"]["small"]["limit"] == 64
+    )
     log = pd.read_csv(finished / RUN / "training_log.tsv", sep="\t")
     assert len(log) == 2
     assert log.notna().all(axis=None)
@@ -140,7 +158,15 @@ def test_a_changed_recipe_re_runs_the_training_alone(finished):
     (finished / "changed.yaml").write_text(yaml.safe_dump(config))
     result = run(finished, "--dry-run", "--quiet", "rules", "--configfile", finished / "changed.yaml")
     planned = {line.split()[0] for line in result.stdout.splitlines() + result.stderr.splitlines() if line and line.split()[-1].isdigit()}  # fmt: skip
-    assert planned - {"total", "all"} == {"finetune", "predict_splits", "evaluate", "summarize", "report"}
+    assert planned - {"total", "all"} == {
+        "finetune",
+        "predict_splits",
+        "evaluate",
+        "compare",
+        "model_card",
+        "summarize",
+        "report",
+    }
 
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(finished, tmp_path):

@@ -1,10 +1,15 @@
-"""A simulated data set of any size, to measure the audit on."""
+"""What the benchmarks of audit and evaluation measure: a simulated data set of any size; intervals beside scikit-learn's."""
 
+import sys
 from pathlib import Path
+from time import perf_counter, process_time
 
 import numpy as np
 import pandas as pd
 
+from dnalm.evaluation.grouped import GroupedMetrics
+from dnalm.evaluation.predictions import Predictions
+from dnalm.evaluation.resampling import draws, intervals
 from dnalm.files import write_json, write_table
 from dnalm.names import SEQUENCE_COLUMNS, SPLITS
 
@@ -14,6 +19,14 @@ PAIRS_PER_FAMILY = 5
 DIVERGENCE = 0.05
 """Chance that a base of an array is drawn anew."""
 TOKEN_BASES = 4
+LIMITS = {
+    "fail_on": [], "shortcut_auroc": 0.6, "duplicates": 0.01, "leaked": 0.0, "negatives_called": 0.01, "overlong": 0.01,
+    "unknown": 0.01, "effective_groups": 30, "largest_group": 0.05,
+}  # fmt: skip
+"""What the audit of the simulated data set is judged by."""
+GROUP = 5
+"""Records of a group, on average."""
+SETTINGS = {"confidence": 0.95, "seed": 1, "effective_groups": 30, "largest_group": 0.05}
 
 
 def simulate(folder: Path, records: int, model: str, seed: int) -> None:
@@ -64,6 +77,65 @@ def simulate(folder: Path, records: int, model: str, seed: int) -> None:
         tokens = part["sequence"].str.len().to_numpy(np.int64) // TOKEN_BASES
         np.save(folder / "tokens" / model / f"{name}.offsets.npy", np.concatenate([[0], tokens.cumsum()]))
         counts = {"records": len(part), "tokens": int(tokens.sum()), "unknown_tokens": 0, "records_with_unknown": 0}
+        counts |= {"special_tokens": 2, "limit": 512}
         write_json(folder / "tokens" / model / f"{name}.json", counts)
     places = table.loc[table["label"] == 1, ["id", "chrom", "start", "end"]]
     write_table(folder / "catalogue.parquet", places.reset_index(drop=True))
+
+
+def time_intervals(records: int, replicates: int, timed: int, classes: int) -> dict[str, float]:
+    """Seconds of both ways on predictions of so many classes, and how far they are apart."""
+    rng = np.random.default_rng(0)
+    labels, codes = rng.integers(classes, size=records), rng.integers(max(1, records // GROUP), size=records)
+    logits = rng.normal(size=(records, classes)) + np.eye(classes)[labels]
+    scores = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).round(6)  # as they are written, so with ties
+    scores[:, 0] = 1 - scores[:, 1:].sum(axis=1)
+    ids = np.array([f"r{i}" for i in range(records)], dtype=object)
+    predictions = Predictions(ids, labels, scores)
+    settings = {**SETTINGS, "replicates": replicates}
+
+    print(f"{classes} classes: {replicates} replicates of {records} predictions", file=sys.stderr)
+    start, busy = perf_counter(), process_time()
+    intervals(predictions, codes, settings)
+    seconds, own = perf_counter() - start, process_time() - busy
+
+    codes = np.unique(codes, return_inverse=True)[1]
+    groups = int(codes.max()) + 1
+    weights = next(draws(groups, {**settings, "replicates": timed}))
+    found = GroupedMetrics(predictions, codes, groups).measure(weights)
+    print(f"{classes} classes: {len(weights)} replicates by scikit-learn", file=sys.stderr)
+    busy = process_time()
+    expected = [by_scikit_learn(predictions, weighting[codes]) for weighting in weights]
+    baseline = (process_time() - busy) / len(weights) * replicates
+    apart = max(abs(found[name][0][i] - one[name]) for i, one in enumerate(expected) for name in one)
+    return {
+        "groups": groups,
+        "seconds": round(seconds, 2),
+        "cpu_seconds": round(own, 2),
+        "scikit_learn_cpu_seconds": round(baseline, 1),
+        "ratio": round(baseline / own, 1),
+        "largest_difference": float(apart),
+    }
+
+
+def by_scikit_learn(predictions: Predictions, weights: np.ndarray) -> dict[str, float]:
+    """The metrics of one replicate, as scikit-learn makes them of weighted records."""
+    from sklearn import metrics
+
+    labels, scores, guess = predictions.labels, predictions.scores, predictions.predicted
+    rankings = predictions.one_against_rest()
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        labels, guess, average="macro", sample_weight=weights
+    )
+    of_label_1 = scores[:, 1] if predictions.classes == 2 else scores
+    return {
+        "accuracy": metrics.accuracy_score(labels, guess, sample_weight=weights),
+        "mcc": metrics.matthews_corrcoef(labels, guess, sample_weight=weights),
+        "macro_f1": f1,
+        "macro_precision": precision,
+        "macro_recall": recall,
+        "auroc": float(np.mean([metrics.roc_auc_score(*one, sample_weight=weights) for one in rankings])),
+        "auprc": float(np.mean([metrics.average_precision_score(*one, sample_weight=weights) for one in rankings])),
+        "log_loss": metrics.log_loss(labels, scores, sample_weight=weights),
+        "brier": metrics.brier_score_loss(labels, of_label_1, sample_weight=weights),
+    }
