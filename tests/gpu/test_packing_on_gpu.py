@@ -16,15 +16,23 @@ from packed_models import FAMILIES, classifier, sequences
 
 from dnalm.training.attention import block_mask, varlen
 from dnalm.training.batches import PaddedFeed
+from dnalm.training.experts import autocast_experts
+from dnalm.training.losses import Loss
 from dnalm.training.packing import PackedClassifier, PackedFeed
+from dnalm.training.parallel import Team
 from dnalm.training.proof import prove
-from dnalm.training.steps import compile_layers
+from dnalm.training.steps import Stepper, adamw, compile_layers
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 
 BF16 = torch.bfloat16
 SIZES = {"hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 256}
 """Heads of 32: the kernel wants a multiple of 8."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def experts():
+    autocast_experts()
 
 
 def model_of(family, dropout=0.0):
@@ -196,3 +204,32 @@ def test_dropout_differs_between_replays_of_a_graph():
     first = logits.clone()
     graph.replay()
     assert not torch.equal(first, logits)
+
+
+def test_a_capture_that_fails_leaves_training_as_it_was():
+    _, feed, model, packed = made("bert", dropout=0.3)
+    packed.train()
+    _, micro = whole_row(feed)
+    device = torch.device("cuda")
+
+    def forward(batch):
+        logits = packed(batch)
+        logits.sum().item()  # waits for the GPU, which no graph can
+        return logits
+
+    stepper = Stepper(forward, model, adamw(model, 1e-3, 0.0, device), Loss(0.0), Team(0, 1, 0, device), 1.0, True)
+    reason = stepper.capture(micro)
+    assert reason is not None and not stepper.captured
+    print(reason)
+    torch.manual_seed(0)
+    first = torch.rand(1000, device=device)
+    torch.manual_seed(0)
+    assert torch.equal(first, torch.rand(1000, device=device))
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    losses = []
+    for _ in range(3):
+        stepper.micro(micro, True, True)
+        stepper.update()
+        losses.append(stepper.total.item())
+    assert len(set(losses)) == 3 and np.isfinite(losses).all()
+    assert any(not torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True))

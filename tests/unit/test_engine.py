@@ -348,3 +348,27 @@ def test_a_gpu_learns_the_same_task_on_one_device(tmp_path):
     outcome, _, model, _ = train(tmp_path, recipe, count=320, held_out=examples(100, 2), device="cuda")
     assert uses_bf16("auto", torch.device("cuda")) and model.dtype == torch.float32
     assert outcome.step == 80 and outcome.log[-1]["mcc"] > 0.9
+
+
+def test_captured_graphs_are_let_go_however_training_ends(tmp_path, monkeypatch):
+    from dnalm.training.steps import Stepper
+
+    class Graph:
+        released = False
+
+        def replay(self):
+            raise ValueError("in the middle of a step")
+
+        def reset(self):
+            self.released = True
+
+    graph, usual = Graph(), Stepper.micro
+
+    def micro(stepper, *batch):
+        usual(stepper, *batch)
+        stepper._graphs["update"] = graph
+
+    monkeypatch.setattr(Stepper, "micro", micro)
+    with pytest.raises(ValueError, match="in the middle"):
+        train(tmp_path, Recipe(epochs=1, batch_size=16))
+    assert graph.released

@@ -16,6 +16,7 @@ from dnalm.training.batches import Examples
 from dnalm.training.checkpoints import State, config_writer, read, restore_rng, rng_state
 from dnalm.training.choice import Engine, choose
 from dnalm.training.devices import out_of_memory, uses_bf16
+from dnalm.training.experts import autocast_experts
 from dnalm.training.losses import ClassWeights, Loss, example_weights
 from dnalm.training.parallel import Team
 from dnalm.training.prediction import BATCH_SIZE, predict, quality
@@ -62,15 +63,19 @@ def fine_tune(
 ) -> tuple[Progress, dict[str, Any]]:
     """Train `model` in place, validating after each epoch (a last, partial one too); return its course and its engine.
 
-    keep: writes the model into a directory, with the weights it is given if it holds only a part of them; called whenever it is the best so far by `recipe.best_metric` (of equals the
-    first), which is then `conduct.checkpoints.best(progress.best)`. Goes on from the newest checkpoint, if there is
-    one. The same seed and data give the same weights on the CPU, interrupted or not. Raises `Stopped` after a signal,
-    with the state saved, and `UserError` for a loss that is no number or memory that runs out.
+    keep: writes the model into a directory, with the weights it is given if it holds only a part of them; called
+    whenever it is the best so far by `recipe.best_metric` (of equals the first), which is then
+    `conduct.checkpoints.best(progress.best)`. Goes on from the newest checkpoint, if there is one. The same seed and
+    data give the same weights on the CPU, interrupted or not. Raises `Stopped` after a signal, with the state saved,
+    and `UserError` for a loss that is no number or memory that runs out.
     """
     try:
         with Stop() as stop:
             training = _Training(model, train, validation, recipe, class_weights, seed, conduct, keep, stop)
-            training.run()
+            try:
+                training.run()
+            finally:
+                training.stepper.close()
     except RuntimeError as error:
         raise out_of_memory(error) or error from error
     return training.progress, training.facts
@@ -96,6 +101,8 @@ class _Training:
         device = self.team.device
         model.to(device).train()
         bf16 = uses_bf16(recipe.precision, device)
+        if bf16:
+            autocast_experts()
         self.engine: Engine = choose(
             model,
             train,
@@ -133,10 +140,9 @@ class _Training:
         ]  # numbers, not tensors
         self._lengths = train.lengths
         self.facts = {**self.engine.facts, "bf16": bf16, "processes": self.team.world, "sharding": conduct.sharding}
-        self.facts |= self._speed_up()
-        self.progress = self._resumed()
+        self.progress = Progress()
         self.tokens = self.places = 0
-        self._since = self._saved_at = time.monotonic()
+        self._since = self._saved_at = 0.0
 
     def _speed_up(self) -> dict[str, Any]:
         """Compile layers and capture graphs where shapes are fixed; return what was done."""
@@ -186,7 +192,10 @@ class _Training:
         return progress
 
     def run(self) -> None:
-        """Train to the end."""
+        """Train to the end, from where the newest checkpoint left off."""
+        self.facts |= self._speed_up()
+        self.progress = self._resumed()
+        self._since = self._saved_at = time.monotonic()
         bar = tqdm(desc="training", unit=" steps", mininterval=1, file=sys.stderr, disable=not self.team.main)
         bar.reset(self.last_step)
         bar.update(self.progress.step)

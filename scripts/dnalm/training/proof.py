@@ -152,7 +152,8 @@ def _kernel_differs(config: Any, device: torch.device, dtype: torch.dtype) -> st
                 exact = _by_mask(query, key, value, block_mask(ends, tokens, causal, reach))
                 found = [(fast, exact), *zip(*(_gradients(out, weights, inputs) for out in (fast, exact)), strict=True)]
             for one, other in found:
-                error, allowed = float((one - other).detach().abs().max()), TOLERANCE_16 * float(other.abs().max())
+                one, other = one.detach(), other.detach()
+                error, allowed = float((one - other).abs().max()), TOLERANCE_16 * float(other.abs().max())
                 if not error <= allowed:
                     return f"the attention kernel is wrong by {error:.2g} at head size {size} (allowed: {allowed:.2g})"
     return None

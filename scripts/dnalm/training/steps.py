@@ -127,6 +127,10 @@ class Stepper:
         """The weights, if `model` has only a part of them; to be called by all ranks."""
         return None
 
+    def close(self) -> None:
+        """Let go of captured graphs: ranks that have some can't leave their team (NCCL waits for them for ever)."""
+        _release(self._graphs)
+
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Weights and optimizer state, as checkpoints keep them."""
         return weights_of(self.model), optimizer_state(self.optimizer)
@@ -166,9 +170,12 @@ class Stepper:
             self._graphs = graphs
             return None
         except torch.OutOfMemoryError:
+            _release(graphs)
             raise
         except Exception as error:  # an operation that can't be captured raises anything
             torch.cuda.synchronize()
+            _release(graphs)
+            renew_generator(self.team.device)
             return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         finally:
             for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
@@ -177,6 +184,18 @@ class Stepper:
                 for tensor in state.values():
                     tensor.zero_()
             self.total.zero_()
+
+
+def _release(graphs: dict[str, torch.cuda.CUDAGraph]) -> None:
+    while graphs:
+        graphs.popitem()[1].reset()
+
+
+def renew_generator(device: torch.device) -> None:
+    """Let a GPU draw random numbers again after a capture that failed, in which its generator may be held still."""
+    generator = torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
+    fresh = torch.Generator(device).manual_seed(generator.initial_seed())
+    generator.graphsafe_set_state(fresh.graphsafe_get_state())
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
