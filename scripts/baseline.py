@@ -21,11 +21,11 @@ def run() -> None:
     from dnalm.evaluation.baselines import fit_baseline
     from dnalm.evaluation.predictions import write_predictions
     from dnalm.files import read_table, sha256, write_json
-    from dnalm.names import BACKGROUND, SPLITS
+    from dnalm.names import scored_splits
     from dnalm.provenance import record
 
     began = time.perf_counter()
-    splits = (*SPLITS, BACKGROUND) if args.spec.get("background") else SPLITS
+    splits = ("train", *scored_splits(args.spec.get("background", False)))
     paths = {split: args.data / f"{split}.parquet" for split in splits}
     tables = {split: read_table(path, ["id", "sequence", "label"]) for split, path in paths.items()}
     outcome = fit_baseline(args.spec["name"], tables)

@@ -11,7 +11,7 @@ from pathlib import Path
 from dnalm.cli import main, parser
 from dnalm.errors import UserError
 from dnalm.files import read_table, sha256, write_json, write_table
-from dnalm.names import BACKGROUND, SCORED_SPLITS, SPLITS
+from dnalm.names import scored_splits
 from dnalm.provenance import record
 
 
@@ -41,8 +41,8 @@ def fit_and_score(args: argparse.Namespace) -> None:
 
     make_repeatable()
     device = choose_device(args.device)
-    scored = (*SCORED_SPLITS, BACKGROUND) if args.spec.get("background") else SCORED_SPLITS
-    paths = {split: args.data / f"{split}.parquet" for split in dict.fromkeys((*SPLITS, *scored))}
+    scored = scored_splits(args.spec.get("background", False))
+    paths = {split: args.data / f"{split}.parquet" for split in ("train", *scored)}
     tables = {split: read_table(path, ["id", "sequence", "label"]) for split, path in paths.items()}
     for split, table in tables.items():
         if table.empty:

@@ -7,13 +7,10 @@ resident memory (GiB) of each process, their sum and largest, and how many times
 """
 
 import argparse
-import json
 import os
 import shlex
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,8 @@ from typing import Any
 from dnalm.cli import main
 from dnalm.errors import UserError
 from dnalm.files import read_json, write_json
-from dnalm.machine import machine, versions
+from dnalm.machine import machine, measured
+from dnalm.provenance import versions
 
 SEED = 1
 MODEL = "simulated"
@@ -86,20 +84,10 @@ def commands(folder: Path) -> dict[str, tuple[list[str], dict[str, Any] | None]]
 
 
 def measure(arguments: Sequence[str], spec: dict[str, Any] | None) -> dict[str, float]:
-    """Run Python with these arguments; wall-clock seconds and peak resident memory in GiB, children of it not counted."""
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
-    began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.PIPE, text=True, env=environment)
-    if process.stdin is not None:
-        process.stdin.write(json.dumps(spec))
-        process.stdin.close()
-    _, status, used = os.wait4(process.pid, 0)  # of this child alone; Popen.wait would not say
-    seconds = time.perf_counter() - began
-    if status:
-        raise UserError(f"{arguments[0]} ended with status {os.waitstatus_to_exitcode(status)}; see above")
-    peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    processor = used.ru_utime + used.ru_stime
-    return {"seconds": round(seconds, 1), "processor_seconds": round(processor, 1), "gib": round(peak / 2**30, 2)}
+    """Run Python with these arguments; seconds and peak resident memory in GiB."""
+    used = measured(arguments, spec, {**os.environ, "PYTHONPATH": str(SCRIPTS)})
+    seconds, processor = round(used.seconds, 1), round(used.processor_seconds, 1)
+    return {"seconds": seconds, "processor_seconds": processor, "gib": round(used.memory / 2**30, 2)}
 
 
 if __name__ == "__main__":

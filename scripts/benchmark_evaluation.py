@@ -12,7 +12,8 @@ from pathlib import Path
 
 from dnalm.cli import main
 from dnalm.files import write_json
-from dnalm.machine import machine, versions
+from dnalm.machine import machine
+from dnalm.provenance import versions
 
 TARGET = 60.0
 """Seconds of one core for 2,000 replicates of 100,000 predictions of two classes."""

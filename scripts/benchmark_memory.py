@@ -6,10 +6,7 @@ process in MB (10^6 bytes; pages of mapped files count, though the system may ta
 """
 
 import argparse
-import json
-import os
 import shlex
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +14,8 @@ from pathlib import Path
 from dnalm.cli import main
 from dnalm.errors import UserError
 from dnalm.files import read_json, write_json
-from dnalm.machine import machine, versions
+from dnalm.machine import machine, measured
+from dnalm.provenance import versions
 
 BATCH = 40
 """Divides the sizes, so that the fraction of an epoch that makes so many steps is exact."""
@@ -86,18 +84,12 @@ def fine_tune(folder: Path, size: int, steps: int, device: str) -> float:
         arg for name in ("data", "tokens", "tokenizer", "model", "scratch") for arg in (f"--{name}", str(folder / name))
     ]
     outputs = ["--training-log", str(folder / "log.tsv"), "--record", str(folder / "run.json")]
-    command = [sys.executable, str(FINETUNE), "--spec", "-", *places, *outputs, "--device", device]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
-    if process.stdin is not None:
-        process.stdin.write(json.dumps({**spec, "labels": None}))
-        process.stdin.close()
-    _, status, used = os.wait4(process.pid, 0)  # of this child alone; Popen.wait would not say
-    if status:
-        raise UserError(f"finetune.py ended with status {os.waitstatus_to_exitcode(status)}; see above")
+    command = [str(FINETUNE), "--spec", "-", *places, *outputs, "--device", device]
+    used = measured(command, {**spec, "labels": None})
     made = read_json(folder / "run.json")["steps"]
     if made != steps:
         raise UserError(f"{made} steps were made of {size} sequences instead of {steps}: nothing to compare")
-    return round(used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
+    return round(used.memory / 1e6, 1)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from typing import Any
 from dnalm.cli import main
 from dnalm.errors import UserError
 from dnalm.files import read_json, write_json
-from dnalm.machine import machine, versions
+from dnalm.machine import machine
+from dnalm.provenance import versions
 
 
 def run() -> None:

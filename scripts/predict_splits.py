@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dnalm.cli import main, parser
 from dnalm.files import read_table, write_json, write_table
-from dnalm.names import BACKGROUND, SCORED_SPLITS
+from dnalm.names import scored_splits
 
 
 def run() -> None:
@@ -41,7 +41,7 @@ def score(args: argparse.Namespace) -> None:
 
     classifier = Classifier.open(args.model, args.device, args.spec["max_tokens"])
     parts, counts = [], {}
-    for split in (*SCORED_SPLITS, BACKGROUND) if args.spec.get("background") else SCORED_SPLITS:
+    for split in scored_splits(args.spec.get("background", False)):
         table = read_table(args.data / f"{split}.parquet", columns=["id", "label"])
         scores, windows = classifier.score(
             read_tokens(args.tokens, split), table["id"].tolist(), args.spec["overlong"], what=split

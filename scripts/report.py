@@ -1,6 +1,7 @@
 """Write the report: one self-contained HTML page with the verdict, all runs, the data and what made them.
 
-The settings hold `runs` (a list of {dataset, model, recipe, seed}), `datasets` ({name: its config}) and `config`.
+The settings hold `runs` (a list of {dataset, model, recipe, seed}), `datasets` ({name: its config}) and `config`. Data
+sets are told of in the order of the runs, which is the ladder's from the top down.
 """
 
 from pathlib import Path
@@ -20,7 +21,9 @@ def run() -> None:
     from dnalm.files import atomic
 
     runs = args.spec["runs"]
-    datasets = [read_dataset(args.results, name, config, runs) for name, config in args.spec["datasets"].items()]
+    configs = args.spec["datasets"]
+    order = dict.fromkeys([*(run["dataset"] for run in runs), *configs])
+    datasets = [read_dataset(args.results, name, configs[name], runs) for name in order]
     with atomic(args.output) as temporary:
         temporary.write_text(render(datasets, args.spec["config"]), encoding="utf-8")
 

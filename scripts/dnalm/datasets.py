@@ -168,9 +168,9 @@ class Dataset(Settings):
     )
 
     @property
-    def windows(self) -> int:
-        """Windows of the genome that are scored beside the splits."""
-        return 0
+    def has_background(self) -> bool:
+        """Whether windows of the genome are scored beside the splits."""
+        return False
 
     def caps(self) -> dict[str, int | None]:
         """Most records of each split, None for no limit."""
@@ -219,9 +219,9 @@ class Repeats(Dataset):
         return sorted({*self.mask.catalogues, *own})
 
     @property
-    def windows(self) -> int:
-        """Windows of the genome that are scored beside the splits."""
-        return self.background
+    def has_background(self) -> bool:
+        """Whether windows of the genome are scored beside the splits."""
+        return self.background > 0
 
     def piece_sources(self) -> list[str]:
         """The sources of negatives that are cut from the genome."""

@@ -101,7 +101,7 @@ def ledgers(config: Config, wildcards: Wildcards) -> list[str]:
 
 def predictions(config: Config, wildcards: Wildcards) -> list[str]:
     """The predictions of every run on a data set."""
-    mine = (run for run in sections.runs(config) if run["dataset"] == wildcards.dataset)
+    mine = sections.runs_on(config, wildcards.dataset)
     return [f"{sections.run_folder(run)}/predictions.parquet" for run in mine]
 
 
@@ -115,13 +115,13 @@ def located_catalogues(config: Config, wildcards: Wildcards) -> list[str]:
 
 def background(config: Config, wildcards: Wildcards) -> list[str]:
     """The windows of the genome that are scored beside a data set's splits, if it has any."""
-    wanted = config.datasets[wildcards.dataset].windows
+    wanted = config.datasets[wildcards.dataset].has_background
     return [f"results/{wildcards.dataset}/data/background.parquet"] if wanted else []
 
 
 def audited_tokens(config: Config, wildcards: Wildcards) -> list[str]:
     """What the tokenizers of a data set's models made of it."""
-    models = sorted({run.model for run in config.runs if run.dataset == wildcards.dataset})
+    models = sections.models_on(config, wildcards.dataset)
     place = f"results/{wildcards.dataset}/tokens"
     return [
         f"{place}/{model}/{split}.{part}" for model in models for split in SPLITS for part in ("json", "offsets.npy")
@@ -191,7 +191,7 @@ def _training_splits(config: Config, wildcards: Wildcards) -> list[str]:
 def scored_tokens(config: Config, wildcards: Wildcards) -> list[str]:
     """The token tables that predictions are made for."""
     return _tokens(
-        wildcards, "validation", "test", *(["background"] if config.datasets[wildcards.dataset].windows else [])
+        wildcards, "validation", "test", *(["background"] if config.datasets[wildcards.dataset].has_background else [])
     )
 
 

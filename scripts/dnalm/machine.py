@@ -1,13 +1,18 @@
-"""The machine and the versions that a measurement was made with."""
+"""The machine that a measurement was made with, and what a process takes of it."""
 
+import json
 import os
 import platform
 import shutil
 import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dnalm.provenance import record
+from dnalm.errors import UserError
 
 
 def machine() -> dict[str, Any]:
@@ -26,10 +31,31 @@ def gpus() -> list[str]:
     return answer.stdout.split("\n")[:-1] if answer.returncode == 0 else []
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages at work."""
-    found: dict[str, str] = record({})["versions"]
-    return found
+@dataclass(frozen=True)
+class Used:
+    """What a process took: wall-clock and processor seconds, and its largest resident memory in bytes."""
+
+    seconds: float
+    processor_seconds: float
+    memory: int
+
+
+def measured(arguments: Sequence[str], spec: Any, environment: Mapping[str, str] | None = None) -> Used:
+    """What Python takes to run with `arguments`, its children not counted; `spec` is given to it as JSON.
+
+    Pages of mapped files count as memory. Raises `UserError` if it fails.
+    """
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.PIPE, text=True, env=environment)
+    if process.stdin is not None:
+        process.stdin.write(json.dumps(spec))
+        process.stdin.close()
+    _, status, used = os.wait4(process.pid, 0)  # of this child alone; Popen.wait would not say
+    seconds = time.perf_counter() - began
+    if status:
+        name, code = Path(arguments[0]).name, os.waitstatus_to_exitcode(status)
+        raise UserError(f"{name} ended with status {code}; see above")
+    return Used(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
 
 def _processor() -> str:

@@ -17,6 +17,12 @@ SCORED_SPLITS = ("validation", "test")
 BACKGROUND = "background"
 """A third set of scored records, where there is one: unmatched windows of the genome, all with label 0; also their source."""
 
+
+def scored_splits(background: bool) -> tuple[str, ...]:
+    """What is scored, in the order in which predictions are written."""
+    return (*SCORED_SPLITS, BACKGROUND) if background else SCORED_SPLITS
+
+
 SHARDS = 8
 """Jobs that a genome is scattered over. No result depends on it."""
 

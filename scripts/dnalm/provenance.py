@@ -73,11 +73,16 @@ def commit() -> str | None:
 
 def record(spec: dict[str, Any], **more: Any) -> dict[str, Any]:
     """The content of a run.json: the settings, versions, commit and platform at work, and whatever `more` says."""
-    versions = {"python": platform.python_version()}
+    place = f"{sys.platform} {platform.machine()}"
+    return {"spec": spec, "versions": versions(), "commit": commit(), "platform": place, **more}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages at work."""
+    found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            versions[package] = metadata.version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    place = f"{sys.platform} {platform.machine()}"
-    return {"spec": spec, "versions": versions, "commit": commit(), "platform": place, **more}
+    return found

@@ -147,13 +147,12 @@ def _compare_splits(config: Config, wildcards: Wildcards) -> dict[str, Any]:
 
 def _audit(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     dataset = config.datasets[wildcards.dataset]
-    models = sorted({run.model for run in config.runs if run.dataset == wildcards.dataset})
     return {
         "dataset": wildcards.dataset,
         "kind": dataset.kind,
         "audit": dataset.audit.model_dump(),
         "labels": _split_labels(config, wildcards)["labels"],
-        "models": {name: config.models[name].limit for name in models},
+        "models": {name: config.models[name].limit for name in models_on(config, wildcards.dataset)},
     }
 
 
@@ -226,17 +225,17 @@ def _predict_splits(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     return {
         "overlong": config.recipes[wildcards.recipe].overlong,
         "max_tokens": config.models[wildcards.model].max_tokens,
-        "background": config.datasets[wildcards.dataset].windows > 0,
+        "background": config.datasets[wildcards.dataset].has_background,
     }
 
 
 def _baseline(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    background = config.datasets[wildcards.dataset].windows > 0
+    background = config.datasets[wildcards.dataset].has_background
     return {"name": wildcards.baseline, "seed": int(wildcards.seed), "background": background}
 
 
 def _baseline_cnn(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    return {"seed": int(wildcards.seed), "background": config.datasets[wildcards.dataset].windows > 0}
+    return {"seed": int(wildcards.seed), "background": config.datasets[wildcards.dataset].has_background}
 
 
 def _evaluate(config: Config, wildcards: Wildcards) -> dict[str, Any]:
@@ -249,7 +248,7 @@ def _compare(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     return {
         "dataset": wildcards.dataset,
         "kind": dataset.kind,
-        "runs": [run for run in runs(config) if run["dataset"] == wildcards.dataset],
+        "runs": runs_on(config, wildcards.dataset),
         "evaluation": config.evaluation.model_dump(),
         **dataset.audit.model_dump(include={"effective_groups", "largest_group"}),
     }
@@ -321,6 +320,16 @@ def runs(config: Config) -> Iterator[dict[str, Any]]:
             if run.dataset == name:
                 for seed in run.seeds:
                     yield {"dataset": name, **run.model_dump(include={"model", "recipe"}), "seed": seed}
+
+
+def runs_on(config: Config, dataset: str) -> list[dict[str, Any]]:
+    """Every run on a data set."""
+    return [run for run in runs(config) if run["dataset"] == dataset]
+
+
+def models_on(config: Config, dataset: str) -> list[str]:
+    """The models that are run on a data set, sorted."""
+    return sorted({run.model for run in config.runs if run.dataset == dataset})
 
 
 def run_folder(run: dict[str, Any]) -> str:

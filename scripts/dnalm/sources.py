@@ -1,8 +1,8 @@
 """The config's genomes and catalogues, and what every section of it is made of."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from dnalm.names import NAME, is_name
 
@@ -16,6 +16,10 @@ class Settings(BaseModel):
     """Base of every section: unknown keys are errors, values are checked and do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+AllDefaults = BeforeValidator(lambda value: {} if value is True else value)
+"""`true` in place of a section stands for all its defaults, as `{}` does."""
 
 
 def exactly_one(settings: Settings, *keys: str) -> None:
@@ -85,7 +89,9 @@ class Genome(Settings):
     path: Text | None = Field(
         None, description="A FASTA file (plain, gzip or bgzip). `{chromosome}` in it stands for each of `chromosomes`."
     )
-    simulate: Simulation | None = Field(None, description="Simulate a small genome (`{}` for the defaults).")
+    simulate: Annotated[Simulation | None, AllDefaults] = Field(
+        None, description="Simulate a small genome (`{}` for the defaults)."
+    )
     sha256: Sha256 | dict[str, Sha256] | None = Field(
         None, description="Checksum of the downloaded file; with `{chromosome}`, one for each chromosome."
     )
@@ -93,13 +99,6 @@ class Genome(Settings):
     chromosomes: list[Text] | None = Field(
         None, description="Keep these chromosomes only, in this order. Default: all."
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_simulation(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("simulate") in ({}, True):
-            return {**value, "simulate": Simulation()}
-        return value
 
     @model_validator(mode="after")
     def _one_source(self) -> "Genome":
@@ -137,20 +136,13 @@ class Catalogue(Settings):
         False, description="The arrays implanted in `genome`, which must be a simulated one, in VNTRseek's format."
     )
     find: Literal["trf"] | None = Field(None, description="Find the repeats of `genome` with Tandem Repeats Finder.")
-    simulate: ArraySimulation | None = Field(
+    simulate: Annotated[ArraySimulation | None, AllDefaults] = Field(
         None,
         description="Simulate arrays of known divergence whose units are cut from `genome` (`{}` for the defaults).",
     )
     sha256: Sha256 | None = Field(None, description="Checksum of the downloaded file.")
     md5: Md5 | None = Field(None, description="Like `sha256`, where the provider publishes MD5.")
     filters: list[Text] | None = Field(None, description="VCF FILTER values to keep, e.g. [PASS]. Default: all.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_simulation(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("simulate") in ({}, True):
-            return {**value, "simulate": ArraySimulation()}
-        return value
 
     @model_validator(mode="after")
     def _one_source(self) -> "Catalogue":

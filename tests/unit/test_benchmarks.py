@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from small_models import SCRIPTS, TINY
 
 from dnalm.errors import UserError
-from dnalm.machine import gpus, machine, versions
+from dnalm.machine import gpus, machine
+from dnalm.provenance import versions
 from dnalm.training import contenders
 from dnalm.training.benchmarks import (
     BREATH,

@@ -10,7 +10,8 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from dnalm.evaluation.audit import audit
-from dnalm.evaluation.auroc import Groups, clustered_auroc, weakest_class
+from dnalm.evaluation.auroc import clustered_auroc, weakest_class
+from dnalm.evaluation.clusters import Groups
 from dnalm.evaluation.probes import CONTROL, Probe, _folds, run_probes, title, triplets
 from dnalm.evaluation.token_counts import TokenCounts
 

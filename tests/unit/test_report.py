@@ -245,6 +245,25 @@ def test_data_sets_that_share_a_model_are_a_ladder(tmp_path):
     assert "The same models and baselines on 2 data sets" in " ".join(checker.text)
 
 
+def test_data_sets_come_in_the_order_of_the_runs(tmp_path):
+    names = ("top", "middle", "bottom")
+    runs = [run_of(name, *group) for name in names for group in (("baseline", "kmer"), ("small", "x"))]
+    for run in runs:
+        add_run(tmp_path, run, 1.5, n=60, epochs=1)
+    for name in names:
+        add_manifest(tmp_path, name, ["0", "1"])
+        add_audit(tmp_path, name)
+        add_comparison(tmp_path, name, [])
+    datasets = dict.fromkeys(sorted(names), TABLE)
+    spec = {"runs": runs, "datasets": datasets, "config": {**SAID, "datasets": datasets, "runs": runs}}
+    output = tmp_path / "page.html"
+    command = [sys.executable, SCRIPT, "--spec", "-", "--results", tmp_path, "--output", output]
+    subprocess.run([*map(str, command)], input=json.dumps(spec), text=True, check=True)
+    checker = checked(output.read_text())
+    assert [name for name in checker.ids if name in {f"data-{name}" for name in names}] == [f"data-{n}" for n in names]
+    assert " of it" in (told := " ".join(checker.text)) and told.index("on top") < told.index("on bottom")
+
+
 def small_tree(results: Path, runs: list[dict], **manifest) -> None:
     add_manifest(results, "d", ["0", "1"], **manifest)
     add_audit(results, "d")

@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from dnalm.evaluation.grouped import HARD, HARD_METRICS, RANKED, GroupedMetrics, group_confusions
+from dnalm.evaluation.grouped import HARD_METRICS, RANKED, GroupedMetrics, group_confusions
 from dnalm.evaluation.predictions import Predictions, write_predictions
 from dnalm.evaluation.resampling import critical, draws, group_facts, interval, intervals
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+HARD = ("accuracy", "mcc", "macro_f1", "macro_precision", "macro_recall")
 
 
 def predictions(labels, scores) -> Predictions:

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from dnalm.data.catalogues import catalogue_table
 from dnalm.data.genomes import chromosome_lengths
+from dnalm.data.kmers import OTHER, decode, encode
 from dnalm.data.sequences import NOT_ACGT
-from dnalm.dna import BASES
 from dnalm.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ ATTEMPTS = 10_000
 
 Bases = NDArray[np.uint8]
 """Bases as numbers 0 to 3 for A, C, G, T."""
-
-_CODES = np.full(256, 4, np.uint8)
-_CODES[np.frombuffer(BASES.encode(), np.uint8)] = np.arange(4)
 
 
 def simulate_arrays(genome: "pysam.FastaFile", settings: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -59,8 +56,8 @@ def simulate_arrays(genome: "pysam.FastaFile", settings: Mapping[str, Any]) -> t
         rows.append(
             {
                 "id": f"array{number + 1}",
-                "sequence": _text(array),
-                "motif": _text(unit),
+                "sequence": decode(array),
+                "motif": decode(unit),
                 "motif_length": length,
                 "copies": round(len(perfect) / length, 4),
                 "divergence": round(changes / (len(perfect) + inserted), 4),
@@ -78,10 +75,10 @@ def _cut_unit(
         chromosome = int(np.searchsorted(ends, place, side="right"))
         name = genome.references[chromosome]
         start = place - (int(ends[chromosome - 1]) if chromosome else 0)
-        unit = _CODES[np.frombuffer(genome.fetch(name, start, start + length).upper().encode(), np.uint8)]
+        unit = encode([genome.fetch(name, start, start + length)])[0]
         if len(unit) < length:
             passed[OFF_END] += 1
-        elif unit.max() > 3:
+        elif unit.max() == OTHER:
             passed[NOT_ACGT] += 1
         elif is_repetitive(unit):
             passed[REPETITIVE] += 1
@@ -118,7 +115,3 @@ def _change(
     added = np.cumsum(times)[times == 2] - 1
     changed[added] = rng.integers(0, 4, len(added))
     return changed, count, len(added)
-
-
-def _text(bases: Bases) -> str:
-    return np.frombuffer(BASES.encode(), np.uint8)[bases].tobytes().decode()

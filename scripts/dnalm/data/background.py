@@ -37,10 +37,11 @@ def draw_background(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """`number` windows as a sequence table (label 0), in the genome's order, and the ledger; fewer where there is no room.
 
-    tables: the sequence tables of all splits. context: columns chrom, start, end, what `between` gives. A window has the length of a positive of the test split, drawn at random, flanks included; it lies at
-    a place drawn evenly from all that are left: in one context interval, and off every other window and every record
-    that has a place, flanks included. As in any sequence table, its `start` and `end` leave out the flanks. No row order
-    matters. Raises `UserError` for a test split without positives.
+    tables: the sequence tables of all splits. context: columns chrom, start, end, what `between` gives. A window has the
+    length of a positive of the test split, drawn at random, flanks included; it lies at a place drawn evenly from all
+    that are left: in one context interval, and off every other window and every record that has a place, flanks
+    included. As in any sequence table, its `start` and `end` leave out the flanks. No row order matters. Raises
+    `UserError` for a test split without positives.
     """
     test = tables["test"]
     lengths = np.sort(test.loc[test["label"] == 1, "sequence"].str.len().to_numpy(np.int64))

@@ -10,6 +10,7 @@ from dnalm.dna import BASES
 OTHER = 4
 """Code of every letter that is not A, C, G or T."""
 
+_LETTERS = np.frombuffer(BASES.encode(), np.uint8)
 _CODES = np.full(256, OTHER, dtype=np.uint8)
 for _code, _base in enumerate(BASES):
     _CODES[ord(_base)] = _CODES[ord(_base.lower())] = _code
@@ -24,6 +25,11 @@ def encode(sequences: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int6
     offsets = np.concatenate(([0], np.cumsum(lengths)))
     letters = np.frombuffer("".join(sequences).encode("ascii", "replace"), dtype=np.uint8)
     return _CODES[letters], offsets
+
+
+def decode(codes: NDArray[np.uint8]) -> str:
+    """The letters of codes 0 to 3."""
+    return _LETTERS[codes].tobytes().decode()
 
 
 def gc_counts(sequences: Sequence[str]) -> NDArray[np.int64]:

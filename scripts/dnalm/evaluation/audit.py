@@ -8,8 +8,8 @@ import pandas as pd
 
 from dnalm.errors import UserError
 from dnalm.evaluation import checks, leaks
-from dnalm.evaluation.auroc import Groups
 from dnalm.evaluation.checks import Subject, worst
+from dnalm.evaluation.clusters import Groups
 from dnalm.evaluation.probes import run_probes
 from dnalm.evaluation.shortcuts import shortcuts
 from dnalm.evaluation.token_counts import TokenCounts

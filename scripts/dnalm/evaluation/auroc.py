@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
+from dnalm.evaluation.clusters import Groups
+
 CONFIDENCE = 0.95
 
 
@@ -15,30 +17,6 @@ class Auroc:
     value: float | None
     low: float | None = None
     high: float | None = None
-
-
-@dataclass(frozen=True)
-class Groups:
-    """How records hang together: number of groups, Kish's effective number n^2 / sum n_i^2, records of the largest."""
-
-    number: int
-    effective: float
-    largest: int
-    records: int
-
-    @classmethod
-    def of(cls, codes: np.ndarray) -> "Groups":
-        """Groups of records, (n,), integers from 0."""
-        sizes = np.bincount(codes)
-        sizes = sizes[sizes > 0].astype(float)
-        if not len(sizes):
-            return cls(0, 0.0, 0, 0)
-        return cls(len(sizes), float(sizes.sum() ** 2 / (sizes**2).sum()), int(sizes.max()), int(sizes.sum()))
-
-    @property
-    def largest_fraction(self) -> float:
-        """Share of the records that the largest group holds, 0 of none."""
-        return self.largest / self.records if self.records else 0.0
 
 
 def weakest_class(labels: np.ndarray, codes: np.ndarray) -> float:

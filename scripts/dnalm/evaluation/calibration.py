@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from dnalm.evaluation.auroc import Groups
+from dnalm.evaluation.clusters import Groups
 from dnalm.evaluation.losses import SMALLEST_PROBABILITY, record_losses
 from dnalm.evaluation.predictions import Predictions
 from dnalm.evaluation.resampling import draws, too_few

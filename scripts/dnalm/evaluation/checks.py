@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dnalm.evaluation.auroc import Groups
+from dnalm.evaluation.clusters import Groups
 from dnalm.evaluation.text import listed, percent, plural
 from dnalm.evaluation.token_counts import TokenCounts
 from dnalm.names import SPLITS

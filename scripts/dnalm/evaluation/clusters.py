@@ -1,5 +1,6 @@
 """Which group each prediction belongs to, joined from the data set's tables by id."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,30 @@ import pandas as pd
 from dnalm.errors import UserError
 from dnalm.evaluation.predictions import Predictions
 from dnalm.files import read_table
+
+
+@dataclass(frozen=True)
+class Groups:
+    """How records hang together: number of groups, Kish's effective number n^2 / sum n_i^2, records of the largest."""
+
+    number: int
+    effective: float
+    largest: int
+    records: int
+
+    @classmethod
+    def of(cls, codes: np.ndarray) -> "Groups":
+        """Groups of records, (n,), integers from 0."""
+        sizes = np.bincount(codes)
+        sizes = sizes[sizes > 0].astype(float)
+        if not len(sizes):
+            return cls(0, 0.0, 0, 0)
+        return cls(len(sizes), float(sizes.sum() ** 2 / (sizes**2).sum()), int(sizes.max()), int(sizes.sum()))
+
+    @property
+    def largest_fraction(self) -> float:
+        """Share of the records that the largest group holds, 0 of none."""
+        return self.largest / self.records if self.records else 0.0
 
 
 def read_clusters(path: Path | str) -> pd.DataFrame:

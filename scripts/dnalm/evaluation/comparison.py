@@ -15,9 +15,8 @@ from scipy.stats import norm
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from dnalm.errors import UserError
-from dnalm.evaluation.auroc import Groups
-from dnalm.evaluation.clusters import match
-from dnalm.evaluation.grouped import group_confusions, mcc, standard_errors
+from dnalm.evaluation.clusters import Groups, match
+from dnalm.evaluation.grouped import group_confusions, mcc, prediction_mcc, standard_errors
 from dnalm.evaluation.predictions import Predictions
 from dnalm.evaluation.resampling import SMALLEST_ERROR, caution, critical, draws, studentised, too_few
 from dnalm.evaluation.strata import strata
@@ -54,7 +53,7 @@ class RunGroup:
     @property
     def validation_mcc(self) -> float:
         """Mean over the runs of their MCC on validation."""
-        return float(np.mean([_mcc(run["validation"]) for run in self.runs]))
+        return float(np.mean([prediction_mcc(run["validation"]) for run in self.runs]))
 
 
 def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: dict[str, Any]) -> dict[str, Any]:
@@ -120,11 +119,11 @@ def differences(
     result = []
     for i, runs in enumerate(contenders):
         value, error = observed[0][i][0], observed[1][i][0]
-        by_seed = [_mcc(run) for run in runs]
+        by_seed = [prediction_mcc(run) for run in runs]
         entry = {
             "metric": "mcc",
             "value": float(np.mean(by_seed)),
-            "against_value": float(np.mean([_mcc(run) for run in rival])),
+            "against_value": float(np.mean([prediction_mcc(run) for run in rival])),
             "difference": float(value),
             **dict.fromkeys(("low", "high", "p", "detectable")),
             "by_seed": by_seed,
@@ -154,12 +153,6 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
 
 def _is_small(p: float | None, alpha: float) -> bool:
     return p is not None and p <= alpha + 1e-12
-
-
-def _mcc(predictions: Predictions) -> float:
-    k = predictions.classes
-    cells = group_confusions(predictions, np.zeros(len(predictions.labels), int), 1)
-    return float(mcc(cells.reshape(1, k, k))[0][0])
 
 
 def _tests(group: RunGroup) -> list[Predictions]:

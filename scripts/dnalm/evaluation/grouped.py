@@ -16,7 +16,6 @@ from dnalm.evaluation.predictions import Predictions
 
 Estimate = tuple[np.ndarray, np.ndarray]
 """A metric for each of B weightings and its standard error, both (B,); NaN where it is undefined."""
-HARD = ("accuracy", "mcc", "macro_f1", "macro_precision", "macro_recall")
 RANKED = ("auroc", "auprc")
 
 
@@ -115,6 +114,13 @@ def mcc(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     shrink = shrink + _over(total[:, None] - truth, of_truth[:, None])[:, :, None]
     gradient = _over(slope, scale[:, None, None]) - values[:, None, None] * shrink
     return values, np.where(scale[:, None, None] > 0, gradient, 0)
+
+
+def prediction_mcc(predictions: Predictions) -> float:
+    """Matthews correlation of predictions, each record counting once."""
+    k = predictions.classes
+    cells = group_confusions(predictions, np.zeros(len(predictions.labels), int), 1)
+    return float(mcc(cells.reshape(1, k, k))[0][0])
 
 
 def _macro(counts: np.ndarray, of_truth: float, of_guess: float) -> tuple[np.ndarray, np.ndarray]:

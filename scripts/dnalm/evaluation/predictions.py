@@ -8,7 +8,7 @@ import pandas as pd
 
 from dnalm.errors import UserError
 from dnalm.files import read_table, write_table
-from dnalm.names import BACKGROUND, DECIMALS, SCORED_SPLITS
+from dnalm.names import BACKGROUND, DECIMALS, SCORED_SPLITS, scored_splits
 
 SUM_TOLERANCE = 1e-3
 """How far a row of rounded probabilities may be from summing to 1."""
@@ -32,6 +32,10 @@ class Predictions:
         """The most probable class of each record, shape (n,); of equally probable ones the lowest."""
         best: np.ndarray = self.scores.argmax(axis=1)
         return best
+
+    def take(self, rows: np.ndarray) -> "Predictions":
+        """Those of the records at `rows`, in that order."""
+        return Predictions(self.ids[rows], self.labels[rows], self.scores[rows])
 
     def one_against_rest(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """What rank metrics compare: (is it the class (n,), score of the class (n,)).
@@ -61,7 +65,7 @@ def read_predictions(path: Path | str) -> dict[str, Predictions]:
     ids = table["id"].astype(str).to_numpy(dtype=object)
     scores = table[columns].to_numpy(dtype=np.float64, na_value=np.nan)
     labels = pd.to_numeric(table["label"], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    known = (*SCORED_SPLITS, BACKGROUND)
+    known = scored_splits(background=True)
     splits = table["split"].to_numpy(dtype=object)
     problems = (
         (table["id"].duplicated().to_numpy(), "the id occurs twice"),
@@ -88,7 +92,7 @@ def read_predictions(path: Path | str) -> dict[str, Predictions]:
 def write_predictions(path: Path | str, predictions: dict[str, Predictions]) -> None:
     """Write predictions in the order of the splits, `background` last, probabilities rounded to `DECIMALS`."""
     parts = []
-    for split in (*SCORED_SPLITS, *({BACKGROUND} & predictions.keys())):
+    for split in scored_splits(BACKGROUND in predictions):
         part = predictions[split]
         columns = {f"score_{i}": part.scores[:, i].round(DECIMALS) for i in range(part.classes)}
         parts.append(pd.DataFrame({"id": part.ids, "split": split, "label": part.labels, **columns}))

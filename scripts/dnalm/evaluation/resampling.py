@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import expit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from dnalm.evaluation.auroc import Groups
+from dnalm.evaluation.clusters import Groups
 from dnalm.evaluation.grouped import Estimate, GroupedMetrics
 from dnalm.evaluation.predictions import Predictions
 

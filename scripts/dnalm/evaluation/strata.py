@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dnalm.errors import UserError
-from dnalm.evaluation.auroc import Groups
-from dnalm.evaluation.grouped import mcc
+from dnalm.evaluation.clusters import Groups
+from dnalm.evaluation.grouped import prediction_mcc
 from dnalm.evaluation.predictions import Predictions
 
 QUANTILES = (0.25, 0.5, 0.75)
@@ -51,7 +51,7 @@ def strata(groups: Mapping[str, Sequence[Predictions]], table: pd.DataFrame, kin
         reason = _too_little(labels[chosen])
         if not reason:
             for name, runs in groups.items():
-                found = [_mcc(run, at[chosen]) for run, at in zip(runs, rows[name], strict=True)]
+                found = [prediction_mcc(run.take(at[chosen])) for run, at in zip(runs, rows[name], strict=True)]
                 values[name] = float(np.mean(found))
         return {"label": label, "n": number, "groups_effective": effective, "values": values, "note": reason}
 
@@ -82,12 +82,6 @@ def _scored_by_all(groups: Mapping[str, Sequence[Predictions]], table: pd.DataFr
     if not common.any():
         raise UserError("the runs have no test record in common; run them again on this data set")
     return table[common].reset_index(drop=True)
-
-
-def _mcc(run: Predictions, rows: NDArray[np.intp]) -> float:
-    cells = run.labels[rows] * run.classes + run.predicted[rows]
-    counts = np.bincount(cells, minlength=run.classes**2).reshape(1, run.classes, run.classes)
-    return float(mcc(counts.astype(np.float64))[0][0])
 
 
 def _too_little(labels: NDArray[np.int64]) -> str:

@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dnalm.evaluation.grouped import mcc
 from dnalm.evaluation.predictions import Predictions
 from dnalm.metrics import classification_metrics
 
@@ -24,13 +24,13 @@ def threshold(predictions: dict[str, Predictions]) -> dict[str, Any] | None:
     test = predictions["test"]
     if test.classes != 2:
         return None
-    value, mcc = best_threshold(predictions["validation"])
+    value, validation_mcc = best_threshold(predictions["validation"])
     guess = (test.scores[:, 1] > value).astype(np.int64)
     metrics = classification_metrics(test.labels, guess, 2)
     hits, called, positives = (int(np.sum(which)) for which in (guess & test.labels, guess, test.labels))
     return {
         "value": value,
-        "validation_mcc": mcc,
+        "validation_mcc": validation_mcc,
         **{name: metrics[name] for name in ("mcc", "accuracy", "macro_f1")},
         "precision": hits / called if called else None,
         "recall": hits / positives if positives else None,
@@ -49,15 +49,9 @@ def best_threshold(predictions: Predictions) -> tuple[float, float]:
     tried = np.unique(np.append((distinct[:-1] + distinct[1:]) / 2, EVEN))
     below = np.searchsorted(scores, tried, side="right")
     positives_below = np.concatenate(([0], np.cumsum(labels)))[below]
-    mcc = _mcc(positives_below, below - positives_below, int(labels.sum()), len(labels)).round(_DECIMALS)
-    best = tried[mcc == mcc.max()]
-    return float(best[np.lexsort((best, np.abs(best - EVEN).round(_DECIMALS)))[0]]), float(mcc.max())
-
-
-def _mcc(fn: NDArray[np.int64], tn: NDArray[np.int64], positives: int, size: int) -> NDArray[np.float64]:
-    """MCC (Matthews 1975) of records called negative, `fn` and `tn` of them by truth; 0 where it is undefined."""
-    tp, fp = positives - fn, size - positives - tn
-    product = (tp * tn - fp * fn).astype(np.float64)
-    scale = np.sqrt((tp + fp).astype(float) * positives * (size - positives) * (tn + fn))
-    mcc: NDArray[np.float64] = np.divide(product, scale, out=np.zeros(len(product)), where=scale > 0)
-    return mcc
+    positives = int(labels.sum())
+    negatives_below = below - positives_below
+    cells = [negatives_below, len(labels) - positives - negatives_below, positives_below, positives - positives_below]
+    found = mcc(np.stack(cells, axis=-1).reshape(-1, 2, 2).astype(float))[0].round(_DECIMALS)
+    best = tried[found == found.max()]
+    return float(best[np.lexsort((best, np.abs(best - EVEN).round(_DECIMALS)))[0]]), float(found.max())
