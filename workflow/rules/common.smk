@@ -11,10 +11,11 @@ sys.path.insert(0, str(SCRIPTS))
 from dnalm import inputs, names, provenance, sections
 from dnalm.datasets import Repeats, Table
 from dnalm.errors import UserError
-from dnalm.session import failures, prefer_this_python
+from dnalm.session import ask_jobs_behind_ancient_inputs, failures, prefer_this_python
 from dnalm.validation import check_files, load_config
 
 prefer_this_python()
+ask_jobs_behind_ancient_inputs()
 
 try:
     check_files(workflow.configfiles)
@@ -58,8 +59,7 @@ def section(stage):
 
 def code(script, *folders):
     """Hashes of a script, the modules it imports and other folders it reads, so that an edit re-runs what uses it."""
-    hashes = json.dumps(provenance.code_hashes(SCRIPTS / script, *folders))
-    return lambda wildcards: hashes
+    return lambda wildcards: json.dumps(provenance.code_hashes(SCRIPTS / script, *folders))
 
 
 def script(name):
