@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RULE = re.compile(r"^(?:local)?rule (\w+):\n((?: {4}.*\n)*)", re.MULTILINE)
-DIRECTORY = re.compile(r"(^resources/models/|/model$)")
+DIRECTORY = re.compile(r"^resources/models/.*(?<!\.json)$|/model$")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Job:
 
 
 class PlanError(RuntimeError):
-    """Snakemake refused: what it said last."""
+    """Snakemake failed where it should have planned: all that it said."""
 
 
 def jobs(text: str) -> list[Job]:
@@ -53,11 +53,14 @@ def rules(plan: Iterable[Job]) -> frozenset[str]:
     return frozenset(job.rule for job in plan)
 
 
-def call(many: Sequence[Sequence[str | Path]], directory: Path) -> list[tuple[int, str]]:
-    """Call Snakemake with each list of arguments in `directory`: (exit status, what it said) for each."""
-    common = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(directory), "--cores", "2"]
+def call(many: Sequence[Sequence[str | Path]], directory: Path, root: Path = ROOT) -> list[tuple[int, str]]:
+    """Call Snakemake with each list of arguments in `directory`: (exit status, what it said) for each.
+
+    root: the clone whose Snakefile is meant.
+    """
+    common = ["--snakefile", str(root / "Snakefile"), "--directory", str(directory), "--cores", "2"]
     sent = json.dumps([[*common, *map(str, arguments)] for arguments in many])
-    paths = os.pathsep.join([str(ROOT / "scripts"), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(root / "scripts"), os.environ.get("PYTHONPATH", "")])
     worker = subprocess.run(
         [sys.executable, "-m", "planning.worker"],
         input=sent,
@@ -69,10 +72,17 @@ def call(many: Sequence[Sequence[str | Path]], directory: Path) -> list[tuple[in
     return [(status, text) for status, text in json.loads(worker.stdout)]
 
 
-def dry_runs(many: Sequence[Sequence[str | Path]], directory: Path) -> list[list[Job] | str]:
-    """What each call would run in `directory`, or the line in which it refused."""
-    answers = call([["--dry-run", *arguments] for arguments in many], directory)
-    return [jobs(text) if status == 0 else text.strip().rsplit("\n", 1)[-1] for status, text in answers]
+def dry_runs(many: Sequence[Sequence[str | Path]], directory: Path, root: Path = ROOT) -> list[list[Job] | str]:
+    """What each call would run in `directory`, or the line in which it refused. Raises `PlanError` if it did neither."""
+    answers = call([["--dry-run", *arguments] for arguments in many], directory, root)
+    return [jobs(text) if status == 0 else _refusal(text) for status, text in answers]
+
+
+def _refusal(text: str) -> str:
+    last = text.strip().rsplit("\n", 1)[-1]
+    if not last.startswith("error: "):
+        raise PlanError(text)
+    return last
 
 
 def lay_out(directory: Path, config: Path, files: Iterable[str]) -> list[Job]:

@@ -28,6 +28,7 @@ REPEATS = [name for name, dataset in CONFIG.datasets.items() if isinstance(datas
 TABLES = [name for name, dataset in CONFIG.datasets.items() if isinstance(dataset, Table)]
 TRAINED = [name for name, model in CONFIG.models.items() if model.tokenizer and model.tokenizer.train]
 HUB_MODELS = [model for model in CONFIG.models.values() if model.on_hub]
+SNAPSHOTS = {inputs.snapshot(model) for model in HUB_MODELS}
 RUNS = [sections.run_folder(run) for run in sections.runs(CONFIG)]
 MODEL_RUNS = [sections.run_folder(run) for run in sections.runs(CONFIG) if run["model"] != "baseline"]
 GPUS = 0 if CONFIG.device == "cpu" else 1
@@ -88,8 +89,11 @@ def gpus(wildcards):
 
 
 def files(stage_input, *arguments):
-    """The files that a stage reads, as a function of wildcards."""
-    return lambda wildcards: getattr(inputs, stage_input)(CONFIG, wildcards, *arguments)
+    """The files that a stage reads, as a function of wildcards; a folder from the hub is tracked by the record beside it."""
+    return lambda wildcards: [
+        ancient(path) if path in SNAPSHOTS else path
+        for path in getattr(inputs, stage_input)(CONFIG, wildcards, *arguments)
+    ]
 
 
 def untracked(value):
