@@ -1,22 +1,19 @@
 # How fast audit, evaluation and training are here, and how much memory they take. No part of the results: asked for by
 # name, and best with --cores 2, because whatever runs beside a measurement is measured too.
-from dnalm.machine import gpus
+from dnalm import machine
 
-# The figures that the target `benchmark` collects: those this machine can give. A cluster's, say, come by file name.
-VISIBLE_GPUS = 0 if CONFIG.device == "cpu" else len(gpus())
-BENCHMARKS = [
-    "audit",
-    "evaluation",
-    "cpu",
-    "memory",
-    *["training"] * (VISIBLE_GPUS > 0),
-    *["scaling"] * (VISIBLE_GPUS > 1),
-]
+
+def measurable(wildcards):
+    """The figures that this machine can give. A cluster's, say, come by file name."""
+    visible = 0 if CONFIG.device == "cpu" else len(machine.gpus())
+    figures = ["audit", "evaluation", "cpu", "memory", "startup"]
+    figures += ["training"] * (visible > 0) + ["scaling"] * (visible > 1)
+    return expand("results/benchmark/{figures}.json", figures=figures)
 
 
 rule benchmark:
     input:
-        expand("results/benchmark/{figures}.json", figures=BENCHMARKS),
+        measurable,
 
 
 rule benchmark_training:
@@ -130,3 +127,21 @@ rule benchmark_evaluation:
         script=script("benchmark_evaluation.py"),
     shell:
         "python {params.script:q} --output {output:q} 2> {log:q}"
+
+
+# It plans with Snakemake, so it runs in Snakemake's own environment.
+rule benchmark_startup:
+    output:
+        "results/benchmark/startup.json",
+    log:
+        "logs/benchmark_startup.log",
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=code("benchmark_startup.py"),
+        script=script("benchmark_startup.py"),
+        python=lambda wildcards, input: sys.executable,
+    shell:
+        "{params.python:q} {params.script:q} --output {output:q} 2> {log:q}"
