@@ -1,14 +1,5 @@
 # How fast audit, evaluation and training are here, and how much memory they take. No part of the results: asked for by
 # name, and best with --cores 2, because whatever runs beside a measurement is measured too.
-from dnalm import machine
-
-
-def measurable(wildcards):
-    """The figures that this machine can give. A cluster's, say, come by file name."""
-    visible = 0 if CONFIG.device == "cpu" else len(machine.gpus())
-    figures = ["audit", "evaluation", "cpu", "memory", "startup"]
-    figures += ["training"] * (visible > 0) + ["scaling"] * (visible > 1)
-    return expand("results/benchmark/{figures}.json", figures=figures)
 
 
 rule benchmark:
@@ -129,12 +120,14 @@ rule benchmark_evaluation:
         "python {params.script:q} --output {output:q} 2> {log:q}"
 
 
-# It plans with Snakemake, so it runs in Snakemake's own environment.
+# It measures the Snakemake that runs it, whatever else its environment holds.
 rule benchmark_startup:
     output:
         "results/benchmark/startup.json",
     log:
         "logs/benchmark_startup.log",
+    conda:
+        "../../envs/evaluation.yaml"
     threads: 1
     resources:
         mem_mb=2000,

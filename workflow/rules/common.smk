@@ -8,7 +8,7 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from dnalm import inputs, names, provenance, sections
+from dnalm import inputs, machine, names, provenance, sections
 from dnalm.datasets import Repeats, Table
 from dnalm.errors import UserError
 from dnalm.session import ask_jobs_behind_ancient_inputs, failures, prefer_this_python
@@ -104,6 +104,14 @@ def untracked(value):
 def options(*keys):
     """Command-line options for the inputs of these names that are in use: --key FILE FILE ..."""
     return lambda wildcards, input: [word for key in keys if input[key] for word in (f"--{key}", *input[key])]
+
+
+def measurable(wildcards):
+    """The figures that this machine can give. A cluster's, say, come by file name."""
+    visible = 0 if CONFIG.device == "cpu" else len(machine.gpus())
+    figures = ["audit", "evaluation", "cpu", "memory", "startup"]
+    figures += ["training"] * (visible > 0) + ["scaling"] * (visible > 1)
+    return expand("results/benchmark/{figures}.json", figures=figures)
 
 
 def say_failures(snakemake_log, directory):

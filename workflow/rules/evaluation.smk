@@ -15,7 +15,7 @@ rule baseline:
     benchmark:
         "logs/baseline/{dataset}/{baseline}/seed{seed}.tsv"
     wildcard_constraints:
-        baseline=r"(?!cnn/)" + names.NAME,
+        baseline=rf"(?!cnn/){names.NAME}",
     conda:
         "../../envs/evaluation.yaml"
     threads: 1
