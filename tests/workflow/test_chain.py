@@ -81,7 +81,7 @@ def run(directory, *arguments):
 
 def test_everything_is_there(finished):
     summary = pd.read_csv(finished / "results/summary/metrics.tsv", sep="\t")
-    assert sorted(summary["dataset"].value_counts().items()) == [("repeats", 4), ("table", 2)]
+    assert sorted(summary["dataset"].value_counts().items()) == [("repeats", 6), ("table", 2)]
     assert summary["accuracy"].between(0, 1).all()
     assert "<html" in (finished / "results/report/index.html").read_text()
     page = (finished / "results/report/index.html").read_text()
@@ -140,7 +140,15 @@ def test_a_changed_recipe_re_runs_the_training_alone(finished):
     (finished / "changed.yaml").write_text(yaml.safe_dump(config))
     result = run(finished, "--dry-run", "--quiet", "rules", "--configfile", finished / "changed.yaml")
     planned = {line.split()[0] for line in result.stdout.splitlines() + result.stderr.splitlines() if line and line.split()[-1].isdigit()}  # fmt: skip
-    assert planned - {"total", "all"} == {"finetune", "predict_splits", "evaluate", "summarize", "report"}
+    assert planned - {"total", "all"} == {
+        "finetune",
+        "predict_splits",
+        "evaluate",
+        "compare",
+        "model_card",
+        "summarize",
+        "report",
+    }
 
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(finished, tmp_path):
