@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CHECKED := Snakefile workflow/rules/*.smk
 
-.PHONY: demo test test-unit check report docs clean help
+.PHONY: demo test test-slow test-unit check report docs clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /: /'
@@ -16,8 +16,11 @@ demo: $(READY) ## run the default config: a small simulated genome, from FASTA t
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "The report: results/report/index.html"
 
-test: $(READY) ## run every test
+test: $(READY) ## run every test but the slow ones
 	$(BIN)/pytest -n $(CORES)
+
+test-slow: $(READY) ## run the tests that take more than a minute each
+	$(BIN)/pytest -n $(CORES) -m slow
 
 test-unit: $(READY) ## run the unit tests only
 	$(BIN)/pytest -n $(CORES) tests/unit
@@ -30,13 +33,15 @@ check: $(READY) ## style, types, walls, lint, documents in step, dry-run of ever
 	$(BIN)/snakefmt --check $(CHECKED)
 	$(BIN)/snakemake --lint
 	$(BIN)/python scripts/document_config.py --check
+	$(BIN)/python scripts/document_rules.py --check
 	$(BIN)/pytest tests/workflow/test_dry_run.py
 
 report: $(READY) ## Snakemake's own report of the last run, with provenance: report.zip
 	$(BIN)/snakemake --report report.zip
 
-docs: $(READY) ## regenerate config/README.md and the JSON schema
+docs: $(READY) ## regenerate config/README.md, the JSON schema, docs/rules.md and docs/rerun-matrix.md
 	$(BIN)/python scripts/document_config.py
+	$(BIN)/python scripts/document_rules.py
 
 clean: ## remove results, logs and the virtual environment (downloads stay)
 	rm -rf results logs .scratch .snakemake $(VENV)

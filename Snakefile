@@ -23,6 +23,7 @@ include: "workflow/rules/datasets.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/targets.smk"
 include: "workflow/rules/benchmarks.smk"
 
 

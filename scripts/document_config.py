@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -16,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from dnalm.config import Config
 from dnalm.files import atomic
 from dnalm.sources import Name
+from planning.keys import sections
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,14 +30,6 @@ of letters, digits, `.`, `_` and `-`, and begin with a letter or digit.
 
 Worked examples are in [examples](examples).
 """
-
-
-def models(kind: Any) -> Iterator[type[BaseModel]]:
-    """The sections that a type refers to."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        yield kind
-    for part in get_args(kind):
-        yield from models(part)
 
 
 def describe_type(kind: Any) -> str:
@@ -89,7 +81,7 @@ def readme() -> str:
     """The text of config/README.md: one table a section, in the order they are met."""
     order: list[type[BaseModel]] = [Config]
     for section in order:
-        found = [model for field in section.model_fields.values() for model in models(field.annotation)]
+        found = [model for field in section.model_fields.values() for model in sections(field.annotation)]
         order += [model for index, model in enumerate(found) if model not in order and model not in found[:index]]
     parts = [HEAD]
     for section in order:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dnalm import sections
-from dnalm.config import Config
+from dnalm.config import Config, Model
 from dnalm.datasets import Repeats
 from dnalm.names import SHARDS, SPLITS
 from dnalm.sections import Wildcards, repeats_of, table_of
@@ -137,7 +137,7 @@ def checkpoint_files(config: Config, wildcards: Wildcards) -> list[str]:
     """What a model's weights come from: a hub snapshot, the files of a directory, or nothing for a new architecture."""
     model = config.models[wildcards.model]
     if model.on_hub:
-        return [checkpoint_folder(config, wildcards)]
+        return _fetched(model)
     return _listed(model.checkpoint) if model.checkpoint else []
 
 
@@ -145,8 +145,17 @@ def checkpoint_folder(config: Config, wildcards: Wildcards) -> str:
     """The directory a model's weights are loaded from; empty for a new architecture."""
     model = config.models[wildcards.model]
     if model.on_hub:
-        return f"resources/models/{sections.hub_folder(model)}/{model.revision}"
+        return snapshot(model)
     return model.checkpoint or ""
+
+
+def snapshot(model: Model) -> str:
+    """The directory that a hub model is fetched into."""
+    return f"resources/models/{sections.hub_folder(model)}/{model.revision}"
+
+
+def _fetched(model: Model) -> list[str]:
+    return [snapshot(model), f"{snapshot(model)}.json"]
 
 
 def checkpoint_option(config: Config, wildcards: Wildcards) -> list[str]:
@@ -161,7 +170,7 @@ def tokenizer_files(config: Config, wildcards: Wildcards) -> list[str]:
     place = tokenizer_folder(config, wildcards)
     if model.tokenizer and model.tokenizer.train:
         return [f"{place}/{name}" for name in TOKENIZER_FILES]
-    return [place] if model.on_hub else [path for path in _listed(place) if not path.endswith(WEIGHTS)]
+    return _fetched(model) if model.on_hub else [path for path in _listed(place) if not path.endswith(WEIGHTS)]
 
 
 def tokenizer_folder(config: Config, wildcards: Wildcards) -> str:

@@ -312,8 +312,12 @@ _STAGES = {
 
 
 def runs(config: Config) -> Iterator[dict[str, Any]]:
-    """Every run, baselines first within a data set: {dataset, model, recipe, seed}; a baseline's model is `baseline`."""
-    for name, dataset in config.datasets.items():
+    """Every run, baselines first within a data set: {dataset, model, recipe, seed}; a baseline's model is `baseline`.
+
+    Data sets come in the order of the list `runs`, then by name: the order of keys means nothing.
+    """
+    for name in dict.fromkeys([*(run.dataset for run in config.runs), *sorted(config.datasets)]):
+        dataset = config.datasets[name]
         for baseline in sorted(set(dataset.baselines)):
             yield {"dataset": name, "model": "baseline", "recipe": baseline, "seed": BASELINE_SEED}
         for run in config.runs:

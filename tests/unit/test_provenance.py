@@ -1,10 +1,16 @@
 """Code hashes: an edit of what a script imports is seen, another is not."""
 
+import modulefinder
 import re
 import subprocess
+from pathlib import Path
+
+import pytest
 
 from dnalm import provenance
 from dnalm.provenance import code_hashes, commit, record
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def library(root):
@@ -24,9 +30,25 @@ def library(root):
     return root
 
 
+def forget():
+    """As a new process would."""
+    provenance._read.cache_clear()
+    provenance.code_hashes.cache_clear()
+
+
 def test_imports_are_followed_also_inside_functions(tmp_path):
     hashes = code_hashes(library(tmp_path) / "mask.py")
-    assert list(hashes) == ["dnalm.data", "dnalm.data.masks", "dnalm.files", "mask.py"]
+    assert list(hashes) == ["dnalm", "dnalm.data", "dnalm.data.masks", "dnalm.files", "mask.py"]
+
+
+STAGES = [path for path in sorted(SCRIPTS.glob("*.py")) if not path.stem.startswith("document_")]
+
+
+@pytest.mark.parametrize("script", STAGES, ids=lambda path: path.stem)
+def test_python_itself_finds_the_same_modules(script):
+    finder = modulefinder.ModuleFinder(path=[str(SCRIPTS)])  # which reads bytecode
+    finder.run_script(str(script))
+    assert set(code_hashes(script)) == {script.name, *(name for name in finder.modules if name.startswith("dnalm"))}
 
 
 def test_circles_end(tmp_path):
@@ -35,11 +57,11 @@ def test_circles_end(tmp_path):
 
 def test_an_edit_changes_the_hash_of_what_imports_it_alone(tmp_path):
     before = code_hashes(library(tmp_path) / "mask.py")
-    provenance._read.cache_clear()
+    forget()
     (tmp_path / "dnalm/data/other.py").write_text("x = 1\n")
     assert code_hashes(tmp_path / "mask.py") == before
     (tmp_path / "dnalm/files.py").write_text("x = 1\n")
-    provenance._read.cache_clear()
+    forget()
     assert code_hashes(tmp_path / "mask.py") != before
 
 
@@ -50,6 +72,7 @@ def test_other_folders_count_too(tmp_path):
     before = code_hashes(tmp_path / "mask.py", "dnalm/data/templates")
     assert "dnalm/data/templates/page.html" in before
     (tmp_path / "dnalm/data/templates/page.html").write_text("two")
+    forget()
     assert code_hashes(tmp_path / "mask.py", "dnalm/data/templates") != before
 
 

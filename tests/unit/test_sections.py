@@ -99,7 +99,8 @@ def test_tables():
 
 def test_models():
     hub, new = wildcards(model="hub", dataset="t"), wildcards(model="m", dataset="d")
-    assert inputs.checkpoint_files(CONFIG, hub) == inputs.tokenizer_files(CONFIG, hub) == ["resources/models/a--b/main"]
+    assert inputs.checkpoint_files(CONFIG, hub) == inputs.tokenizer_files(CONFIG, hub)
+    assert inputs.checkpoint_files(CONFIG, hub) == ["resources/models/a--b/main", "resources/models/a--b/main.json"]
     assert inputs.checkpoint_option(CONFIG, hub) == ["--checkpoint", "resources/models/a--b/main"]
     assert inputs.checkpoint_files(CONFIG, new) == inputs.checkpoint_option(CONFIG, new) == []
     assert inputs.tokenizer_files(CONFIG, new)[0] == "results/models/m/tokenizer/d/tokenizer.json"
@@ -135,8 +136,8 @@ def test_runs_are_listed_with_their_baselines():
     simple = ("boosting", "kmer", "length_gc", "majority", "periodicity")
     assert [sections.run_folder(run) for run in sections.runs(CONFIG)] == [
         *(f"results/d/runs/{run}" for run in (*(f"baseline/{name}/seed1" for name in simple), "m/r/seed1", "m/r/seed2")),
-        *(f"results/e/runs/baseline/{name}/seed1" for name in simple),
         "results/t/runs/hub/both/seed1",
+        *(f"results/e/runs/baseline/{name}/seed1" for name in simple),
     ]  # fmt: skip
 
 

@@ -1,22 +1,10 @@
 # How fast audit, evaluation and training are here, and how much memory they take. No part of the results: asked for by
 # name, and best with --cores 2, because whatever runs beside a measurement is measured too.
-from dnalm.machine import gpus
-
-# The figures that the target `benchmark` collects: those this machine can give. A cluster's, say, come by file name.
-VISIBLE_GPUS = 0 if CONFIG.device == "cpu" else len(gpus())
-BENCHMARKS = [
-    "audit",
-    "evaluation",
-    "cpu",
-    "memory",
-    *["training"] * (VISIBLE_GPUS > 0),
-    *["scaling"] * (VISIBLE_GPUS > 1),
-]
 
 
 rule benchmark:
     input:
-        expand("results/benchmark/{figures}.json", figures=BENCHMARKS),
+        measurable,
 
 
 rule benchmark_training:
@@ -130,3 +118,23 @@ rule benchmark_evaluation:
         script=script("benchmark_evaluation.py"),
     shell:
         "python {params.script:q} --output {output:q} 2> {log:q}"
+
+
+# It measures the Snakemake that runs it, whatever else its environment holds.
+rule benchmark_startup:
+    output:
+        "results/benchmark/startup.json",
+    log:
+        "logs/benchmark_startup.log",
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=code("benchmark_startup.py"),
+        script=script("benchmark_startup.py"),
+        python=lambda wildcards, input: sys.executable,
+    shell:
+        "{params.python:q} {params.script:q} --output {output:q} 2> {log:q}"

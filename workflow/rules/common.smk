@@ -8,13 +8,14 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from dnalm import inputs, names, provenance, sections
+from dnalm import inputs, machine, names, provenance, sections
 from dnalm.datasets import Repeats, Table
 from dnalm.errors import UserError
-from dnalm.session import failures, prefer_this_python
+from dnalm.session import ask_jobs_behind_ancient_inputs, failures, prefer_this_python
 from dnalm.validation import check_files, load_config
 
 prefer_this_python()
+ask_jobs_behind_ancient_inputs()
 
 try:
     check_files(workflow.configfiles)
@@ -27,6 +28,7 @@ REPEATS = [name for name, dataset in CONFIG.datasets.items() if isinstance(datas
 TABLES = [name for name, dataset in CONFIG.datasets.items() if isinstance(dataset, Table)]
 TRAINED = [name for name, model in CONFIG.models.items() if model.tokenizer and model.tokenizer.train]
 HUB_MODELS = [model for model in CONFIG.models.values() if model.on_hub]
+SNAPSHOTS = {inputs.snapshot(model) for model in HUB_MODELS}
 RUNS = [sections.run_folder(run) for run in sections.runs(CONFIG)]
 MODEL_RUNS = [sections.run_folder(run) for run in sections.runs(CONFIG) if run["model"] != "baseline"]
 GPUS = 0 if CONFIG.device == "cpu" else 1
@@ -58,8 +60,7 @@ def section(stage):
 
 def code(script, *folders):
     """Hashes of a script, the modules it imports and other folders it reads, so that an edit re-runs what uses it."""
-    hashes = json.dumps(provenance.code_hashes(SCRIPTS / script, *folders))
-    return lambda wildcards: hashes
+    return lambda wildcards: json.dumps(provenance.code_hashes(SCRIPTS / script, *folders))
 
 
 def script(name):
@@ -88,8 +89,11 @@ def gpus(wildcards):
 
 
 def files(stage_input, *arguments):
-    """The files that a stage reads, as a function of wildcards."""
-    return lambda wildcards: getattr(inputs, stage_input)(CONFIG, wildcards, *arguments)
+    """The files that a stage reads, as a function of wildcards; a folder from the hub is tracked by the record beside it."""
+    return lambda wildcards: [
+        ancient(path) if path in SNAPSHOTS else path
+        for path in getattr(inputs, stage_input)(CONFIG, wildcards, *arguments)
+    ]
 
 
 def untracked(value):
@@ -100,6 +104,14 @@ def untracked(value):
 def options(*keys):
     """Command-line options for the inputs of these names that are in use: --key FILE FILE ..."""
     return lambda wildcards, input: [word for key in keys if input[key] for word in (f"--{key}", *input[key])]
+
+
+def measurable(wildcards):
+    """The figures that this machine can give. A cluster's, say, come by file name."""
+    visible = 0 if CONFIG.device == "cpu" else len(machine.gpus())
+    figures = ["audit", "evaluation", "cpu", "memory", "startup"]
+    figures += ["training"] * (visible > 0) + ["scaling"] * (visible > 1)
+    return expand("results/benchmark/{figures}.json", figures=figures)
 
 
 def say_failures(snakemake_log, directory):

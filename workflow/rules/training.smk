@@ -7,7 +7,8 @@ localrules:
 
 rule fetch_model:
     output:
-        directory("resources/models/{hub_id}/{revision}"),
+        snapshot=directory("resources/models/{hub_id}/{revision}"),
+        record="resources/models/{hub_id}/{revision}.json",
     log:
         "logs/fetch_model/{hub_id}/{revision}.log",
     benchmark:
@@ -25,7 +26,8 @@ rule fetch_model:
         spec=section("fetch_model"),
         script=script("fetch_model.py"),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --output {output:q} 2> {log:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --output {output.snapshot:q} 2> {log:q}"
+        " && cp {output.snapshot:q}/fetched.json {output.record:q}"
 
 
 rule train_tokenizer:
@@ -127,7 +129,7 @@ rule finetune:
         " --training-log {output.training_log:q} --record {output.run:q} 2> {log:q}"
 
 
-# A directory's content is not tracked, so what reads a model depends on its run.json too.
+# A directory has no checksum and would be newer wherever it is copied to, so a model is tracked by its run.json.
 rule predict_splits:
     input:
         rules.finetune.output.run,
@@ -135,7 +137,7 @@ rule predict_splits:
         test=rules.split_labels.output.test,
         background=files("background"),
         tokens=files("scored_tokens"),
-        model=rules.finetune.output.model,
+        model=ancient(rules.finetune.output.model),
     output:
         predictions="results/{dataset}/runs/{model}/{recipe}/seed{seed}/predictions.parquet",
         counts="results/{dataset}/runs/{model}/{recipe}/seed{seed}/prediction_counts.json",

@@ -1,0 +1,63 @@
+"""Calls of Snakemake by the dozen, each in a fork of one process that has loaded what all of them need.
+
+Standard input: a JSON list of argument lists. Standard output: a JSON list of [exit status, what Snakemake said].
+"""
+
+import gc
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from snakemake import cli
+from snakemake.executors.touch import Executor
+
+from dnalm import provenance
+
+SCRIPTS = Path(__file__).resolve().parents[1]
+
+
+def call(arguments: list[str], said: Path) -> int:
+    """Start one call, whose output goes to the file `said`; returns its process's number."""
+    if child := os.fork():
+        return child
+    stream = os.open(said, os.O_CREAT | os.O_WRONLY)
+    os.dup2(stream, 1)
+    os.dup2(stream, 2)
+    status = 3
+    try:
+        cli.main(arguments)
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def run() -> None:
+    """Make all calls, as many at once as there are cores."""
+    calls: list[list[str]] = json.load(sys.stdin)
+    for script in SCRIPTS.glob("*.py"):
+        provenance.code_hashes(script)
+    Executor.SLEEPING_TIME = 0  # between two files that `--touch` touches; here their content decides
+    gc.freeze()  # a fork that collects garbage copies all that it shares
+    gc.disable()
+    waiting = list(range(len(calls)))
+    running: dict[int, int] = {}
+    statuses = [0] * len(calls)
+    with tempfile.TemporaryDirectory() as place:
+        files = [Path(place, str(number)) for number in range(len(calls))]
+        while waiting or running:
+            while waiting and len(running) < (os.cpu_count() or 1):
+                number = waiting.pop(0)
+                running[call(calls[number], files[number])] = number
+            child, status = os.wait()
+            statuses[running.pop(child)] = os.waitstatus_to_exitcode(status)
+        said = [file.read_text(errors="replace") for file in files]
+    json.dump(list(zip(statuses, said, strict=True)), sys.stdout)
+
+
+if __name__ == "__main__":
+    run()

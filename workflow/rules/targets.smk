@@ -1,0 +1,18 @@
+# Parts of a run, asked for by name: `snakemake data`, `models`, `metrics`. The rule `report` is one itself.
+
+
+rule data:
+    input:
+        expand("results/{dataset}/{file}", dataset=CONFIG.datasets, file=["data/manifest.json", "audit.json"]),
+
+
+rule models:
+    input:
+        expand("{run}/run.json", run=MODEL_RUNS),
+
+
+rule metrics:
+    input:
+        expand("{run}/metrics.json", run=RUNS),
+        expand("results/{dataset}/comparison.json", dataset=CONFIG.datasets),
+        "results/summary/metrics.tsv",
