@@ -6,9 +6,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import psutil
@@ -17,6 +19,9 @@ import yaml
 from conftest import ROOT
 from packages import Unavailable, unpacked
 from slurm import Slurm, wait_until
+
+from dnalm.sections import section
+from dnalm.validation import load_config
 
 pytestmark = pytest.mark.cluster
 
@@ -49,10 +54,12 @@ TABLE = {
     },
     "recipes": {
         "long": {"learning_rate": 1e-3, "epochs": 2, "batch_size": 8},
+        "brief": {"learning_rate": 1e-3, "epochs": 1, "batch_size": 64},
         "endless": {"learning_rate": 1e-3, "epochs": 1000, "batch_size": 8},
     },
     "runs": [
         {"dataset": "table", "model": "small", "recipe": "long", "seeds": [1, 2]},
+        {"dataset": "table", "model": "small", "recipe": "brief", "seeds": [1]},
         {"dataset": "table", "model": "small", "recipe": "endless", "seeds": [1]},
     ],
 }  # fmt: skip
@@ -220,3 +227,33 @@ def test_a_failed_job_names_its_log(slurm, tmp_path):
         assert workflow.wait() == 1
     last = workflow.said().splitlines()[-1]
     assert last.startswith("error: table.csv") and last.endswith("(log: logs/import_table/table.log)"), workflow.said()
+
+
+def test_a_training_over_two_nodes(slurm, table):
+    config = load_config(TABLE, check_paths=False)
+    wildcards = SimpleNamespace(dataset="table", model="small", recipe="brief", seed="1")
+    (table / "spec.json").write_text(section(config, "finetune", wildcards))
+    out, shared = table / "two", ["--data", "results/table/data", "--tokens", "results/table/tokens/small"]
+    out.mkdir()
+    files = ["--model", out / "model", "--training-log", out / "training_log.tsv", "--record", out / "run.json"]
+    tokenizer = ["--tokenizer", "results/models/small/tokenizer/table", "--device", "cpu"]
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    launcher = [
+        "torchrun",
+        "--nnodes=2",
+        "--nproc-per-node=1",
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint=127.0.0.1:{port}",
+    ]
+    script = [ROOT / "scripts/finetune.py", "--spec", "spec.json", *shared, *tokenizer, *files]
+    where = ["--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1", "--mem=4000", f"--chdir={table}"]
+    command = ["srun", *where, *launcher, *script]
+    done = subprocess.run([*map(str, command)], env=slurm.environment, capture_output=True, text=True, timeout=TOGETHER)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / "run.json").read_text())["engine"]["processes"] == 2
+    allocated = slurm.run(
+        "sacct", "--allocations", "--noheader", "--parsable2", "--format=NodeList,State"
+    ).splitlines()[-1]
+    assert allocated == "node[1-2]|COMPLETED"
