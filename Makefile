@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CHECKED := Snakefile workflow/rules/*.smk
 
-.PHONY: demo test test-slow test-unit check report docs clean help
+.PHONY: demo test test-slow test-slurm test-unit check report docs clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /: /'
@@ -24,6 +24,9 @@ test-slow: $(READY) ## run the tests that take more than a minute each
 
 test-unit: $(READY) ## run the unit tests only
 	$(BIN)/pytest -n $(CORES) tests/unit
+
+test-slurm: $(READY) ## run the workflow on a SLURM of its own on this machine: needs root, and apt to take SLURM from
+	$(BIN)/pytest -m cluster --durations=0 tests/cluster
 
 check: $(READY) ## style, types, walls, lint, documents in step, dry-run of every example and profile
 	$(BIN)/ruff format --check scripts tests

@@ -19,7 +19,8 @@ import yaml
 
 from dnalm.cli import main
 from dnalm.files import write_json
-from dnalm.machine import machine, versions
+from dnalm.machine import machine
+from dnalm.provenance import versions
 from planning.plans import ROOT, lay_out
 
 TARGETS = {"import": 0.3, "demo": 3.0, "runs": 10.0, "runs_finished": 10.0}

@@ -26,6 +26,29 @@ def test_config_can_be_planned(path, snakemake, tmp_path):
     assert "finetune" in result.stdout + result.stderr
 
 
+PROFILES = {
+    "local": "resources: tmpdir=/tmp, gpu=1, runtime=1440, mem_mb=16000",
+    "slurm": "slurm_partition=gpu, gpu=1, runtime=1440, slurm_extra=--signal=TERM@120",
+    "kubernetes": "gpu=1, runtime=1440, mem_mb=16000, mem=16 GB, mem_mib=15259, gpu_manufacturer=nvidia",
+}
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_profile_plans_the_demo(name, snakemake):
+    result = snakemake("--dry-run", "--profile", ROOT / "workflow/profiles" / name)
+    assert result.returncode == 0, result.stderr
+    plan = result.stdout + result.stderr
+    finetune = plan[plan.index("rule finetune:") :]
+    assert PROFILES[name] in finetune[: finetune.index("rule ", 5)]
+
+
+def test_a_first_attempt_on_slurm_asks_for_what_the_rule_says():
+    values = yaml.safe_load((ROOT / "workflow/profiles/slurm/config.yaml").read_text())["__variables__"]
+    for rule, (minutes, memory) in values["growing"].items():
+        assert f"runtime={minutes}," in RULES[rule] and f"mem_mb={memory}," in RULES[rule]
+    assert {rule for rule, body in RULES.items() if "gpu=" in body} == set(values["gpu_rules"])
+
+
 def test_the_demo_is_planned_without_naming_it(snakemake):
     assert snakemake("--dry-run").returncode == 0
 

@@ -123,8 +123,9 @@ rule finetune:
         tokenizer=untracked("tokenizer_folder"),
         checkpoint=untracked("checkpoint_option"),
         conduct=conduct,
+    # A scheduler that ends the job sends SIGTERM to all of it: the shell has to wait for the training to save.
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --tokens {params.tokens:q}"
+        "trap : TERM; printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --tokens {params.tokens:q}"
         " --tokenizer {params.tokenizer:q} {params.checkpoint:q} {params.conduct:q} --model {output.model:q}"
         " --training-log {output.training_log:q} --record {output.run:q} 2> {log:q}"
 
