@@ -5,9 +5,10 @@ CORES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CLUSTER := $(VENV)/.cluster
 CHECKED := Snakefile workflow/rules/*.smk
 
-.PHONY: demo test test-slow test-slurm test-unit check report docs clean help
+.PHONY: demo test test-slow test-slurm test-unit cluster check report docs clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /: /'
@@ -16,19 +17,19 @@ demo: $(READY) ## run the default config: a small simulated genome, from FASTA t
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "The report: results/report/index.html"
 
-test: $(READY) ## run every test but the slow ones
+test: $(CLUSTER) ## run every test but the slow ones
 	$(BIN)/pytest -n $(CORES)
 
-test-slow: $(READY) ## run the tests that take more than a minute each
+test-slow: $(CLUSTER) ## run the tests that take more than a minute each
 	$(BIN)/pytest -n $(CORES) -m slow
 
 test-unit: $(READY) ## run the unit tests only
 	$(BIN)/pytest -n $(CORES) tests/unit
 
-test-slurm: $(READY) ## run the workflow on a SLURM of its own on this machine: needs root, and apt to take SLURM from
+test-slurm: $(CLUSTER) ## run the workflow on a SLURM of its own on this machine: needs root, and apt to take SLURM from
 	$(BIN)/pytest -m cluster --durations=0 tests/cluster
 
-check: $(READY) ## style, types, walls, lint, documents in step, dry-run of every example and profile
+check: $(CLUSTER) ## style, types, walls, lint, documents in step, dry-run of every example and profile
 	$(BIN)/ruff format --check scripts tests
 	$(BIN)/ruff check scripts tests
 	$(BIN)/mypy
@@ -38,6 +39,8 @@ check: $(READY) ## style, types, walls, lint, documents in step, dry-run of ever
 	$(BIN)/python scripts/document_config.py --check
 	$(BIN)/python scripts/document_rules.py --check
 	$(BIN)/pytest tests/workflow/test_dry_run.py
+
+cluster: $(CLUSTER) ## install what hands jobs to SLURM or Kubernetes
 
 report: $(READY) ## Snakemake's own report of the last run, with provenance: report.zip
 	$(BIN)/snakemake --report report.zip
@@ -51,10 +54,15 @@ clean: ## remove results, logs and the virtual environment (downloads stay)
 
 # uv resolves and installs in seconds. torch is pinned without a build: a directory named in PIP_FIND_LINKS is looked
 # at first, a Linux machine takes the CUDA build, and UV_TORCH_BACKEND=cpu (or auto) asks for another.
+INSTALL = UV_FIND_LINKS="$${UV_FIND_LINKS-$$PIP_FIND_LINKS}" $(BIN)/uv pip install --quiet --compile-bytecode \
+	--python $(BIN)/python --constraint constraints.txt
 $(READY): requirements.txt constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "error: Python 3.11, 3.12 or 3.13 is needed, this is %d.%d; name one with: make PYTHON=python3.12 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	UV_FIND_LINKS="$${UV_FIND_LINKS-$$PIP_FIND_LINKS}" $(BIN)/uv pip install --quiet --compile-bytecode \
-		--python $(BIN)/python --requirement requirements.txt --constraint constraints.txt
+	$(INSTALL) --requirement requirements.txt
+	touch $@
+
+$(CLUSTER): requirements-cluster.txt $(READY)
+	$(INSTALL) --requirement requirements-cluster.txt
 	touch $@
