@@ -101,6 +101,7 @@ def write(args: argparse.Namespace, started: float, progress: Any, facts: dict[s
         "steps": progress.step,
         "resumed_from": progress.resumed,
         "training_seconds": round(progress.seconds, 3),
+        "training_joules": None if progress.joules is None else round(progress.joules, 1),
         "sequences_per_second": round(progress.sequences / progress.seconds, 3) if progress.seconds else None,
     }
     write_json(args.record, record(args.spec, **work, **facts, files=files))

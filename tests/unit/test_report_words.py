@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 from dnalm.evaluation import charts, views
 from dnalm.evaluation.ladder import ladder
 from dnalm.evaluation.results import Dataset, Group, Run
-from dnalm.evaluation.text import as_yaml, between, chance, decimal, duration, listed, per_cent, plural, signed
+from dnalm.evaluation.text import (
+    MISSING,
+    as_yaml,
+    between,
+    chance,
+    decimal,
+    duration,
+    energy,
+    listed,
+    per_cent,
+    plural,
+    signed,
+)
 from dnalm.evaluation.verdict import audit_summary, verdict
 
 
@@ -176,6 +188,7 @@ def test_numbers_and_words():
     assert [chance(p) for p in (0.0004, 0.03)] == ["p < 0.001", "p = 0.030"]
     assert [per_cent(x) for x in (0.95, 0.001, 0.5)] == ["95 %", "0.1 %", "50 %"]
     assert [duration(x) for x in (1.23, 163.4, 3725)] == ["1.2 s", "2 min 43 s", "1 h 2 min"]
+    assert [energy(x) for x in (None, 3600, 45e3, 7.2e7)] == [MISSING, "1 Wh", "12.5 Wh", "20 kWh"]
     assert (plural(1, "class"), plural(2, "class"), plural(1200, "run")) == ("1 class", "2 classes", "1,200 runs")
     assert [listed(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
 

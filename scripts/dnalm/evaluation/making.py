@@ -4,12 +4,12 @@ from typing import Any
 
 from dnalm.evaluation.datacard import Column, Table
 from dnalm.evaluation.results import Dataset, Run
-from dnalm.evaluation.text import MISSING, as_yaml, count, decimal, duration
+from dnalm.evaluation.text import MISSING, as_yaml, count, decimal, duration, energy
 from dnalm.evaluation.views import run_name
 
 
 def overview(dataset: Dataset) -> Table:
-    """One row a run: device, time, size, how sequences shared a batch, weights, commit."""
+    """One row a run: device, time, energy, size, how sequences shared a batch, weights, commit."""
     rows = []
     for group, run in dataset.members:
         record = run.record
@@ -18,6 +18,7 @@ def overview(dataset: Dataset) -> Table:
                 run_name(run, group),
                 record["device"],
                 duration(record["seconds"]),
+                energy(record.get("training_joules")),
                 count(record.get("parameters")),
                 count(record.get("trainable_parameters")),
                 _engine(record),
@@ -29,6 +30,7 @@ def overview(dataset: Dataset) -> Table:
         Column("Run"),
         Column("Device", True),
         Column("Time"),
+        Column("Energy of the GPUs"),
         Column("Parameters"),
         Column("trained"),
         Column("Batches", True),

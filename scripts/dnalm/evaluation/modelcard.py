@@ -7,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from dnalm.evaluation import datacard, trust
 from dnalm.evaluation.report import TEMPLATES
 from dnalm.evaluation.results import Dataset, Run
-from dnalm.evaluation.text import as_yaml, between, count, decimal, duration, per_cent
+from dnalm.evaluation.text import as_yaml, between, count, decimal, duration, energy, per_cent
 from dnalm.evaluation.verdict import RULES, audit_summary, compared
 from dnalm.evaluation.views import COLUMNS
 
@@ -59,6 +59,7 @@ def model_card(dataset: Dataset, checkpoint: str | None, confidence: float) -> s
         threshold=run.metrics["threshold"],
         cautions=datacard.cautions(dataset),
         time=duration(record["seconds"]),
+        energy="" if record.get("training_joules") is None else energy(record["training_joules"]),
         decimal=decimal,
     )
 

@@ -43,6 +43,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
+def energy(joules: float | None) -> str:
+    """`12 Wh`, `3.4 kWh`; a dash for None."""
+    if joules is None:
+        return MISSING
+    hours = joules / 3600
+    return f"{hours:.3g} Wh" if hours < 1000 else f"{hours / 1000:.3g} kWh"
+
+
 def count(value: int | None) -> str:
     """A whole number with thousands separators; a dash for None."""
     return MISSING if value is None else f"{value:,}"

@@ -16,6 +16,7 @@ from dnalm.training.batches import Examples
 from dnalm.training.checkpoints import State, config_writer, read, restore_rng, rng_state
 from dnalm.training.choice import Engine, choose
 from dnalm.training.devices import out_of_memory, uses_bf16
+from dnalm.training.energy import joules
 from dnalm.training.experts import autocast_experts
 from dnalm.training.losses import ClassWeights, Loss, example_weights
 from dnalm.training.parallel import Team
@@ -142,7 +143,7 @@ class _Training:
         self.facts = {**self.engine.facts, "bf16": bf16, "processes": self.team.world, "sharding": conduct.sharding}
         self.progress = Progress()
         self.tokens = self.places = 0
-        self._since = self._saved_at = 0.0
+        self._since = self._saved_at = self._counted = 0.0
 
     def _speed_up(self) -> dict[str, Any]:
         """Compile layers and capture graphs where shapes are fixed; return what was done."""
@@ -196,6 +197,7 @@ class _Training:
         self.facts |= self._speed_up()
         self.progress = self._resumed()
         self._since = self._saved_at = time.monotonic()
+        self._counted = joules(self.team.device) or 0.0
         bar = tqdm(desc="training", unit=" steps", mininterval=1, file=sys.stderr, disable=not self.team.main)
         bar.reset(self.last_step)
         bar.update(self.progress.step)
@@ -318,7 +320,11 @@ class _Training:
         self._saved_at = time.monotonic()
 
     def _clock(self) -> None:
-        """Add the time since the last call to what the training took."""
-        now = time.monotonic()
+        """Add what was spent since the last call: time, and energy where all ranks know theirs."""
+        now, counted = time.monotonic(), joules(self.team.device)
         self.progress.seconds += now - self._since
-        self._since = now
+        spent = self.team.gather(None if counted is None else counted - self._counted)
+        known = [energy for energy in spent if energy is not None]
+        if len(known) == len(spent):
+            self.progress.joules = (self.progress.joules or 0.0) + sum(known)
+        self._since, self._counted = now, counted or 0.0

@@ -18,7 +18,8 @@ class Progress:
 
     step: optimizer steps taken; loss_sum: their batches' losses added up since the epoch began, over all ranks; log: a
     row of `LOG_COLUMNS` for each epoch; best: the step of the best model so far, best_score its metric (the larger the
-    better); since_best: epochs since; sequences: seen in all; seconds: spent in all; resumed: the steps gone on from.
+    better); since_best: epochs since; sequences: seen in all; seconds: spent in all; joules: what the GPUs used in all,
+    None where nothing counts it; resumed: the steps gone on from.
     """
 
     step: int = 0
@@ -29,6 +30,7 @@ class Progress:
     since_best: int = 0
     sequences: int = 0
     seconds: float = 0.0
+    joules: float | None = None
     resumed: list[int] = field(default_factory=list)
 
     @property
