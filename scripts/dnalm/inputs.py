@@ -158,12 +158,6 @@ def _fetched(model: Model) -> list[str]:
     return [snapshot(model), f"{snapshot(model)}.json"]
 
 
-def checkpoint_option(config: Config, wildcards: Wildcards) -> list[str]:
-    """The command-line option that hands over a checkpoint, if there is one."""
-    folder = checkpoint_folder(config, wildcards)
-    return ["--checkpoint", folder] if folder else []
-
-
 def tokenizer_files(config: Config, wildcards: Wildcards) -> list[str]:
     """What a model's tokenizer comes from."""
     model = config.models[wildcards.model]

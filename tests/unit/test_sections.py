@@ -101,8 +101,7 @@ def test_models():
     hub, new = wildcards(model="hub", dataset="t"), wildcards(model="m", dataset="d")
     assert inputs.checkpoint_files(CONFIG, hub) == inputs.tokenizer_files(CONFIG, hub)
     assert inputs.checkpoint_files(CONFIG, hub) == ["resources/models/a--b/main", "resources/models/a--b/main.json"]
-    assert inputs.checkpoint_option(CONFIG, hub) == ["--checkpoint", "resources/models/a--b/main"]
-    assert inputs.checkpoint_files(CONFIG, new) == inputs.checkpoint_option(CONFIG, new) == []
+    assert inputs.checkpoint_files(CONFIG, new) == []
     assert inputs.tokenizer_files(CONFIG, new)[0] == "results/models/m/tokenizer/d/tokenizer.json"
     assert spec("fetch_model", hub_id="a--b", revision="main") == {"checkpoint": "a/b", "revision": "main"}
     finetune = spec("finetune", dataset="t", model="hub", recipe="both", seed="3")

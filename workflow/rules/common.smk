@@ -96,9 +96,24 @@ def files(stage_input, *arguments):
     ]
 
 
-def untracked(value):
-    """A path from the config, not tracked itself: the files there are inputs."""
-    return lambda wildcards, input: getattr(inputs, value)(CONFIG, wildcards)
+def holder(key):
+    """The folder that input files of this key are in: a snapshot from the hub, which its record follows, or their own."""
+
+    def place(wildcards, input):
+        first, *others = input[key]
+        return first if others == [f"{first}.json"] else str(Path(first).parent)
+
+    return place
+
+
+def option(key, value):
+    """A command-line option with a value made of an input, if there is such an input: --key VALUE."""
+    return lambda wildcards, input: [f"--{key}", value(wildcards, input)] if input[key] else []
+
+
+def results(wildcards, input):
+    """The folder of all results, from the first input: results/DATASET/runs/MODEL/RECIPE/SEED/FILE, in a storage or not."""
+    return str(Path(input[0]).parents[5])
 
 
 def options(*keys):

@@ -80,8 +80,9 @@ rule compare:
         code=code("compare.py"),
         spec=section("compare"),
         script=script("compare.py"),
+        results=results,
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --results results --output {output:q} 2> {log:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --results {params.results:q} --output {output:q} 2> {log:q}"
 
 
 # A model's directory is an output of `finetune`, so the card that Snakemake tracks lies beside it, and a copy in it.
@@ -113,9 +114,10 @@ rule model_card:
         code=code("model_card.py", "dnalm/evaluation/templates"),
         spec=section("model_card"),
         script=script("model_card.py"),
+        results=results,
         model=lambda wildcards, output: str(Path(output[0]).with_name("model")),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --results results --model {params.model:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --results {params.results:q} --model {params.model:q}"
         " --output {output:q} 2> {log:q}"
 
 
@@ -138,8 +140,9 @@ rule summarize:
         code=code("summarize.py"),
         spec=section("summarize"),
         script=script("summarize.py"),
+        results=results,
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --results results --output {output:q} 2> {log:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --results {params.results:q} --output {output:q} 2> {log:q}"
 
 
 rule report:
@@ -167,5 +170,6 @@ rule report:
         code=code("report.py", "dnalm/evaluation/templates"),
         spec=section("report"),
         script=script("report.py"),
+        results=results,
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --results results --output {output:q} 2> {log:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --results {params.results:q} --output {output:q} 2> {log:q}"
