@@ -10,7 +10,7 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,8 @@ class Ending(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note the logs of a failed job, or an error of Snakemake's own that the user can mend."""
-        lines = [failure(record.__dict__["rule_name"], log) for log in getattr(record, "log", [])]
+        logs = getattr(record, "log", [])
+        lines = [failure(record.__dict__["rule_name"], logs)] if logs else []
         if (name := getattr(record, "exception", None)) is not None:
             lines = [locked()] if name == "LockException" else trouble(record.getMessage())
         self.lines |= dict.fromkeys(lines)
@@ -171,16 +172,17 @@ def say_errors_last() -> None:
         fcntl.lockf(os.open(AT_WORK, os.O_RDWR | os.O_CREAT, 0o666), fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
-def failure(rule: str, log: str) -> str:
+def failure(rule: str, logs: Sequence[str]) -> str:
     """One line for a failed job, its script's own if that ended in a user's error: `error: ... (log: PATH)`."""
-    path = Path(log)
-    text = path.read_text(errors="replace").rstrip() if path.is_file() else ""
-    last = text.splitlines()[-1] if text else ""
-    if last.startswith("error: "):
-        return f"{last} (log: {log})"
+    for log in logs:
+        path = Path(log)
+        text = path.read_text(errors="replace").rstrip() if path.is_file() else ""
+        last = text.splitlines()[-1] if text else ""
+        if last.startswith("error: "):
+            return f"{last} (log: {log})"
     if shutil.disk_usage(Path.cwd()).free < ROOM:  # not even for a message
         return f"error: {Path.cwd()}: {SYSTEM[errno.ENOSPC]}"
-    return f"error: {rule}: a job was killed, as when memory runs out, or met with an error not foreseen (log: {log})"
+    return f"error: {rule}: a job was killed, as when memory runs out, or met with an error not foreseen (log: {', '.join(logs)})"
 
 
 def trouble(message: str) -> list[str]:

@@ -27,10 +27,10 @@ def said(capsys, *records):
 def test_failed_jobs_are_summed_up(here, capsys):
     (here / "a.log").write_text("progress\nerror: x: is bad\n")
     (here / "b.log").write_text("Traceback\nKeyError: 1\n")
-    records = [{"rule_name": rule, "log": [f"{rule}.log"]} for rule in "aab"]
+    records = [{"rule_name": rule, "log": [f"{rule}.log", "cluster.log"]} for rule in "aab"]
     own, other = said(capsys, {"msg": "something else"}, *records)
     assert own == "error: x: is bad (log: a.log)"
-    assert other.startswith("error: b: a job was killed") and other.endswith("(log: b.log)")
+    assert other.startswith("error: b: a job was killed") and other.endswith("(log: b.log, cluster.log)")
 
 
 def test_a_log_that_a_full_disk_left_empty(here, capsys, monkeypatch):
