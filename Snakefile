@@ -33,7 +33,3 @@ rule all:
         "results/summary/metrics.tsv",
         "results/report/index.html",
         expand("{run}/README.md", run=MODEL_RUNS),
-
-
-onerror:
-    atexit.register(say_failures, Path(log if isinstance(log, str) else log[0]), Path.cwd())

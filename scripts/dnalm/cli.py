@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from dnalm.errors import UserError
+from dnalm.orphans import end_with_shell
 
-_SYSTEM = {
+SYSTEM = {
     errno.ENOSPC: "the disk is full; free space or use another --directory",
     errno.EDQUOT: "the disk quota is used up; free space or use another --directory",
     errno.EFBIG: "the file is larger than the file system allows",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission denied",
+    errno.EROFS: "the file system is read-only; use another --directory",
+    errno.EACCES: "permission denied; change it, or use another --directory",
     errno.ENOENT: "no such file or directory",
     errno.ENOTDIR: "a file is in the place of a directory",
     errno.EISDIR: "is a directory, a file was expected",
 }
+"""What errors of the machine's mean to a user."""
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -45,13 +47,14 @@ def message_of(error: BaseException) -> str | None:
     """The one line to show for an error that is the user's or the machine's, None for one that is ours."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in _SYSTEM:
-        return f"{error.filename or 'writing the output'}: {_SYSTEM[error.errno]}"
+    if isinstance(error, OSError) and error.errno in SYSTEM:
+        return f"{error.filename or 'writing the output'}: {SYSTEM[error.errno]}"
     return None
 
 
 def main(function: Callable[[], None]) -> None:
     """Run a script's main function; an error of the user's is one line on standard error and its exit status."""
+    end_with_shell()
     try:
         function()
     except KeyboardInterrupt:  # before there is anything to save

@@ -1,11 +1,15 @@
 """Tandem Repeats Finder (Benson 1999, doi:10.1093/nar/27.2.573), run as the external program `trf`."""
 
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
+from functools import partial
 
 from dnalm.errors import UserError
 from dnalm.names import TRF_PARAMETERS
+from dnalm.orphans import end_with
 
 _LONGEST_ARRAY = 6
 """In Mb; what TRF's help asks for GRCh38, whose centromeres are such arrays. It costs memory only where needed."""
@@ -46,7 +50,13 @@ def _run(fasta: bytes, parameters: Sequence[int]) -> bytes:
     if not fasta:
         return b""
     arguments = [*map(str, parameters), "-d", "-h", "-ngs", "-l", str(_LONGEST_ARRAY)]
-    done = subprocess.run(["trf", "-", *arguments], input=fasta, capture_output=True, check=False)
+    done = subprocess.run(
+        ["trf", "-", *arguments],
+        input=fasta,
+        capture_output=True,
+        check=False,
+        preexec_fn=partial(end_with, os.getpid(), signal.SIGKILL),
+    )
     if done.returncode not in _SUCCESS:
         said = " ".join(done.stderr.decode(errors="replace").split())[-200:]
         raise UserError(f"trf failed (exit status {done.returncode}): {said}")

@@ -9,7 +9,6 @@ from conftest import ROOT
 
 from dnalm.cli import main, message_of
 from dnalm.errors import UserError
-from dnalm.session import failures
 
 
 def test_user_errors_end_in_one_line(capsys):
@@ -64,12 +63,3 @@ def test_every_script_has_help_and_starts_fast(script):
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "usage:" in result.stdout
-
-
-def test_failed_jobs_are_summed_up(tmp_path):
-    (tmp_path / "a.log").write_text("progress\nerror: x: is bad\n")
-    (tmp_path / "b.log").write_text("Traceback\nKeyError: 1\n")
-    text = "".join(
-        f"Error in rule {name}:\n    log: {name}.log (check log file(s) for error details)\n" for name in "aab"
-    )
-    assert failures(text, tmp_path) == ["error: x: is bad (log: a.log)"]

@@ -1,5 +1,4 @@
 # What the rules share: the validated config and the functions that hand each rule its part of it.
-import atexit
 import json
 import re
 import sys
@@ -8,14 +7,15 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from dnalm import inputs, machine, names, provenance, sections
+from dnalm import inputs, machine, names, provenance, sections, session
 from dnalm.datasets import Repeats, Table
 from dnalm.errors import UserError
-from dnalm.session import ask_jobs_behind_ancient_inputs, failures, prefer_this_python
 from dnalm.validation import check_files, load_config
 
-prefer_this_python()
-ask_jobs_behind_ancient_inputs()
+try:
+    session.prepare()
+except UserError as error:
+    sys.exit(f"error: {error}")
 
 try:
     check_files(workflow.configfiles)
@@ -127,9 +127,3 @@ def measurable(wildcards):
     figures = ["audit", "evaluation", "cpu", "memory", "startup"]
     figures += ["training"] * (visible > 0) + ["scaling"] * (visible > 1)
     return expand("results/benchmark/{figures}.json", figures=figures)
-
-
-def say_failures(snakemake_log, directory):
-    """Make the users' errors the last thing said."""
-    for line in failures(snakemake_log.read_text(), directory) if snakemake_log.exists() else []:
-        print(line, file=sys.stderr)

@@ -1,7 +1,6 @@
 """One training as several processes of this machine, under torchrun, that looks like one process from outside."""
 
 import contextlib
-import ctypes
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ from typing import Any
 
 from dnalm.cli import message_of
 from dnalm.errors import UserError
+from dnalm.orphans import end_with
 from dnalm.training.signals import SIGNALS, Stopped
 
 GRACE = 300
@@ -22,7 +22,6 @@ GRACE = 300
 
 _LAUNCHER, _ERROR_FILE = "DNALM_LAUNCHER", "TORCHELASTIC_ERROR_FILE"
 _SETTLE = 2.0
-_PR_SET_PDEATHSIG = 1
 
 
 def is_worker() -> bool:
@@ -74,7 +73,7 @@ def reported() -> Iterator[None]:
         return
     ours = _LAUNCHER in os.environ
     if ours:
-        _die_with(int(os.environ[_LAUNCHER]))
+        end_with(int(os.environ[_LAUNCHER]), signal.SIGKILL)
     try:
         yield
     except Exception as error:
@@ -121,14 +120,6 @@ def _wait_for_children() -> None:
     with contextlib.suppress(ChildProcessError):
         while True:
             os.waitpid(-1, 0)
-
-
-def _die_with(launcher: int) -> None:
-    """Be killed when the launcher is: a process that trained on alone would hold what the next run needs."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != launcher:  # died before the line above
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _report(message: str, status: int, say: bool) -> bool:
