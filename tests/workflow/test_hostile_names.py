@@ -1,9 +1,13 @@
 """Nothing that a config says is executed: names are refused or quoted, wherever they end up."""
 
 import copy
+import csv
+import subprocess
+import sys
 
 import pytest
 import yaml
+from conftest import ROOT
 
 HOSTILE = ("a b", "$(touch x)", "`touch x`", "../x", "..", ".", "/x", "<script>", "a;touch x", "-x", "x\n", "{x}", "a'b", 'a"b', "a&b", "a|b", "*", "~", "é", "")  # fmt: skip
 CONFIG = {
@@ -165,3 +169,115 @@ def test_paths_are_quoted(snakemake, tmp_path):
         assert any(f"results/t{i}/preparation/records.parquet" in found and f"d/{path}" in found for found in words)
         training = [f for f in words if f"results/t{i}/runs/m{i}/r/seed1/model" in f and "--checkpoint" in f]
         assert [found[found.index("--checkpoint") + 1] for found in training] == [f"m/{path}"]
+
+
+LABELS = {
+    0: "<script>alert(1)</script>",
+    1: "$(touch x) `touch x` \"q\" 'q' [a](javascript:x) **b** | c ](",
+    2: "`<img src=x>",
+}
+CHROMOSOME = "<script>$(touch${IFS}x)'\"`"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run to the report, whose labels, chromosome, repeat names, folders and files are called as badly as can be."""
+    import random
+
+    from small_models import masked_lm_checkpoint, small_tokenizer
+
+    directory = tmp_path_factory.mktemp("hostile $(touch x) 'a' \"b\"")
+    dice = random.Random(1)
+    dna = lambda length: "".join(dice.choices("ACGT", k=length))  # noqa: E731
+    place = directory / "$(touch x) && `touch x`"
+    place.mkdir()
+    motifs = ("", "TATATAAGGC", "GGCCGGATCC")
+    rows = [
+        (dna(30) + motifs[i % 3] + dna(30), f'"{LABELS[i % 3]}"' if '"' not in LABELS[i % 3] else i % 3)
+        for i in range(180)
+    ]
+    (place / "t;touch x.csv").write_text("".join(f"{a},{b}\n" for a, b in [("sequence", "label"), *rows]))
+    genome, bed = "", []
+    for i in range(60):
+        genome += dna(400)
+        unit = dna(dice.randint(8, 20)) * 4
+        bed.append(f"{CHROMOSOME}\t{len(genome)}\t{len(genome) + len(unit)}\t<script>{i}$(touch x)\n")
+        genome += unit
+    (directory / "g.fa").write_text(f">{CHROMOSOME} more\n{genome}\n>other\n{dna(30_000)}\n")
+    (directory / "c.bed").write_text("".join(bed))
+    masked_lm_checkpoint(place / "base' `touch x`", small_tokenizer(), trained=True)
+    config = {
+        "genomes": {"g": {"path": "g.fa"}},
+        "catalogues": {"c": {"genome": "g", "format": "bed", "path": "c.bed"}},
+        "datasets": {
+            "r": {"kind": "repeats", "genome": "g", "catalogue": "c", "negatives": {"shuffled": 1}, "baselines": ["majority"], "background": 0},
+            "t": {"kind": "table", "path": f"{place.name}/t;touch x.csv", "labels": LABELS, "baselines": ["kmer"]},
+        },
+        "models": {"m": {"checkpoint": f"{place.name}/base' `touch x`"}},
+        "recipes": {"r": {"epochs": 1, "learning_rate": 1e-3, "class_weights": dict.fromkeys(LABELS.values(), 1.0)}},
+        "runs": [{"dataset": "t", "model": "m", "recipe": "r"}],
+        "evaluation": {"replicates": 200},
+        "device": "cpu",
+    }  # fmt: skip
+    (directory / "config.yaml").write_text(yaml.safe_dump(config))
+    command = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", directory, "--cores", "2"]
+    command += ["--workflow-profile", ROOT / "profiles/default", "--configfile", directory / "config.yaml"]
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return directory
+
+
+@pytest.mark.slow
+def test_nothing_was_executed(finished):
+    assert not list(finished.rglob("x")) and not list(finished.parent.glob("x")) and not (ROOT / "x").exists()
+
+
+@pytest.mark.slow
+def test_the_report_shows_them_and_runs_nothing(finished):
+    from html.parser import HTMLParser
+
+    class Page(HTMLParser):
+        tags, handlers, text = [], [], []
+
+        def handle_starttag(self, tag, attributes):
+            self.tags.append(tag)
+            self.handlers += [
+                name for name, value in attributes if name.startswith("on") or "javascript:" in (value or "")
+            ]
+
+        def handle_data(self, data):
+            self.text.append(data)
+
+    page = (finished / "results/report/index.html").read_text()
+    parser = Page()
+    parser.feed(page)
+    assert parser.tags.count("script") == 1 and "img" not in parser.tags and not parser.handlers
+    assert all(label in " ".join(parser.text) for label in LABELS.values())
+
+
+@pytest.mark.slow
+def test_the_model_card_shows_them_and_runs_nothing(finished):
+    markdown = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table")
+    card = (finished / "results/t/runs/m/r/seed1/README.md").read_text()
+    _, front, text = card.split("---\n", 2)
+    assert yaml.safe_load(front)["library_name"] == "transformers"
+    tokens = [inner for token in markdown.parse(text) for inner in (token, *(token.children or []))]
+    assert not {token.type for token in tokens} & {"html_inline", "html_block", "image", "link_open"}
+    shown = "".join(token.content for token in tokens if token.type in ("text", "code_inline"))
+    assert LABELS[0] in shown and "$(touch x)" in shown
+
+
+@pytest.mark.slow
+def test_ids_of_a_users_records_come_back_as_they_are(finished, tmp_path):
+    ids = ["<script>alert(1)</script>", "$(touch x)", "`touch x`", 'a"b', "a'b", "=1+1", "../x", "a\tb", "a\nb", "-x"]
+    with open(tmp_path / "x.csv", "w", newline="") as stream:
+        csv.writer(stream).writerows([("id", "sequence"), *((name, "ACGTTGCAAT" * 3) for name in ids)])
+    model = finished / "results/t/runs/m/r/seed1/model"
+    command = [sys.executable, ROOT / "scripts/predict.py", "--model", model, "--input", "x.csv", "--output", "y.tsv"]
+    done = subprocess.run([*map(str, command)], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "y.tsv", newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    assert [row["id"] for row in rows] == ids
+    assert set(rows[0]) == {"id", "predicted", "windows", *(f"score_{label}" for label in LABELS.values())}
+    assert {path.name for path in tmp_path.iterdir()} == {"x.csv", "y.tsv"}

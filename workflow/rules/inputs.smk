@@ -19,6 +19,7 @@ rule download:
         part="[^/]+",
     conda:
         "../../envs/data.yaml"
+    priority: 100  # what needs the network comes first, so that all else may be offline
     threads: 1
     resources:
         mem_mb=1000,

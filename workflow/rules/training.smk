@@ -18,6 +18,7 @@ rule fetch_model:
         revision=one_of(model.revision for model in HUB_MODELS),
     conda:
         "../../envs/training.yaml"
+    priority: 100
     threads: 1
     resources:
         mem_mb=4000,
