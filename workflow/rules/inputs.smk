@@ -17,9 +17,9 @@ rule download:
         kind="genomes|catalogues",
         name=names.NAME,
         part="[^/]+",
+    priority: 100  # what needs the network comes first, so that all else may be offline
     conda:
         "../../envs/data.yaml"
-    priority: 100  # what needs the network comes first, so that all else may be offline
     threads: 1
     resources:
         mem_mb=1000,

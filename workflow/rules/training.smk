@@ -16,9 +16,9 @@ rule fetch_model:
     wildcard_constraints:
         hub_id=one_of(sections.hub_folder(model) for model in HUB_MODELS),
         revision=one_of(model.revision for model in HUB_MODELS),
+    priority: 100
     conda:
         "../../envs/training.yaml"
-    priority: 100
     threads: 1
     resources:
         mem_mb=4000,
