@@ -18,7 +18,7 @@ from conftest import ROOT
 from dnalm.validation import load_config
 
 SCRIPTS = ROOT / "scripts"
-LIBRARIES = {"ftplib", "http.client", "http.server", "httpx", "huggingface_hub", "requests", "socket", "smtplib", "urllib.request", "urllib3"}  # fmt: skip
+LIBRARIES = {"ftplib", "http.client", "http.server", "httpx", "huggingface_hub", "requests", "smtplib", "urllib.request", "urllib3"}  # fmt: skip
 FETCHING = {"dnalm.data.downloads": "download", "dnalm.training.hub": "fetch"}
 """The modules that speak to servers, and the function that does."""
 
