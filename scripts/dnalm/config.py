@@ -55,7 +55,7 @@ class Model(Settings):
 
     trust_remote_code: bool = Field(
         False,
-        description="Run the code (`*.py`) that comes with the checkpoint, where transformers has no class for it: it may do "
+        description="Run the code (`*.py`) that comes with the checkpoint, as DNABERT-2, HyenaDNA and Caduceus need: it may do "
         "whatever you may, so read it first, and give a commit as `revision`.",
     )
 
