@@ -1,7 +1,7 @@
 """Fetch a checkpoint from the Hugging Face hub, weights as safetensors.
 
-Settings: {"checkpoint": "owner/name", "revision": commit, branch or tag}. The directory holds config, tokenizer,
-weights, and fetched.json, which says which commit they are.
+Settings: {"checkpoint": "owner/name", "revision": commit, branch or tag, "trust_remote_code": whether
+its code is fetched too (it is not run here)}. The directory holds config, tokenizer, weights, and fetched.json, which says which commit they are.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ def run() -> None:
     from dnalm.training.hub import fetch
 
     with atomic_directory(args.output) as directory:
-        fetch(args.spec["checkpoint"], args.spec["revision"], directory)
+        fetch(args.spec["checkpoint"], args.spec["revision"], directory, args.spec.get("trust_remote_code", False))
 
 
 if __name__ == "__main__":

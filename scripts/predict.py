@@ -30,6 +30,7 @@ def run() -> None:
     )
     options.add_argument("--sequence-column", default="sequence", metavar="NAME", help="column of a table")
     options.add_argument("--id-column", default="id", metavar="NAME", help="column of a table; without it rows count")
+    options.add_argument("--trust-remote-code", action="store_true", help="run the code that comes with the model")
     args = options.parse_args()
     if args.batch_size < 1:
         raise UserError(f"--batch-size: {args.batch_size} is not a positive number")
@@ -50,7 +51,7 @@ def run() -> None:
     from dnalm.training.tokens import in_memory
 
     with atomic(args.output) as output:  # opened first: a place that cannot be written to is told before the work
-        classifier = Classifier.open(args.model, args.device)
+        classifier = Classifier.open(args.model, args.device, trust=args.trust_remote_code)
         tokens = in_memory(classifier.tokenizer, sequences)
         scores, windows = classifier.score(tokens, ids, args.overlong, args.batch_size, what="scoring")
         names = classifier.labels

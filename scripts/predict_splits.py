@@ -1,7 +1,7 @@
 """Score the validation and test records with a finished model.
 
 Settings: {"overlong": window | truncate | drop | error, "max_tokens": most tokens of one input or null, "background":
-whether background.parquet and its tokens are scored too}.
+whether background.parquet and its tokens are scored too, "trust_remote_code": whether to run the model's own code}.
 The output holds id, split, label and the probability of each class.
 """
 
@@ -39,7 +39,8 @@ def score(args: argparse.Namespace) -> None:
     from dnalm.training.classifier import Classifier
     from dnalm.training.tokens import read_tokens
 
-    classifier = Classifier.open(args.model, args.device, args.spec["max_tokens"])
+    trust = args.spec.get("trust_remote_code", False)
+    classifier = Classifier.open(args.model, args.device, args.spec["max_tokens"], trust)
     parts, counts = [], {}
     for split in scored_splits(args.spec.get("background", False)):
         table = read_table(args.data / f"{split}.parquet", columns=["id", "label"])

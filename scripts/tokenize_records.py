@@ -1,6 +1,7 @@
 """Tokenize the records of a table, whatever their length, for any model with that tokenizer.
 
-Settings: {"reverse_complement": whether to tokenize the other strand}.
+Settings: {"reverse_complement": whether to tokenize the other strand, "trust_remote_code": whether to run the
+tokenizer's own code}.
 """
 
 import os
@@ -44,7 +45,8 @@ def run() -> None:
                 bar.update(len(ids))
 
     quiet()
-    tokenizer = load_tokenizer(args.tokenizer)
+    trust = args.spec.get("trust_remote_code", False)
+    tokenizer = load_tokenizer(args.tokenizer, trust)
     try:
         with (
             # read bit by bit: without these two a whole column is in memory
@@ -52,7 +54,8 @@ def run() -> None:
             atomic(args.ids) as ids_path,
             atomic(args.offsets) as offsets_path,
         ):
-            processes = max(1, min(args.threads, table.metadata.num_rows // BATCH))
+            most = 1 if trust and sys.platform != "linux" else args.threads  # only a fork has that code too
+            processes = max(1, min(most, table.metadata.num_rows // BATCH))
             offsets, counts = tokenize(tokenizer, batches(table), ids_path, processes)
             with open(offsets_path, "wb") as stream:
                 np.save(stream, offsets)

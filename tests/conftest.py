@@ -44,8 +44,18 @@ def small_disk(tmp_path, request):
 def snakemake(tmp_path):
     """Run Snakemake in an empty directory; returns the finished process."""
 
-    def run(*arguments, directory=tmp_path, **options):
-        command = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", directory, "--cores", "2", *arguments]
+    def run(*arguments, directory=tmp_path, before=(), **options):
+        command = [
+            *before,
+            "snakemake",
+            "--snakefile",
+            ROOT / "Snakefile",
+            "--directory",
+            directory,
+            "--cores",
+            "2",
+            *arguments,
+        ]
         profile = ["--workflow-profile", ROOT / "profiles/default"]
         return subprocess.run([*map(str, command + profile)], capture_output=True, text=True, **options)
 

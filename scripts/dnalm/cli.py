@@ -52,6 +52,11 @@ def message_of(error: BaseException) -> str | None:
     return None
 
 
+def _printable(message: str) -> str:
+    """A message as one line that a terminal only shows: what it quotes of a file may hold line breaks and escapes."""
+    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(message.split()))
+
+
 def main(function: Callable[[], None]) -> None:
     """Run a script's main function; an error of the user's is one line on standard error and its exit status."""
     end_with_shell()
@@ -64,5 +69,5 @@ def main(function: Callable[[], None]) -> None:
         message = message_of(error) or message_of(error.__cause__ or error.__context__ or error)
         if message is None:
             raise
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)  # a library's words may hold line breaks
+        print(f"error: {_printable(message)}", file=sys.stderr)
         sys.exit(error.exit_status if isinstance(error, UserError) else 1)

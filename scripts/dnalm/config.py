@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from dnalm.datasets import Repeats, Table
+from dnalm.names import is_hub_id
 from dnalm.sources import Catalogue, Genome, Name, Settings, Text, exactly_one
 
 
@@ -52,6 +53,12 @@ class Model(Settings):
         None, ge=8, description="Most tokens of one input, special tokens included. Default: the model's own limit."
     )
 
+    trust_remote_code: bool = Field(
+        False,
+        description="Run the code (`*.py`) that comes with the checkpoint, as DNABERT-2, HyenaDNA and Caduceus need: it may do "
+        "whatever you may, so read it first, and give a commit as `revision`.",
+    )
+
     @model_validator(mode="after")
     def _one_source(self) -> "Model":
         exactly_one(self, "checkpoint", "architecture")
@@ -63,6 +70,12 @@ class Model(Settings):
             raise ValueError("initialisation: goes with a checkpoint; an architecture always begins at random")
         if self.revision and not self.checkpoint:
             raise ValueError("revision: goes with a hub checkpoint")
+        if self.revision and not is_hub_id(self.checkpoint or ""):
+            raise ValueError(
+                f"checkpoint: '{self.checkpoint}' is no hub id (owner/name); a local directory goes without `revision`"
+            )
+        if self.trust_remote_code and not self.checkpoint:
+            raise ValueError("trust_remote_code: goes with a checkpoint; an architecture is transformers' own")
         return self
 
     @property

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 """What a genome, catalogue, dataset, model or recipe may be called: safe in paths, shells and HTML."""
 
+HUB_ID = r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?"
+"""What a repository of the Hugging Face hub may be called; neither `--` nor `..` may be in it."""
+
 RESERVED_DATASETS = frozenset(
     {"summary", "report", "benchmark", "genomes", "catalogues", "models", "pretrainings", "embeddings"}
 )
@@ -44,6 +47,11 @@ SEQUENCE_COLUMNS = (
 def is_name(text: str) -> bool:
     """Whether `text` can name an entry of the config."""
     return re.fullmatch(NAME, text) is not None
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether `text` can name a repository of the Hugging Face hub."""
+    return re.fullmatch(HUB_ID, text) is not None and "--" not in text and ".." not in text
 
 
 def shard_chromosomes(lengths: Mapping[str, int], shard: int, shards: int = SHARDS) -> list[str]:

@@ -162,7 +162,8 @@ def _train_tokenizer(config: Config, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _tokenize(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    return {"reverse_complement": wildcards.table.endswith("_reverse")}
+    trust = config.models[wildcards.model].trust_remote_code
+    return {"reverse_complement": wildcards.table.endswith("_reverse"), "trust_remote_code": trust}
 
 
 def checkpoint_name(model: Model) -> str | None:
@@ -173,12 +174,13 @@ def checkpoint_name(model: Model) -> str | None:
 
 
 def _fetch_model(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    model = next(
+    entries = [
         model
         for model in config.models.values()
         if hub_folder(model) == wildcards.hub_id and model.revision == wildcards.revision
-    )
-    return {"checkpoint": model.checkpoint, "revision": model.revision}
+    ]
+    trust = any(model.trust_remote_code for model in entries)
+    return {"checkpoint": entries[0].checkpoint, "revision": entries[0].revision, "trust_remote_code": trust}
 
 
 def hub_folder(model: Model) -> str:
@@ -195,6 +197,7 @@ def _finetune(config: Config, wildcards: Wildcards) -> dict[str, Any]:
         "checkpoint": checkpoint_name(model),
         "initialisation": "random" if model.architecture else model.initialisation,
         "max_tokens": model.max_tokens,
+        "trust_remote_code": model.trust_remote_code,
         "labels": _split_labels(config, wildcards)["labels"],
     }
 
@@ -224,7 +227,7 @@ def gpus(config: Config, wildcards: Wildcards) -> int:
 def _predict_splits(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     return {
         "overlong": config.recipes[wildcards.recipe].overlong,
-        "max_tokens": config.models[wildcards.model].max_tokens,
+        **config.models[wildcards.model].model_dump(include={"max_tokens", "trust_remote_code"}),
         "background": config.datasets[wildcards.dataset].has_background,
     }
 

@@ -7,7 +7,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from dnalm.names import NAME, is_name
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
-Text = Annotated[str, StringConstraints(min_length=1)]
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+Text = Annotated[str, StringConstraints(min_length=1, pattern=PRINTABLE)]
+"""Any words, without line breaks and other control characters."""
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$")]
 Md5 = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{32}$")]
 

@@ -12,6 +12,7 @@ from dnalm.config import Config
 from dnalm.datasets import Repeats, Table
 from dnalm.errors import UserError
 from dnalm.names import RESERVED_DATASETS, RESERVED_MODELS
+from dnalm.sources import PRINTABLE
 
 
 def load_config(raw: Mapping[str, Any], check_paths: bool = True) -> Config:
@@ -28,8 +29,10 @@ def load_config(raw: Mapping[str, Any], check_paths: bool = True) -> Config:
         raise UserError(problem)
     if check_paths:
         for place, path in local_paths(config):
-            if "{" in path or "}" in path:
-                raise UserError(f"{place}: a path cannot hold braces: {path}")
+            if any(sign in path for sign in "{}<>"):  # which Snakemake fills in
+                raise UserError(f"{place}: a path cannot hold braces or angle brackets: {path}")
+            if path.startswith("-"):
+                raise UserError(f"{place}: '{path}' would be taken for an option; give its whole path")
             if not Path(path).exists():
                 raise UserError(f"{place}: no such file or directory: {path}")
     return config
@@ -162,6 +165,8 @@ def describe(error: ValidationError) -> str:
     if first["type"].startswith("union_tag"):
         return f"{place}.kind: give one of repeats, table (found {first['input'].get('kind')!r})"
     if first["type"] == "string_pattern_mismatch":
+        if first["ctx"]["pattern"] == PRINTABLE:
+            return f"{place}: {first['input']!r} holds a line break or another control character"
         return f"{place}: {first['input']!r} is not allowed here (it must match {first['ctx']['pattern']})"
     if first["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return f"{place}: give keys and values here (found {first['input']!r})"

@@ -176,6 +176,7 @@ EDITS: dict[str, list[Edit]] = {
     "models.<name>.checkpoint": [Edit("kept", "other-checkpoint"), Edit("hub", "owner/other")],
     "models.<name>.revision": [Edit("hub", "v2")],
     "models.<name>.architecture": [Edit("small", _TINY)],
+    "models.<name>.trust_remote_code": [Edit("kept", True), Edit("hub", True)],
     "models.<name>.initialisation": [Edit("kept", "random")],
     "models.<name>.tokenizer.train": [Edit("small", "unigram")],
     "models.<name>.tokenizer.vocabulary": [Edit("small", 70)],

@@ -275,6 +275,15 @@ def test_only_network_addresses(output: Path, url: str) -> None:
         download(url, output, **FAST)
 
 
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1:1/a%0d%0aDELE b", "ftp://a%0ab@127.0.0.1:1/x", "http://127.0.0.1:1/\n"]
+)
+def test_an_address_holds_no_commands(output: Path, url: str) -> None:
+    with pytest.raises(UserError, match="not a valid address"):
+        download(url, output, **FAST)
+    assert not output.exists()
+
+
 def test_nobody_listens(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
     with socket.create_server(("127.0.0.1", 0)) as closed:

@@ -83,11 +83,11 @@ def hub():
     server.server_close()
 
 
-def fetch(server, output, checkpoint="lab/dna", revision=COMMIT, **environment):
+def fetch(server, output, checkpoint="lab/dna", revision=COMMIT, trust=False, **environment):
     address = f"http://127.0.0.1:{server.server_address[1]}"
     return subprocess.run(
         [sys.executable, SCRIPTS / "fetch_model.py", "--spec", "-", "--output", output],
-        input=json.dumps({"checkpoint": checkpoint, "revision": revision}),
+        input=json.dumps({"checkpoint": checkpoint, "revision": revision, "trust_remote_code": trust}),
         env={**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(output.parent / "home"), **environment},
         capture_output=True,
         text=True,
@@ -160,6 +160,29 @@ def test_code_in_a_pickle_is_not_run(hub, tmp_path):
     hub.repositories["lab/dna"] = {"config.json": CONFIG, "pytorch_model.bin": pickle.dumps({"w": Evil()})}
     fails(fetch(hub, tmp_path / "model"), tmp_path / "model", "pytorch_model.bin: holds more than plain tensors")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_pickle_of_anything_but_named_tensors_is_refused(tmp_path):
+    import torch
+
+    for number, value in enumerate(([torch.ones(2)], {"weights": [1.0]}, torch.ones(2))):
+        path = tmp_path / f"pytorch_model-{number}.bin"
+        torch.save(value, path)
+        with pytest.raises(UserError, match="holds no named tensors"):
+            to_safetensors(path)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_code_is_fetched_for_those_who_trust_it_and_from_nowhere_else(hub, tmp_path):
+    files = {"config.json": CONFIG, "modeling.py": b"import os", "deep/more.py": b"", "model.safetensors": b"weights"}
+    hub.repositories["lab/dna"] = files
+    for trust in (False, True):
+        process = fetch(hub, tmp_path / str(trust), trust=trust)
+        assert process.returncode == 0, process.stderr
+        assert {path.name for path in (tmp_path / str(trust)).rglob("*.py")} == ({"modeling.py"} if trust else set())
+    files["config.json"] = json.dumps({"auto_map": {"AutoModel": "lab/other--modeling.Model"}}).encode()
+    message = "lab/dna: its code lies in another repository (lab/other--modeling.Model), which is not fetched"
+    fails(fetch(hub, tmp_path / "elsewhere", trust=True), tmp_path / "elsewhere", message)
 
 
 def test_what_the_hub_refuses_is_one_line(hub, tmp_path):

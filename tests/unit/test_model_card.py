@@ -97,5 +97,36 @@ def test_what_is_missing_is_an_error_and_leaves_nothing(results):
     assert "audit.json" in done.stderr and not (results / "d/runs/grover/full/seed2/README.md").exists()
 
 
+def test_a_model_with_code_of_its_own_says_so(results):
+    path = results / "d/runs/grover/full/seed2/run.json"
+    record = read_json(path)
+    for trusted in (False, True):
+        record["spec"]["trust_remote_code"] = trusted
+        write_json(path, record)
+        card = model_card(read_dataset(results, "d", CONFIG, [RUN]), None, 0.95)
+        for said in ("It runs code of its own", "scores.tsv --trust-remote-code", ", trust_remote_code=True)"):
+            assert (said in card) == trusted, said
+
+
+HOSTILE = (
+    "<script>alert(1)</script>", "`<script>", "a`b`<img src=x onerror=alert(1)>`", "``<b>``", "x\n\n<b>", "[x](javascript:y)",
+    "`a\n\n<i>`", "\\`<b>`", "&lt;b&gt;", "$(touch x)", "`[x](y)", "# a", "a | b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_becomes_html_or_a_link(name):
+    markdown = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table")
+    for text in (
+        f"*{plain(name)}* and *{plain(name)}*",
+        plain(f"{name} and {name}"),
+        f"| a |\n|---|\n| {plain(name)} |",
+    ):
+        tokens = markdown.parse(text)
+        kinds = {inner.type for token in tokens for inner in (token, *(token.children or []))}
+        assert not kinds & {"html_inline", "html_block", "link_open", "image", "heading_open"}, text
+        assert len([token for token in tokens if token.type in ("paragraph_open", "table_open")]) == 1
+
+
 def test_names_cannot_break_the_markdown():
     assert plain("a|b *c* <d> `e_f|*` g_h") == "a\\|b \\*c\\* &lt;d&gt; `e_f|*` g\\_h"

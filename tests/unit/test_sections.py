@@ -103,7 +103,11 @@ def test_models():
     assert inputs.checkpoint_files(CONFIG, hub) == ["resources/models/a--b/main", "resources/models/a--b/main.json"]
     assert inputs.checkpoint_files(CONFIG, new) == []
     assert inputs.tokenizer_files(CONFIG, new)[0] == "results/models/m/tokenizer/d/tokenizer.json"
-    assert spec("fetch_model", hub_id="a--b", revision="main") == {"checkpoint": "a/b", "revision": "main"}
+    assert spec("fetch_model", hub_id="a--b", revision="main") == {
+        "checkpoint": "a/b",
+        "revision": "main",
+        "trust_remote_code": False,
+    }
     finetune = spec("finetune", dataset="t", model="hub", recipe="both", seed="3")
     assert (finetune["checkpoint"], finetune["seed"], finetune["max_tokens"]) == ("a/b@main", 3, 64)
 

@@ -17,6 +17,7 @@ rule download:
         kind="genomes|catalogues",
         name=names.NAME,
         part="[^/]+",
+    priority: 100  # what needs the network comes first, so that all else may be offline
     conda:
         "../../envs/data.yaml"
     threads: 1

@@ -16,6 +16,7 @@ rule fetch_model:
     wildcard_constraints:
         hub_id=one_of(sections.hub_folder(model) for model in HUB_MODELS),
         revision=one_of(model.revision for model in HUB_MODELS),
+    priority: 100
     conda:
         "../../envs/training.yaml"
     threads: 1

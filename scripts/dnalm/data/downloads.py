@@ -126,6 +126,8 @@ def _opener(url: str) -> Callable[[str, int, str | None, float], AbstractContext
     scheme = urlsplit(url).scheme
     if scheme not in ("http", "https", "ftp"):
         raise UserError(f"{url}: only http, https and ftp addresses can be fetched")
+    if not unquote(url).isprintable():  # a line break would begin another command to an FTP server
+        raise UserError(f"{url}: not a valid address")
     return _ftp if scheme == "ftp" else _http
 
 

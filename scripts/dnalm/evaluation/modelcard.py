@@ -1,5 +1,7 @@
 """A model card: a finished model's README.md, with the metadata that the Hugging Face hub reads."""
 
+import html
+import re
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -21,6 +23,8 @@ HUB_METRICS = {
     "auprc": "average_precision",
 }
 """What the Hugging Face hub calls our metrics."""
+_CODE = re.compile("(`[^`<>&]+`)")
+_SIGNS = re.compile(r"[\\`*_\[\]|#~]")
 _MORE = {"log_loss": "Log loss", "brier": "Brier score", "ece": "Calibration error"}
 
 
@@ -44,6 +48,7 @@ def model_card(dataset: Dataset, checkpoint: str | None, confidence: float) -> s
         dataset=dataset,
         run=run,
         record=record,
+        own_code=record["spec"].get("trust_remote_code", False),
         recipe=record["spec"]["recipe"],
         about=datacard.about(dataset),
         origin=_origin(run),
@@ -65,12 +70,13 @@ def model_card(dataset: Dataset, checkpoint: str | None, confidence: float) -> s
 
 
 def plain(text: str) -> str:
-    """Text that Markdown and HTML show as it stands; code between backticks stays code."""
-    parts = text.split("`")
-    for i in range(0, len(parts), 2):
-        for sign in ("\\", "*", "_", "[", "]", "<", ">", "|", "#"):
-            parts[i] = parts[i].replace(sign, f"\\{sign}" if sign not in "<>" else {"<": "&lt;", ">": "&gt;"}[sign])
-    return "`".join(parts)
+    """Text that Markdown and HTML show as it stands, on one line; code between backticks stays code.
+
+    Code holds nothing that HTML could take for a tag, so that a backtick too many, in a name say, lets none through.
+    """
+    parts = _CODE.split(" ".join(text.split()))
+    parts[::2] = [html.escape(_SIGNS.sub(r"\\\g<0>", part), quote=False) for part in parts[::2]]
+    return "".join(parts)
 
 
 def _metadata(dataset: Dataset, run: Run, checkpoint: str | None) -> dict[str, Any]:

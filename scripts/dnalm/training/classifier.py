@@ -27,14 +27,14 @@ class Classifier:
     size: int
 
     @classmethod
-    def open(cls, directory: Path, device: str, max_tokens: int | None = None) -> "Classifier":
-        """Load a finished model from `directory` onto `device` (`auto` for the best there is)."""
+    def open(cls, directory: Path, device: str, max_tokens: int | None = None, trust: bool = False) -> "Classifier":
+        """Load a finished model from `directory` onto `device` (`auto`: the best there is); trust: run code of its own."""
         quiet()
         make_repeatable()
         place = choose_device(device)
-        tokenizer = load_tokenizer(directory)
+        tokenizer = load_tokenizer(directory, trust)
         specials = specials_of(tokenizer)
-        model = load_finished(directory, specials)
+        model = load_finished(directory, specials, trust)
         check_vocabulary(model, tokenizer, directory)
         size = window_size(token_limit(model, tokenizer, max_tokens), specials)
         return cls(exactly(model, place), tokenizer, specials, size)

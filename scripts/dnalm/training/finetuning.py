@@ -65,7 +65,7 @@ def finetune(
 ) -> tuple[Progress, dict[str, Any]]:
     """Make the finished model of a run in `directory`; return its course and what its run.json shall say.
 
-    spec: recipe, seed, architecture, checkpoint's name, initialisation, max_tokens, labels. With method `none` the
+    spec: recipe, seed, architecture, checkpoint's name, initialisation, max_tokens, labels, trust_remote_code. With method `none` the
     checkpoint is checked, scored on the validation records and kept as it is. With initialisation `random` only its
     architecture is taken, and no weights, so there are none to check. directory: None in all ranks but the main one.
     """
@@ -77,7 +77,8 @@ def finetune(
         raise UserError(
             "recipe.method: none keeps a checkpoint as it is, and initialisation: random leaves nothing of it"
         )
-    tokenizer = load_tokenizer(inputs.tokenizer)
+    trust = spec.get("trust_remote_code", False)
+    tokenizer = load_tokenizer(inputs.tokenizer, trust)
     specials = specials_of(tokenizer)
     splits = {name: Split(inputs.data, inputs.tokens, name) for name in splits_for(recipe.method)}
     labels = {int(label): name for label, name in (spec["labels"] or {}).items()} or None
@@ -89,8 +90,8 @@ def finetune(
         if inputs.checkpoint is None:
             return build(spec["architecture"], labels or {}, specials, len(tokenizer), seed), None
         if random:
-            return twin(inputs.checkpoint, labels or {}, specials, seed), None
-        found = load(inputs.checkpoint, labels, specials, seed)
+            return twin(inputs.checkpoint, labels or {}, specials, seed, trust), None
+        found = load(inputs.checkpoint, labels, specials, seed, trust)
         return found.model, found
 
     model, loaded = make()
@@ -118,7 +119,7 @@ def finetune(
     gate = None
     if loaded is not None and inputs.checkpoint is not None:
         probes = examples if trains else held_out
-        gate = check_weights(loaded, inputs.checkpoint, labels, probes, seed, trained_head=not trains)
+        gate = check_weights(loaded, inputs.checkpoint, labels, probes, seed, not trains, trust)
     if limit is not None:
         tokenizer.model_max_length = limit  # a finished model carries its limit wherever it goes
     facts: dict[str, Any] = {

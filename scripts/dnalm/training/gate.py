@@ -14,6 +14,7 @@ import torch
 
 from dnalm.errors import UserError
 from dnalm.training.batches import Examples
+from dnalm.training.code import HINT, sources
 from dnalm.training.models import Labels, Loaded, load
 from dnalm.training.vocabulary import Specials
 
@@ -27,18 +28,25 @@ MARGIN = 0.01
 
 
 def check_weights(
-    loaded: Loaded, directory: Path | str, labels: Labels | None, probes: Examples, seed: int, trained_head: bool
+    loaded: Loaded,
+    directory: Path | str,
+    labels: Labels | None,
+    probes: Examples,
+    seed: int,
+    trained_head: bool,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Check the weights of a classifier that was loaded from `directory` with `seed`; return what was found.
 
     probes: windows of real sequences, of which the first `PROBES` are used. trained_head: the head must have come
-    with the checkpoint too. Raises `UserError` for weights that are missing or random.
+    with the checkpoint too. trust: run the checkpoint's own code, as it was loaded. Raises `UserError` for weights that are missing or random.
     """
     specials = probes.specials
     if loaded.missing_body:
+        hint = f"; it has code of its own, which is not run: {HINT}" if sources(directory) and not trust else ""
         raise UserError(
             f"{directory}: {len(loaded.missing_body)} weights of the model are not in the checkpoint"
-            f" ({loaded.missing_body[0]} ...); it may need its own code, which is not run"
+            f" ({loaded.missing_body[0]} ...){hint}"
         )
     if trained_head and loaded.missing:
         raise UserError(
@@ -46,10 +54,10 @@ def check_weights(
             f" ({loaded.missing[0]} is missing or of another size); use a recipe that trains"
         )
     batch = probes.collate([{"input_ids": probes[i]["input_ids"]} for i in range(min(PROBES, len(probes)))])
-    difference = _reload_difference(loaded, load(directory, labels, specials, seed + 1), batch)
+    difference = _reload_difference(loaded, load(directory, labels, specials, seed + 1, trust), batch)
     if difference > 0:
         raise UserError(f"{directory}: two loads give different outputs (by {difference:.3g}): some weights are random")
-    loss = _language_model_loss(directory, specials, batch, seed)
+    loss = _language_model_loss(directory, specials, batch, seed, trust)
     embeddings = loaded.model.get_input_embeddings().num_embeddings
     uniform = math.log(embeddings)
     if loss is not None and not loss < uniform * (1 - MARGIN):
@@ -77,13 +85,13 @@ def _reload_difference(first: Loaded, second: Loaded, batch: dict[str, torch.Ten
 
 
 def _language_model_loss(
-    directory: Path | str, specials: Specials, batch: dict[str, torch.Tensor], seed: int
+    directory: Path | str, specials: Specials, batch: dict[str, torch.Tensor], seed: int, trust: bool
 ) -> float | None:
     """Mean cross-entropy of the checkpoint's masked or causal head on `batch`; None if it has no such head."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
     place = os.fspath(directory)
-    config = AutoConfig.from_pretrained(place, local_files_only=True)
+    config = AutoConfig.from_pretrained(place, local_files_only=True, trust_remote_code=trust)
     config.pad_token_id = specials.pad
     architecture = (getattr(config, "architectures", None) or [""])[0]
     factory: Any
@@ -93,7 +101,10 @@ def _language_model_loss(
         factory, (shown, targets) = AutoModelForCausalLM, _shifted(batch)
     else:
         return None
+    if trust and factory.__name__ not in (getattr(config, "auto_map", None) or {factory.__name__}):
+        return None
     settings = {"dtype": torch.float32, "local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+    settings["trust_remote_code"] = trust
     model, info = factory.from_pretrained(place, config=config, **settings)
     if info["missing_keys"]:
         return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from dnalm.errors import UserError
 from dnalm.files import write_json
+from dnalm.training.code import sources
 
 KEPT = (
     "config.json", "generation_config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json",
@@ -21,11 +22,12 @@ FETCHED = "fetched.json"
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 
 
-def fetch(checkpoint: str, revision: str, directory: Path) -> None:
+def fetch(checkpoint: str, revision: str, directory: Path, code: bool = False) -> None:
     """Download what a classifier needs of hub repository `checkpoint` at `revision` into `directory`.
 
-    revision: a commit, branch or tag; the commit it stands for is fetched, and written to `FETCHED`. Weights that a repository has only as a pickle are read without running any code of theirs, and written as
-    safetensors. HF_ENDPOINT and HF_TOKEN are honoured. Raises `UserError` in one line for what the hub refuses.
+    revision: a commit, branch or tag; the commit it stands for is fetched, and written to `FETCHED`. code: its Python
+    modules too. Weights that a repository has only as a pickle are read without running any code of theirs, and written
+    as safetensors. HF_ENDPOINT and HF_TOKEN are honoured. Raises `UserError` in one line for what the hub refuses.
     """
     from huggingface_hub import HfApi, snapshot_download
 
@@ -33,7 +35,7 @@ def fetch(checkpoint: str, revision: str, directory: Path) -> None:
         info = HfApi().model_info(checkpoint, revision=revision)
     except Exception as error:
         raise _told(checkpoint, revision, error) from error
-    names = wanted(checkpoint, [sibling.rfilename for sibling in info.siblings or []])
+    names = wanted(checkpoint, [sibling.rfilename for sibling in info.siblings or []], code)
     try:
         snapshot_download(checkpoint, revision=info.sha, allow_patterns=names, local_dir=directory)
     except Exception as error:
@@ -42,6 +44,8 @@ def fetch(checkpoint: str, revision: str, directory: Path) -> None:
     missing = [name for name in names if not (directory / name).is_file()]
     if missing:
         raise UserError(f"{checkpoint}: the hub did not deliver {missing[0]}; try again")
+    if elsewhere := [source for source in sources(directory) if code and "--" in source]:
+        raise UserError(f"{checkpoint}: its code lies in another repository ({elsewhere[0]}), which is not fetched")
     for path in sorted(directory.glob("pytorch_model*.bin")):
         to_safetensors(path)
     if (index := directory / "pytorch_model.bin.index.json").is_file():
@@ -68,8 +72,8 @@ def _told(checkpoint: str, revision: str, error: Exception) -> Exception:
     return UserError(f"{checkpoint}: {reason}")
 
 
-def wanted(checkpoint: str, files: list[str]) -> list[str]:
-    """Which of a repository's top-level files to fetch: safetensors if there are any, else pickled weights."""
+def wanted(checkpoint: str, files: list[str], code: bool = False) -> list[str]:
+    """Which of a repository's top-level files to fetch: safetensors if there are any, else pickled weights; code if asked."""
 
     def matching(patterns: tuple[str, ...]) -> list[str]:
         return [name for name in files if "/" not in name and any(fnmatch(name, p) for p in patterns)]
@@ -79,7 +83,7 @@ def wanted(checkpoint: str, files: list[str]) -> list[str]:
     weights = matching(SAFE) or matching(PICKLED)
     if not weights:
         raise UserError(f"{checkpoint}: this repository has neither model.safetensors nor pytorch_model.bin")
-    return sorted({*matching(KEPT), *weights})
+    return sorted({*matching(KEPT), *weights, *(matching(("*.py",)) if code else ())})
 
 
 def to_safetensors(path: Path) -> None:
@@ -93,6 +97,8 @@ def to_safetensors(path: Path) -> None:
         weights: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise UserError(f"{path.name}: holds more than plain tensors, or is damaged; it is not loaded") from error
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise UserError(f"{path.name}: holds no named tensors; it is not loaded")
     # safetensors refuses tensors that share memory, as tied weights do
     plain = {name: value.detach().clone().contiguous() for name, value in weights.items()}
     save_file(plain, _safe_name(path), metadata={"format": "pt"})

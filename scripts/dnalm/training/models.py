@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 
 from dnalm.errors import UserError
+from dnalm.training.code import own_code
 from dnalm.training.vocabulary import Specials, brief, length_limit
 
 Labels = Mapping[int, str]
@@ -67,30 +68,33 @@ def build(architecture: Mapping[str, Any], labels: Labels, specials: Specials, v
         raise UserError(f"architecture: transformers refuses it ({brief(error)})") from error
 
 
-def twin(directory: Path | str, labels: Labels, specials: Specials, seed: int) -> Any:
+def twin(directory: Path | str, labels: Labels, specials: Specials, seed: int, trust: bool = False) -> Any:
     """A classifier of a checkpoint's architecture whose weights, in fp32, are all drawn from `seed`; none is read.
 
-    Raises `UserError` for a directory whose config.json gives no classifier.
+    trust: run the code that comes with the checkpoint, if it needs that. Raises `UserError` for a directory whose config.json gives no classifier.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     _check_config(Path(directory))
     torch.manual_seed(seed)
     try:
-        config = AutoConfig.from_pretrained(os.fspath(directory), local_files_only=True, trust_remote_code=False)
-        config.pad_token_id = specials.pad
-        for key, value in _label_settings(labels).items():
-            setattr(config, key, value)
-        return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, trust_remote_code=False)
+        with own_code(directory, trust):
+            config = AutoConfig.from_pretrained(os.fspath(directory), local_files_only=True, trust_remote_code=trust)
+            config.pad_token_id = specials.pad
+            for key, value in _label_settings(labels).items():
+                setattr(config, key, value)
+            return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, trust_remote_code=trust)
+    except UserError:
+        raise
     except Exception as error:  # transformers raises anything from OSError to KeyError here
         raise UserError(f"{directory}: no architecture of a classifier ({brief(error)})") from error
 
 
-def load(directory: Path | str, labels: Labels | None, specials: Specials, seed: int) -> Loaded:
+def load(directory: Path | str, labels: Labels | None, specials: Specials, seed: int, trust: bool = False) -> Loaded:
     """Load a checkpoint as a classifier in fp32; a head it lacks, or has for other classes, is drawn from `seed`.
 
-    labels: names of the classes; None keeps the checkpoint's. Only safetensors are read and no code of the
-    checkpoint's is run. Raises `UserError` for a directory that holds no such checkpoint.
+    labels: names of the classes; None keeps the checkpoint's. Only safetensors are read, and code of the checkpoint's is
+    run only on `trust`. Raises `UserError` for a directory that holds no such checkpoint.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
@@ -98,20 +102,23 @@ def load(directory: Path | str, labels: Labels | None, specials: Specials, seed:
     place = os.fspath(directory)
     torch.manual_seed(seed)
     try:
-        config = AutoConfig.from_pretrained(place, local_files_only=True, trust_remote_code=False)
-        config.pad_token_id = specials.pad
-        for key, value in (_label_settings(labels) if labels is not None else {}).items():
-            setattr(config, key, value)
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            place,
-            config=config,
-            dtype=torch.float32,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
+        with own_code(directory, trust):
+            config = AutoConfig.from_pretrained(place, local_files_only=True, trust_remote_code=trust)
+            config.pad_token_id = specials.pad
+            for key, value in (_label_settings(labels) if labels is not None else {}).items():
+                setattr(config, key, value)
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                place,
+                config=config,
+                dtype=torch.float32,
+                local_files_only=True,
+                trust_remote_code=trust,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+    except UserError:
+        raise
     except Exception as error:  # transformers and safetensors raise anything from OSError to KeyError here
         raise UserError(f"{directory}: no checkpoint that loads as a classifier ({brief(error)})") from error
     model.eval()
@@ -119,9 +126,9 @@ def load(directory: Path | str, labels: Labels | None, specials: Specials, seed:
     return Loaded(model, sorted(missing), sorted(info["unexpected_keys"]))
 
 
-def load_finished(directory: Path | str, specials: Specials) -> Any:
+def load_finished(directory: Path | str, specials: Specials, trust: bool = False) -> Any:
     """Load a classifier whose every weight is in the checkpoint; anything missing is a `UserError`."""
-    loaded = load(directory, None, specials, seed=0)
+    loaded = load(directory, None, specials, seed=0, trust=trust)
     if loaded.missing:
         raise UserError(f"{directory}: not a finished classifier, it lacks {_some(loaded.missing)}; fine-tune it first")
     return loaded.model

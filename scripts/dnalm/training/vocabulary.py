@@ -9,6 +9,7 @@ from typing import Any
 
 from dnalm.errors import UserError
 from dnalm.files import read_json
+from dnalm.training.code import own_code
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ALPHABET = "ACGTN"
@@ -77,11 +78,12 @@ def train_bpe(sequences: Iterable[str], vocabulary: int) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **dict(zip(names, SPECIAL_TOKENS, strict=True)))
 
 
-def load_tokenizer(directory: Path | str) -> Any:
+def load_tokenizer(directory: Path | str, trust: bool = False) -> Any:
     """Load a tokenizer from a directory, padding on the right; one without a padding token pads with its end token.
 
     A tokenizer.json without a tokenizer_config.json is taken as it is: transformers would make it what a config.json
-    beside it names, which may be another model's. Code that comes with a tokenizer is never run. Raises `UserError` if nothing there loads.
+    beside it names, which may be another model's. Code that comes with a tokenizer is run only on `trust`. Raises
+    `UserError` if nothing there loads.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -98,7 +100,10 @@ def load_tokenizer(directory: Path | str) -> Any:
             tokenizer.add_special_tokens({role: token for role, token in found.items() if token is not None})
         else:
             place = os.fspath(directory)
-            tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=False)
+            with own_code(directory, trust):
+                tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=trust)
+    except UserError:
+        raise
     except Exception as error:  # transformers raises anything from OSError to KeyError here
         raise UserError(f"{directory}: no tokenizer that loads ({brief(error)})") from error
     tokenizer.padding_side = "right"
