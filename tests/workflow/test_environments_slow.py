@@ -42,7 +42,7 @@ NOT_LISTED = {
         "snakemake",
         "yaml",
     },
-    "envs/training.yaml": {"pysam", "altair", "vl_convert", "pydantic", "snakemake"},
+    "envs/training.yaml": {"pysam", "altair", "vl_convert", "snakemake"},
     "envs/evaluation.yaml": {"torch", "transformers", "tokenizers", "pysam", "Bio", "pydantic", "snakemake", "yaml"},
 }
 """What others list and no rule of an environment may need."""
