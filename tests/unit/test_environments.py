@@ -50,7 +50,7 @@ RULES = {
     for match in re.finditer(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", path.read_text(), re.MULTILINE | re.DOTALL)
     if "shell:" in match[2]
 }
-CALLED = {"torch": "pytorch", "sklearn": "scikit-learn", "Bio": "biopython"}
+CALLED = {"torch": "pytorch", "sklearn": "scikit-learn", "Bio": "biopython", "pynvml": "nvidia-ml-py"}
 NOT_LISTED = {
     ("data", "Bio"): "FASTA files that users want scored are read in training's environment alone",
     ("evaluation", "Bio"): "the same",
