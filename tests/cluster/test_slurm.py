@@ -253,7 +253,11 @@ def test_a_training_over_two_nodes(slurm, table):
     done = subprocess.run([*map(str, command)], env=slurm.environment, capture_output=True, text=True, timeout=TOGETHER)
     assert done.returncode == 0, done.stderr
     assert json.loads((out / "run.json").read_text())["engine"]["processes"] == 2
-    allocated = slurm.run(
-        "sacct", "--allocations", "--noheader", "--parsable2", "--format=NodeList,State"
-    ).splitlines()[-1]
-    assert allocated == "node[1-2]|COMPLETED"
+
+    def allocated():
+        return slurm.run("sacct", "--allocations", "--noheader", "--parsable2", "--format=NodeList,State").splitlines()[
+            -1
+        ]
+
+    # the accounts are a little behind
+    assert wait_until(lambda: allocated() == "node[1-2]|COMPLETED", 60), allocated()
