@@ -6,20 +6,19 @@ several times in a process of its own; the output is JSON with the median second
 """
 
 import argparse
-import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from typing import Any
 
 import yaml
 
 from dnalm.cli import main
 from dnalm.files import write_json
-from dnalm.machine import machine
+from dnalm.machine import machine, measured
 from dnalm.provenance import versions
 from planning.plans import ROOT, lay_out
 
@@ -80,17 +79,11 @@ def many_runs() -> dict[str, object]:
 
 def time(arguments: list[str], repeats: int) -> dict[str, float]:
     """Median seconds of a call of this Python, by the clock and on the processor."""
-    clock, busy = [], []
     print(" ".join(arguments), file=sys.stderr)
-    for _ in range(repeats):
-        start, before = perf_counter(), os.times()
-        subprocess.run(
-            [sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT / "scripts"
-        )  # fmt: skip
-        after = os.times()
-        clock.append(perf_counter() - start)
-        busy.append(after.children_user + after.children_system - before.children_user - before.children_system)
-    return {"seconds": round(median(clock), 2), "cpu_seconds": round(median(busy), 2)}
+    options: dict[str, Any] = {"cwd": ROOT / "scripts", "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    calls = [measured(arguments, None, **options) for _ in range(repeats)]
+    clock, busy = median(call.seconds for call in calls), median(call.processor_seconds for call in calls)
+    return {"seconds": round(clock, 2), "cpu_seconds": round(busy, 2)}
 
 
 if __name__ == "__main__":

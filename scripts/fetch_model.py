@@ -1,7 +1,8 @@
 """Fetch a checkpoint from the Hugging Face hub, weights as safetensors.
 
-Settings: {"checkpoint": "owner/name", "revision": commit, branch or tag, "trust_remote_code": whether
-its code is fetched too (it is not run here)}. The directory holds config, tokenizer, weights, and fetched.json, which says which commit they are.
+Settings: {"checkpoint": "owner/name", "revision": commit, branch or tag, "trust_remote_code": whether its code is fetched
+too (it is not run here)}. The directory holds config, tokenizer, weights, and fetched.json, which says which commit they
+are.
 """
 
 from pathlib import Path

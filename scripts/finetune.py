@@ -2,9 +2,9 @@
 
 Settings: {"recipe", "seed", "architecture" or null, "checkpoint": its name or null, "initialisation": pretrained or
 random, "max_tokens" or null, "labels": {"0": name, ...} or null, "trust_remote_code": whether to run the checkpoint's own
-code}. With random initialisation the checkpoint's
-architecture is taken, and none of its weights. The finished model is a directory that `from_pretrained` reads. A training that
-was stopped goes on from its last checkpoint when the same command is given again.
+code}. With random initialisation the checkpoint's architecture is taken, and none of its weights. The finished model is a
+directory that `from_pretrained` reads. A training that was stopped goes on from its last checkpoint when the same command
+is given again.
 """
 
 import argparse

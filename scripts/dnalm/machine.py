@@ -40,13 +40,15 @@ class Used:
     memory: int
 
 
-def measured(arguments: Sequence[str], spec: Any, environment: Mapping[str, str] | None = None) -> Used:
-    """What Python takes to run with `arguments`, its children not counted; `spec` is given to it as JSON.
+def measured(arguments: Sequence[str], spec: Any, environment: Mapping[str, str] | None = None, **options: Any) -> Used:
+    """What Python takes to run with `arguments`; `spec` is given to it as JSON, options to `Popen`.
 
-    Pages of mapped files count as memory. Raises `UserError` if it fails.
+    Children that it waited for count too, and pages of mapped files as memory. Raises `UserError` if it fails.
     """
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        [sys.executable, *arguments], stdin=subprocess.PIPE, text=True, env=environment, **options
+    )
     if process.stdin is not None:
         process.stdin.write(json.dumps(spec))
         process.stdin.close()

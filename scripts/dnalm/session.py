@@ -1,4 +1,7 @@
-"""What a Snakemake session needs of its surroundings: the right Python, no job passed over or left behind, an end that names the error."""
+"""What a Snakemake session needs of its surroundings.
+
+The right Python, no job passed over or left behind, an end that names the error.
+"""
 
 import atexit
 import contextlib

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
+from faults import results
 
 CONFIG = {
     "genomes": {"tiny": {"simulate": {"chromosomes": 2, "length": 100_000, "arrays": 100, "seed": 3}}},
@@ -56,15 +57,6 @@ def prepare(directory):
         rows.append((sequence[:20] + ("TATATAAG" if index % 2 else "") + sequence[20:], index % 2))
     pd.DataFrame(rows, columns=["sequence", "label"]).to_csv(directory / "table.csv", index=False)
     return directory
-
-
-def tables(directory):
-    """SHA-256 of every table and metrics file."""
-    paths = [
-        path for suffix in ("parquet", "tsv", "npy", "safetensors") for path in directory.glob(f"results/**/*.{suffix}")
-    ]
-    paths += [path for path in directory.glob("results/**/*.json") if path.name not in ("run.json",)]
-    return {str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +179,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(finished, tmp_path):
     assert run(directory, "--unlock").returncode == 0
     result = run(directory)
     assert result.returncode == 0, result.stderr
-    first, second = tables(finished), tables(directory)
+    first, second = results(finished), results(directory)
     assert len(first) > 40
     assert first == second
     assert not list(directory.rglob("*.tmp"))

@@ -6,14 +6,11 @@ import random
 import re
 import shutil
 import subprocess
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT
+from servers import contents, of_files, serve, stop, write_arrays
 
 from dnalm.provenance import PACKAGES
 
@@ -63,16 +60,6 @@ def write():
 """Every script says at its end in which environment it ran, and what it had from elsewhere."""
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-def serve(server):
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_address[1]}"
-
-
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     """A config in which every rule has something to do, its working directory, and the environment of the run."""
@@ -83,19 +70,12 @@ def config(tmp_path_factory):
     dice = random.Random(1)
     served = directory / "served"
     served.mkdir()
-    genome, bed = "", []
-    for _ in range(80):
-        genome += "".join(dice.choices("ACGT", k=600))
-        unit = "".join(dice.choices("ACGT", k=dice.randint(8, 20))) * 4
-        bed.append(f"chr1\t{len(genome)}\t{len(genome) + len(unit)}\n")
-        genome += unit
-    (served / "g.fa").write_text(f">chr1\n{genome}\n")
-    (served / "c.bed").write_text("".join(bed))
+    write_arrays(served, 600, dice)
     rows = ["".join(dice.choices("ACGT", k=40)) + ("TATATAAGGC" if i % 2 else "") + f",{i % 2}\n" for i in range(160)]
     (directory / "t.csv").write_text("sequence,label\n" + "".join(rows))
-    files, hub = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=served)), Hub()
+    files, hub = of_files(served), Hub()
     base = masked_lm_checkpoint(directory / "bert", small_tokenizer(), trained=True)
-    hub.repositories["lab/bert"] = {path.name: path.read_bytes() for path in Path(base).iterdir()}
+    hub.repositories["lab/bert"] = contents(base)
     address = serve(files)
     small = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 64}  # fmt: skip
     trf = shutil.which("trf") is not None
@@ -149,8 +129,7 @@ def config(tmp_path_factory):
         "no_proxy": "*",
     }
     yield directory, environment
-    for server in (files, hub):
-        server.shutdown(), server.server_close()
+    stop(files, hub)
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +137,8 @@ def finished(config):
     directory, environment = config
     command = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", directory, "--cores", "2"]
     command += ["--workflow-profile", ROOT / "profiles/default", "--software-deployment-method", "conda"]
-    command += [
-        "--conda-not-block-search-path-envvars"
-    ]  # by default it takes PYTHONPATH from jobs, and the witness with it
+    # by default it takes PYTHONPATH from jobs, and the witness with it
+    command += ["--conda-not-block-search-path-envvars"]
     command += ["--configfile", directory / "config.yaml"]
     result = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr

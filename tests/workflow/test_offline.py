@@ -6,14 +6,11 @@ import os
 import random
 import re
 import subprocess
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT
+from servers import contents, of_files, serve, stop, write_arrays
 
 from dnalm.validation import load_config
 
@@ -82,11 +79,6 @@ sys.addaudithook(watch)
 """Every Python process of a run notes whom it wants to speak to; sockets of this machine's file system don't count."""
 
 
-def serve(server):
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_address[1]}"
-
-
 @pytest.mark.slow
 def test_what_is_fetched_first_is_all_that_the_rest_needs(snakemake, tmp_path):
     from own_code import checkpoint
@@ -96,22 +88,13 @@ def test_what_is_fetched_first_is_all_that_the_rest_needs(snakemake, tmp_path):
     cut = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
     if subprocess.run([*cut, "true"], capture_output=True).returncode:
         pytest.skip("needs the right to make a network namespace (unshare --net)")
-    dice = random.Random(1)
-    genome, bed = "", []
-    (tmp_path / "served").mkdir()
-    for _ in range(80):
-        genome += "".join(dice.choices("ACGT", k=500))
-        unit = "".join(dice.choices("ACGT", k=dice.randint(8, 20))) * 4
-        bed.append(f"chr1\t{len(genome)}\t{len(genome) + len(unit)}\n")
-        genome += unit
-    (tmp_path / "served/g.fa").write_text(f">chr1\n{genome}\n")
-    (tmp_path / "served/c.bed").write_text("".join(bed))
-
-    files = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "served"))
-    hub = Hub()
+    served = tmp_path / "served"
+    served.mkdir()
+    write_arrays(served, 500, random.Random(1))
+    files, hub = of_files(served), Hub()
     folders = masked_lm_checkpoint(tmp_path / "bert", small_tokenizer(), trained=True), checkpoint(tmp_path / "bag")
     for folder in folders:
-        hub.repositories[f"lab/{folder.name}"] = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        hub.repositories[f"lab/{folder.name}"] = contents(folder)
     address = serve(files)
     config = {
         "genomes": {"g": {"url": f"{address}/g.fa"}},
@@ -135,7 +118,7 @@ def test_what_is_fetched_first_is_all_that_the_rest_needs(snakemake, tmp_path):
     environment |= {"PYTHONPATH": str(tmp_path / "watch"), "ATTEMPTS": str(tmp_path / "attempts")}
 
     first = snakemake("--until", "download", "fetch_model", "--configfile", tmp_path / "config.yaml", env=environment)
-    files.shutdown(), files.server_close(), hub.shutdown(), hub.server_close()
+    stop(files, hub)
     assert first.returncode == 0, first.stdout + first.stderr
     tried = (tmp_path / "attempts").read_text()
     assert "download.py" in tried and "fetch_model.py" in tried  # so whoever tries is seen
@@ -150,8 +133,3 @@ def test_what_is_fetched_first_is_all_that_the_rest_needs(snakemake, tmp_path):
     for model in ("bert", "bag"):
         run = json.loads((tmp_path / f"results/d/runs/{model}/r/seed1/run.json").read_text())
         assert run["fetched"]["checkpoint"] == f"lab/{model}" and run["gate"]["reload_difference"] == 0
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass

@@ -1,18 +1,16 @@
 """Every key of the re-run matrix, after a run that took place: downloads, a hub, tokenizers and checkpoints included."""
 
-import functools
 import gzip
 import os
 import shutil
 import subprocess
 import sys
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
 from conftest import ROOT
 from reruns import documented, strays
+from servers import contents, of_files, serve, stop
 from small_models import masked_lm_checkpoint, records, small_tokenizer
 from test_hub import Hub
 
@@ -27,16 +25,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("trf") is None, reason="trf is not installed"),
 ]
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-def serve(server):
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_address[1]}"
 
 
 def prepare(directory, served):
@@ -64,7 +52,7 @@ def prepare(directory, served):
         (directory / copy).parent.mkdir(exist_ok=True)
         if copy != original:
             shutil.copy(directory / original, directory / copy)
-    return {path.name: path.read_bytes() for path in (directory / "checkpoint").iterdir()}
+    return contents(directory / "checkpoint")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +60,7 @@ def finished(tmp_path_factory):
     directory, served = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("served")
     hub = Hub()
     hub.repositories["owner/name"] = prepare(directory, served)
-    files = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=served))
+    files = of_files(served)
     config = subject(serve(files))
     (directory / "config.yaml").write_text(yaml.safe_dump(config))
     command = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", directory, "--cores", "2"]
@@ -84,9 +72,7 @@ def finished(tmp_path_factory):
             text=True,
         )
     finally:
-        for server in (hub, files):
-            server.shutdown()
-            server.server_close()
+        stop(hub, files)
     assert result.returncode == 0, result.stdout + result.stderr
     return directory, config
 

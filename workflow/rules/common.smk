@@ -69,8 +69,13 @@ def script(name):
 
 
 def folder(key):
-    """The folder of an input file, untracked for the same reason."""
-    return lambda wildcards, input: str(Path(input[key] if isinstance(input[key], str) else input[key][0]).parent)
+    """The folder that an input's files are in, untracked for the same reason: a snapshot from the hub, or their own."""
+
+    def place(wildcards, input):
+        first, *others = [input[key]] if isinstance(input[key], str) else input[key]
+        return first if others == [f"{first}.json"] else str(Path(first).parent)  # a snapshot's record follows it
+
+    return place
 
 
 def device(wildcards, input):
@@ -94,16 +99,6 @@ def files(stage_input, *arguments):
         ancient(path) if path in SNAPSHOTS else path
         for path in getattr(inputs, stage_input)(CONFIG, wildcards, *arguments)
     ]
-
-
-def holder(key):
-    """The folder that input files of this key are in: a snapshot from the hub, which its record follows, or their own."""
-
-    def place(wildcards, input):
-        first, *others = input[key]
-        return first if others == [f"{first}.json"] else str(Path(first).parent)
-
-    return place
 
 
 def option(key, value):

@@ -82,7 +82,7 @@ rule tokenize:
         code=code("tokenize_records.py"),
         spec=section("tokenize"),
         script=script("tokenize_records.py"),
-        tokenizer=holder("tokenizer"),
+        tokenizer=folder("tokenizer"),
     shell:
         "printf %s {params.spec:q} | python {params.script:q} --spec - --tokenizer {params.tokenizer:q}"
         " --threads {threads} --table {input.table:q} --ids {output.ids:q} --offsets {output.offsets:q} --counts {output.counts:q} 2> {log:q}"
@@ -121,8 +121,8 @@ rule finetune:
         script=script("finetune.py"),
         data=folder("data"),
         tokens=folder("tokens"),
-        tokenizer=holder("tokenizer"),
-        checkpoint=option("checkpoint", holder("checkpoint")),
+        tokenizer=folder("tokenizer"),
+        checkpoint=option("checkpoint", folder("checkpoint")),
         conduct=conduct,
     # A scheduler that ends the job sends SIGTERM to all of it: the shell has to wait for the training to save.
     shell:

@@ -14,19 +14,27 @@ HINT = "if you trust it, set `trust_remote_code: true` for this model (predict.p
 
 
 @contextmanager
-def own_code(directory: Path | str, trust: bool) -> Iterator[None]:
-    """Let transformers run the code in `directory` inside the block if `trust`; without it that is a `UserError`.
+def loading(directory: Path | str, trust: bool, wrong: str) -> Iterator[None]:
+    """Let transformers load what is in `directory` inside the block, and run the code there if `trust`.
 
-    Whoever calls transformers says `trust_remote_code` too; this is where the code is put, and what is said.
+    Whoever calls transformers says `trust_remote_code` too; this is where the code is put, and what is said. Whatever
+    goes wrong becomes a `UserError`: that code is needed and not trusted, or the words of `wrong`.
     """
     if trust:
         _private_modules()
     try:
         yield
-    except Exception as error:  # transformers says so with a ValueError, whose words come from anywhere
+    except UserError:
+        raise
+    except Exception as error:  # transformers and safetensors raise anything from OSError to KeyError
         if not trust and "trust_remote_code" in str(error):
             raise UserError(f"{directory}: needs code of its own, which is not run; {HINT}") from error
-        raise
+        raise UserError(f"{directory}: {wrong} ({brief(error)})") from error
+
+
+def brief(error: BaseException) -> str:
+    """An error's message as one line of at most 200 characters."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
 def sources(directory: Path | str) -> list[str]:

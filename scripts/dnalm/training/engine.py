@@ -143,7 +143,6 @@ class _Training:
         self.facts = {**self.engine.facts, "bf16": bf16, "processes": self.team.world, "sharding": conduct.sharding}
         self.progress = Progress()
         self.tokens = self.places = 0
-        self._since = self._saved_at = self._counted = 0.0
 
     def _speed_up(self) -> dict[str, Any]:
         """Compile layers and capture graphs where shapes are fixed; return what was done."""

@@ -65,9 +65,10 @@ def finetune(
 ) -> tuple[Progress, dict[str, Any]]:
     """Make the finished model of a run in `directory`; return its course and what its run.json shall say.
 
-    spec: recipe, seed, architecture, checkpoint's name, initialisation, max_tokens, labels, trust_remote_code. With method `none` the
-    checkpoint is checked, scored on the validation records and kept as it is. With initialisation `random` only its
-    architecture is taken, and no weights, so there are none to check. directory: None in all ranks but the main one.
+    spec: recipe, seed, architecture, checkpoint's name, initialisation, max_tokens, labels, trust_remote_code. With
+    method `none` the checkpoint is checked, scored on the validation records and kept as it is. With initialisation
+    `random` only its architecture is taken, and no weights, so there are none to check. directory: None in all ranks but
+    the main one.
     """
     quiet()
     make_repeatable()

@@ -39,7 +39,8 @@ def check_weights(
     """Check the weights of a classifier that was loaded from `directory` with `seed`; return what was found.
 
     probes: windows of real sequences, of which the first `PROBES` are used. trained_head: the head must have come
-    with the checkpoint too. trust: run the checkpoint's own code, as it was loaded. Raises `UserError` for weights that are missing or random.
+    with the checkpoint too. trust: run the checkpoint's own code, as it was loaded. Raises `UserError` for weights
+    that are missing or random.
     """
     specials = probes.specials
     if loaded.missing_body:

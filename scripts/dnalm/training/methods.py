@@ -12,8 +12,8 @@ from transformers.pytorch_utils import Conv1D
 
 from dnalm.errors import UserError
 from dnalm.files import write_json
+from dnalm.training.code import brief
 from dnalm.training.models import written
-from dnalm.training.vocabulary import brief
 
 ADAPTABLE = (torch.nn.Linear, torch.nn.Embedding, torch.nn.Conv1d, Conv1D)
 """Kinds of layers that LoRA can adapt."""

@@ -13,8 +13,8 @@ import torch
 from safetensors import SafetensorError
 
 from dnalm.errors import UserError
-from dnalm.training.code import own_code
-from dnalm.training.vocabulary import Specials, brief, length_limit
+from dnalm.training.code import brief, loading
+from dnalm.training.vocabulary import Specials, length_limit
 
 Labels = Mapping[int, str]
 
@@ -71,23 +71,19 @@ def build(architecture: Mapping[str, Any], labels: Labels, specials: Specials, v
 def twin(directory: Path | str, labels: Labels, specials: Specials, seed: int, trust: bool = False) -> Any:
     """A classifier of a checkpoint's architecture whose weights, in fp32, are all drawn from `seed`; none is read.
 
-    trust: run the code that comes with the checkpoint, if it needs that. Raises `UserError` for a directory whose config.json gives no classifier.
+    trust: run the code that comes with the checkpoint, if it needs that. Raises `UserError` for a directory whose
+    config.json gives no classifier.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     _check_config(Path(directory))
     torch.manual_seed(seed)
-    try:
-        with own_code(directory, trust):
-            config = AutoConfig.from_pretrained(os.fspath(directory), local_files_only=True, trust_remote_code=trust)
-            config.pad_token_id = specials.pad
-            for key, value in _label_settings(labels).items():
-                setattr(config, key, value)
-            return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, trust_remote_code=trust)
-    except UserError:
-        raise
-    except Exception as error:  # transformers raises anything from OSError to KeyError here
-        raise UserError(f"{directory}: no architecture of a classifier ({brief(error)})") from error
+    with loading(directory, trust, "no architecture of a classifier"):
+        config = AutoConfig.from_pretrained(os.fspath(directory), local_files_only=True, trust_remote_code=trust)
+        config.pad_token_id = specials.pad
+        for key, value in _label_settings(labels).items():
+            setattr(config, key, value)
+        return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, trust_remote_code=trust)
 
 
 def load(directory: Path | str, labels: Labels | None, specials: Specials, seed: int, trust: bool = False) -> Loaded:
@@ -101,26 +97,21 @@ def load(directory: Path | str, labels: Labels | None, specials: Specials, seed:
     _check_files(Path(directory))
     place = os.fspath(directory)
     torch.manual_seed(seed)
-    try:
-        with own_code(directory, trust):
-            config = AutoConfig.from_pretrained(place, local_files_only=True, trust_remote_code=trust)
-            config.pad_token_id = specials.pad
-            for key, value in (_label_settings(labels) if labels is not None else {}).items():
-                setattr(config, key, value)
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                place,
-                config=config,
-                dtype=torch.float32,
-                local_files_only=True,
-                trust_remote_code=trust,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
-    except UserError:
-        raise
-    except Exception as error:  # transformers and safetensors raise anything from OSError to KeyError here
-        raise UserError(f"{directory}: no checkpoint that loads as a classifier ({brief(error)})") from error
+    with loading(directory, trust, "no checkpoint that loads as a classifier"):
+        config = AutoConfig.from_pretrained(place, local_files_only=True, trust_remote_code=trust)
+        config.pad_token_id = specials.pad
+        for key, value in (_label_settings(labels) if labels is not None else {}).items():
+            setattr(config, key, value)
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            place,
+            config=config,
+            dtype=torch.float32,
+            local_files_only=True,
+            trust_remote_code=trust,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
     model.eval()
     missing = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
     return Loaded(model, sorted(missing), sorted(info["unexpected_keys"]))

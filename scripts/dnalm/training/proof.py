@@ -9,9 +9,9 @@ import torch
 
 from dnalm.training.attention import block_mask, by_kernel
 from dnalm.training.batches import WIDTH, Examples, Whole, pad
+from dnalm.training.code import brief
 from dnalm.training.heads import head_of
 from dnalm.training.packing import UNIT, PackedClassifier, lay_out, unwrapped
-from dnalm.training.vocabulary import brief
 
 PROBES = 16
 """Windows that a model is tried on, at most."""

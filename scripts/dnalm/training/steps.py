@@ -175,7 +175,7 @@ class Stepper:
         except Exception as error:  # an operation that can't be captured raises anything
             torch.cuda.synchronize()
             _release(graphs)
-            renew_generator(self.team.device)
+            _renew_generator(self.team.device)
             return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         finally:
             for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
@@ -191,7 +191,7 @@ def _release(graphs: dict[str, torch.cuda.CUDAGraph]) -> None:
         graphs.popitem()[1].reset()
 
 
-def renew_generator(device: torch.device) -> None:
+def _renew_generator(device: torch.device) -> None:
     """Let a GPU draw random numbers again after a capture that failed, in which its generator may be held still."""
     generator = torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
     fresh = torch.Generator(device).manual_seed(generator.initial_seed())

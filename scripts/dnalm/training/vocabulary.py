@@ -9,7 +9,7 @@ from typing import Any
 
 from dnalm.errors import UserError
 from dnalm.files import read_json
-from dnalm.training.code import own_code
+from dnalm.training.code import loading
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ALPHABET = "ACGTN"
@@ -92,7 +92,7 @@ def load_tokenizer(directory: Path | str, trust: bool = False) -> Any:
     if not any(any(Path(directory).glob(p)) for p in ("tokenizer*", "vocab*", "*.model")):
         raise UserError(f"{directory}: holds no tokenizer (no tokenizer.json, vocab.txt or the like)")
     alone = Path(directory) / "tokenizer.json"
-    try:
+    with loading(directory, trust, "no tokenizer that loads"):
         if alone.is_file() and not alone.with_name("tokenizer_config.json").exists():
             tokenizer: Any = PreTrainedTokenizerFast(tokenizer_file=os.fspath(alone))
             vocabulary = tokenizer.get_vocab()
@@ -100,23 +100,13 @@ def load_tokenizer(directory: Path | str, trust: bool = False) -> Any:
             tokenizer.add_special_tokens({role: token for role, token in found.items() if token is not None})
         else:
             place = os.fspath(directory)
-            with own_code(directory, trust):
-                tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=trust)
-    except UserError:
-        raise
-    except Exception as error:  # transformers raises anything from OSError to KeyError here
-        raise UserError(f"{directory}: no tokenizer that loads ({brief(error)})") from error
+            tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=trust)
     tokenizer.padding_side = "right"
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token is None:
             raise UserError(f"{directory}: the tokenizer has neither a padding nor an end token")
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
-
-
-def brief(error: BaseException) -> str:
-    """An error's message as one line of at most 200 characters."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
 def specials_of(tokenizer: Any) -> Specials:
