@@ -36,8 +36,8 @@ check: $(CLUSTER) ## style, types, walls, lint, documents in step, dry-run of ev
 	PYTHONPATH=scripts $(BIN)/lint-imports
 	$(BIN)/snakefmt --check $(CHECKED)
 	$(BIN)/snakemake --lint
-	$(BIN)/python scripts/document_config.py --check
-	$(BIN)/python scripts/document_rules.py --check
+	$(BIN)/python tools/document_config.py --check
+	$(BIN)/python tools/document_rules.py --check
 	$(BIN)/pytest tests/workflow/test_dry_run.py
 
 cluster: $(CLUSTER) ## install what hands jobs to SLURM or Kubernetes
@@ -46,8 +46,8 @@ report: $(READY) ## Snakemake's own report of the last run, with provenance: rep
 	$(BIN)/snakemake --report report.zip
 
 docs: $(READY) ## regenerate config/README.md, the JSON schema, docs/rules.md and docs/rerun-matrix.md
-	$(BIN)/python scripts/document_config.py
-	$(BIN)/python scripts/document_rules.py
+	$(BIN)/python tools/document_config.py
+	$(BIN)/python tools/document_rules.py
 
 clean: ## remove results, logs and the virtual environment (downloads stay)
 	rm -rf results logs .scratch .snakemake $(VENV)

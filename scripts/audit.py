@@ -26,9 +26,9 @@ def run() -> None:
     arguments.add_argument("--output", type=Path, required=True, help="checks and probes (JSON)")
     args = arguments.parse_args()
 
-    from dnalm.evaluation.audit import COLUMNS, audit, check_tables
-    from dnalm.evaluation.checks import Subject
-    from dnalm.evaluation.token_counts import read_token_counts
+    from dnalm.evaluation.audit.checks import Subject
+    from dnalm.evaluation.audit.findings import COLUMNS, audit, check_tables
+    from dnalm.evaluation.audit.token_counts import read_token_counts
     from dnalm.files import read_json, read_table, write_json
     from dnalm.names import SPLITS
 

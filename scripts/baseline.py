@@ -18,11 +18,11 @@ def run() -> None:
     arguments.add_argument("--run", type=Path, required=True, help="what made them (JSON)")
     args = arguments.parse_args()
 
-    from dnalm.evaluation.baselines import fit_baseline
-    from dnalm.evaluation.predictions import write_predictions
+    from dnalm.evaluation.baselines.simple import fit_baseline
     from dnalm.files import read_table, sha256, write_json
     from dnalm.names import scored_splits
     from dnalm.provenance import record
+    from dnalm.tables.predictions import write_predictions
 
     began = time.perf_counter()
     splits = ("train", *scored_splits(args.spec.get("background", False)))

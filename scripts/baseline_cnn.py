@@ -24,7 +24,7 @@ def run() -> None:
     arguments.add_argument("--run", type=Path, required=True, help="what made them (JSON)")
     args = arguments.parse_args()
 
-    from dnalm.training.lease import lease
+    from dnalm.training.runtime.lease import lease
 
     with lease(0 if args.device in ("cpu", "mps") else 1):
         fit_and_score(args)
@@ -35,9 +35,9 @@ def fit_and_score(args: argparse.Namespace) -> None:
     began = time.perf_counter()
     import pandas as pd
 
-    from dnalm.training.cnn import Recipe, Strands, choose
-    from dnalm.training.devices import choose_device, describe, make_repeatable
-    from dnalm.training.prediction import reported
+    from dnalm.training.engine.devices import choose_device, describe, make_repeatable
+    from dnalm.training.engine.scoring import reported
+    from dnalm.training.models.cnn import Recipe, Strands, choose
 
     make_repeatable()
     device = choose_device(args.device)

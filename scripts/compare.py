@@ -17,11 +17,11 @@ def run() -> None:
     arguments.add_argument("--output", type=Path, required=True, help="comparison (JSON)")
     args = arguments.parse_args()
 
-    from dnalm.evaluation.clusters import read_clusters
-    from dnalm.evaluation.comparison import RunGroup, compare
-    from dnalm.evaluation.predictions import read_predictions
-    from dnalm.evaluation.summary import run_directory
+    from dnalm.evaluation.report.summary import run_directory
+    from dnalm.evaluation.statistics.clusters import read_clusters
+    from dnalm.evaluation.statistics.comparison import RunGroup, compare
     from dnalm.files import write_json
+    from dnalm.tables.predictions import read_predictions
 
     spec = args.spec
     table = read_clusters(args.results / spec["dataset"] / "data" / "test.parquet")

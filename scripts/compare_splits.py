@@ -17,8 +17,8 @@ def run() -> None:
 
     from dnalm import files
     from dnalm.data.leakage import compare
-    from dnalm.data.sequences import check_table
     from dnalm.names import SPLITS
+    from dnalm.tables.sequences import check_table
 
     paths = {split: args.data / f"{split}.parquet" for split in SPLITS}
     tables = {split: files.read_table(path) for split, path in paths.items()}

@@ -17,11 +17,11 @@ def run() -> None:
     arguments.add_argument("--output", type=Path, required=True, help="metrics (JSON)")
     args = arguments.parse_args()
 
-    from dnalm.evaluation.clusters import match, read_clusters
-    from dnalm.evaluation.metrics import evaluate
-    from dnalm.evaluation.predictions import read_predictions
+    from dnalm.evaluation.statistics.clusters import match, read_clusters
+    from dnalm.evaluation.statistics.run_metrics import evaluate
     from dnalm.files import write_json
     from dnalm.names import SCORED_SPLITS
+    from dnalm.tables.predictions import read_predictions
 
     predictions = read_predictions(args.predictions)
     groups = {}

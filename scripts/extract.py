@@ -19,9 +19,9 @@ def run() -> None:
     from dnalm import files
     from dnalm.data.divergence import fill_divergence
     from dnalm.data.genomes import open_genome
-    from dnalm.data.ledger import entry
     from dnalm.data.motifs import fill_motifs
-    from dnalm.data.sequences import extract_positives
+    from dnalm.data.positives import extract_positives
+    from dnalm.tables.ledger import entry
 
     spec = args.spec
     catalogue = files.read_table(args.catalogue)

@@ -17,7 +17,7 @@ def run() -> None:
     options.add_argument("--output", type=Path, required=True, metavar="DIR", help="directory to make")
     args = options.parse_args()
 
-    from dnalm.training.hub import fetch
+    from dnalm.training.models.hub import fetch
 
     with atomic_directory(args.output) as directory:
         fetch(args.spec["checkpoint"], args.spec["revision"], directory, args.spec.get("trust_remote_code", False))

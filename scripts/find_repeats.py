@@ -19,7 +19,7 @@ def run() -> None:
     from dnalm.data.genomes import chromosome_lengths, open_genome, read_bases
     from dnalm.files import atomic
     from dnalm.names import shard_chromosomes
-    from dnalm.repeat_finder import find_repeats
+    from dnalm.sequence.trf import find_repeats
 
     with open_genome(given.genome) as genome, atomic(given.output) as temporary, open(temporary, "wb") as output:
         names = shard_chromosomes(chromosome_lengths(genome), given.shard)

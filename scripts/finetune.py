@@ -47,8 +47,8 @@ def run() -> None:
     if (args.checkpoint is None) == (args.spec["architecture"] is None):
         raise UserError("--checkpoint: goes with settings that have no architecture, and only with them")
 
-    from dnalm.training.launch import is_worker, launch, reported
-    from dnalm.training.lease import lease
+    from dnalm.training.runtime.launch import is_worker, launch, reported
+    from dnalm.training.runtime.lease import lease
 
     with lease(0 if args.device in ("cpu", "mps") else args.processes):
         if args.processes > 1 and not is_worker():
@@ -63,12 +63,12 @@ def run() -> None:
 def train(args: argparse.Namespace) -> None:
     """Train, save, and say how it came to be; of several processes the first one writes."""
     started = time.perf_counter()
-    from dnalm.training.checkpoints import Checkpoints
+    from dnalm.training.engine.conduct import Conduct
+    from dnalm.training.engine.team import Team
     from dnalm.training.finetuning import Inputs, finetune
-    from dnalm.training.parallel import Team
-    from dnalm.training.recipes import Conduct
-    from dnalm.training.scratch import Scratch, key_of
-    from dnalm.training.trackers import Trackers
+    from dnalm.training.runtime.checkpoints import Checkpoints
+    from dnalm.training.runtime.scratch import Scratch, key_of
+    from dnalm.training.runtime.trackers import Trackers
 
     inputs = Inputs(args.data, args.tokens, args.tokenizer, args.checkpoint)
     with ExitStack() as stack:

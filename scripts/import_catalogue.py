@@ -14,9 +14,9 @@ def run() -> None:
     arguments.add_argument("--ledger", type=Path, required=True, help="counts, as JSON")
     given = arguments.parse_args()
 
-    from dnalm.data import ledger
     from dnalm.data.catalogues import import_catalogue
     from dnalm.files import write_json, write_table
+    from dnalm.tables import ledger
 
     spec = given.spec
     imported = import_catalogue(given.files, spec["format"], spec["filters"], given.genome)

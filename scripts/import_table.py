@@ -16,8 +16,8 @@ def run() -> None:
     args = arguments.parse_args()
 
     from dnalm import files
-    from dnalm.data.ledger import entry
-    from dnalm.data.tables import import_tables
+    from dnalm.data.labelled_tables import import_tables
+    from dnalm.tables.ledger import entry
 
     spec = args.spec
     paths = dict(zip(spec["parts"], args.files, strict=True))

@@ -19,8 +19,8 @@ def run() -> None:
     )
     args = arguments.parse_args()
 
-    from dnalm.evaluation.modelcard import model_card
-    from dnalm.evaluation.results import read_dataset
+    from dnalm.evaluation.report.modelcard import model_card
+    from dnalm.evaluation.report.results import read_dataset
     from dnalm.files import atomic
 
     spec = args.spec

@@ -47,8 +47,8 @@ def run() -> None:
     import pandas as pd
 
     from dnalm.names import DECIMALS
-    from dnalm.training.classifier import Classifier
-    from dnalm.training.tokens import in_memory
+    from dnalm.training.models.finished import Classifier
+    from dnalm.training.models.tokenization import in_memory
 
     with atomic(args.output) as output:  # opened first: a place that cannot be written to is told before the work
         classifier = Classifier.open(args.model, args.device, trust=args.trust_remote_code)

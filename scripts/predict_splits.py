@@ -26,7 +26,7 @@ def run() -> None:
     )
     args = options.parse_args()
 
-    from dnalm.training.lease import lease
+    from dnalm.training.runtime.lease import lease
 
     with lease(0 if args.device in ("cpu", "mps") else 1):
         score(args)
@@ -36,8 +36,8 @@ def score(args: argparse.Namespace) -> None:
     """Score the splits and write."""
     import pandas as pd
 
-    from dnalm.training.classifier import Classifier
-    from dnalm.training.tokens import read_tokens
+    from dnalm.tables.tokens import read_tokens
+    from dnalm.training.models.finished import Classifier
 
     trust = args.spec.get("trust_remote_code", False)
     classifier = Classifier.open(args.model, args.device, args.spec["max_tokens"], trust)

@@ -16,8 +16,8 @@ def run() -> None:
     arguments.add_argument("--output", type=Path, required=True, help="the page (HTML)")
     args = arguments.parse_args()
 
-    from dnalm.evaluation.report import render
-    from dnalm.evaluation.results import read_dataset
+    from dnalm.evaluation.report.page import render
+    from dnalm.evaluation.report.results import read_dataset
     from dnalm.files import atomic
 
     runs = args.spec["runs"]

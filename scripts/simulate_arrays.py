@@ -13,10 +13,10 @@ def run() -> None:
     arguments.add_argument("--ledger", type=Path, required=True, help="counts, as JSON")
     given = arguments.parse_args()
 
-    from dnalm.data.arrays import simulate_arrays
+    from dnalm.data.array_simulation import simulate_arrays
     from dnalm.data.genomes import open_genome
-    from dnalm.data.ledger import entry
     from dnalm.files import write_json, write_table
+    from dnalm.tables.ledger import entry
 
     spec = given.spec
     with open_genome(given.genome) as genome:

@@ -19,9 +19,9 @@ def run() -> None:
     import pysam
     from tqdm import tqdm
 
-    from dnalm.data import ledger
     from dnalm.data.masks import pieces
     from dnalm.files import write_json, write_table
+    from dnalm.tables import ledger
 
     min_length = given.spec["min_length"]
     tables = []

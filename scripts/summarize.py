@@ -15,7 +15,7 @@ def run() -> None:
     arguments.add_argument("--output", type=Path, required=True, help="table (TSV)")
     args = arguments.parse_args()
 
-    from dnalm.evaluation.summary import FLOAT_FORMAT, summarize
+    from dnalm.evaluation.report.summary import FLOAT_FORMAT, summarize
     from dnalm.files import write_tsv
 
     write_tsv(args.output, summarize(args.results, args.spec["runs"]), float_format=FLOAT_FORMAT)

@@ -30,11 +30,11 @@ def run() -> None:
     import pyarrow.parquet as pq
     from tqdm import tqdm
 
-    from dnalm.dna import reverse_complement
     from dnalm.errors import UserError
-    from dnalm.training.devices import quiet
-    from dnalm.training.tokens import BATCH, tokenize
-    from dnalm.training.vocabulary import load_tokenizer, specials_of, stated_limit
+    from dnalm.sequence.alphabet import reverse_complement
+    from dnalm.training.engine.devices import quiet
+    from dnalm.training.models.tokenization import BATCH, tokenize
+    from dnalm.training.models.tokenizers import load_tokenizer, specials_of, stated_limit
 
     def batches(table: pq.ParquetFile) -> Iterator[tuple[list[str], list[str]]]:
         bar = tqdm(total=table.metadata.num_rows, unit=" records", mininterval=1, file=sys.stderr)

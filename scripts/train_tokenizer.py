@@ -17,7 +17,7 @@ def run() -> None:
     options.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="directory of the tokenizer")
     args = options.parse_args()
 
-    from dnalm.training.vocabulary import train_bpe
+    from dnalm.training.models.tokenizers import train_bpe
 
     sequences = read_table(args.train, columns=["sequence"])["sequence"]
     tokenizer = train_bpe(sequences, args.spec["vocabulary"])

@@ -10,8 +10,8 @@ import numpy as np
 from clustered import SETTINGS, group_sizes, simulate, true_metrics
 from scipy.stats import norm
 
-from dnalm.evaluation.grouped import GroupedMetrics
-from dnalm.evaluation.resampling import draws, interval
+from dnalm.evaluation.statistics.grouped import GroupedMetrics
+from dnalm.evaluation.statistics.resampling import draws, interval
 
 DESIGNS = {
     "8 equal groups": (8, 10, 0.0, 1.0, 1.0),

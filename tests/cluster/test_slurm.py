@@ -20,8 +20,8 @@ from conftest import ROOT
 from packages import Unavailable, unpacked
 from slurm import Slurm, wait_until
 
-from dnalm.sections import section
-from dnalm.validation import load_config
+from dnalm.config.loading import load_config
+from dnalm.workflow.stages import section
 
 pytestmark = pytest.mark.cluster
 

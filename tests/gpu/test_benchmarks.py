@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from dnalm.training.benchmarks import BERT_SMALL, METHOD, Arm, Suite
-from dnalm.training.contenders import Contender, run_arm
-from dnalm.training.parallel import Team
+from dnalm.training.benchmarks.measurements import BERT_SMALL, METHOD, Arm, Suite
+from dnalm.training.benchmarks.trainers import Contender, run_arm
+from dnalm.training.engine.team import Team
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from small_checkpoints import Training, same, tiny, write_toy_config
 
-from dnalm.training.checkpoints import Checkpoints, State, config_writer, load_weights, restore_rng, rng_state
+from dnalm.training.runtime.checkpoints import Checkpoints, State, config_writer, load_weights, restore_rng, rng_state
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 

@@ -6,7 +6,7 @@ Run with: python -m pytest -m gpu tests/gpu/test_energy.py
 import pytest
 import torch
 
-from dnalm.training.energy import joules
+from dnalm.training.runtime.energy import joules
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 

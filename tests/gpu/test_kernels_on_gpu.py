@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from dnalm.training import kernels
-from dnalm.training.attention import block_mask
+from dnalm.training.engine import kernels
+from dnalm.training.engine.attention import block_mask
 
 pytestmark = [
     pytest.mark.gpu,

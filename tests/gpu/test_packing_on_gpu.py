@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from capture import captured
 from packed_models import FAMILIES, classifier, sequences
 
-from dnalm.training.attention import block_mask, varlen
-from dnalm.training.batches import PaddedFeed
-from dnalm.training.experts import autocast_experts
-from dnalm.training.losses import Loss
-from dnalm.training.packing import PackedClassifier, PackedFeed
-from dnalm.training.parallel import Team
-from dnalm.training.proof import prove
-from dnalm.training.steps import Stepper, adamw, compile_layers
+from dnalm.training.engine.attention import block_mask, varlen
+from dnalm.training.engine.feeds import PaddedFeed
+from dnalm.training.engine.packing import PackedClassifier, PackedFeed
+from dnalm.training.engine.parity import prove
+from dnalm.training.engine.steps import Stepper, adamw, compile_layers
+from dnalm.training.engine.team import Team
+from dnalm.training.models.experts import autocast_experts
+from dnalm.training.objectives.losses import Loss
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 

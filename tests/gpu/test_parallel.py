@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from dnalm.training.lease import visible_gpus
+from dnalm.training.runtime.lease import visible_gpus
 
-UNIT = Path(__file__).parents[1] / "unit"
+UNIT = Path(__file__).parents[1] / "helpers"
 sys.path.append(str(UNIT))
 
 import test_sharding  # noqa: E402
@@ -69,7 +69,7 @@ def test_a_leased_gpu_is_the_only_one_that_is_seen(tmp_path):
     gpus = visible_gpus()
     assert len(gpus) == torch.cuda.device_count()
     program = """
-from dnalm.training.lease import lease
+from dnalm.training.runtime.lease import lease
 with lease(1) as mine:
     import torch
     print(mine[0], torch.cuda.device_count(), f"GPU-{torch.cuda.get_device_properties(0).uuid}")

@@ -9,8 +9,8 @@ from capture import captured
 from small_classifiers import EXPERTS, MIXTRAL, SPECIALS, changed, classifier, frozen, logits, train
 from small_models import TINY, call, masked_lm_checkpoint, settings, small_tokenizer, write_task
 
-from dnalm.training.methods import merge, prepare, quantised_parameters, save_adapter
-from dnalm.training.models import load_finished
+from dnalm.training.models.loading import load_finished
+from dnalm.training.models.methods import merge, prepare, quantised_parameters, save_adapter
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 pytest.importorskip("bitsandbytes", reason="needs bitsandbytes")
@@ -21,7 +21,7 @@ BF16 = {"device_type": "cuda", "dtype": torch.bfloat16}
 
 def four_bit(rows=2048, columns=2048):
     """A 4-bit layer on the GPU, and the plain one it was made of."""
-    from dnalm.training.quantisation import Linear
+    from dnalm.training.models.quantisation import Linear
 
     torch.manual_seed(1)
     layer = torch.nn.Linear(columns, rows)

@@ -3,14 +3,14 @@
 import modulefinder
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from dnalm import provenance
 from dnalm.provenance import code_hashes, commit, record
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPTS = ROOT / "scripts"
 
 
 def library(root):

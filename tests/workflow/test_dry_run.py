@@ -6,7 +6,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from dnalm.validation import load_config, local_paths
+from dnalm.config.loading import load_config, local_paths
 
 CONFIGS = [ROOT / "config/config.yaml", *sorted((ROOT / "config/examples").glob("*.yaml"))]
 RULES = {

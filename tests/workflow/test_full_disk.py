@@ -22,7 +22,7 @@ def test_a_full_disk_is_one_line(small_disk, tmp_path, script, spec, outputs):
 
     import pandas as pd
 
-    from dnalm.sources import Simulation
+    from dnalm.config.genomes import Simulation
 
     letters = random.Random(1).choices("ACGT", k=4_000_000)
     (tmp_path / "g.fa").write_text(">chr1\n" + "".join(letters) + "\n")

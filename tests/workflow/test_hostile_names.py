@@ -55,8 +55,8 @@ def renamed(section, old, new):
 @pytest.fixture(scope="module")
 def load():
     """Validate a config without files; the message in which it is refused, or None."""
+    from dnalm.config.loading import load_config
     from dnalm.errors import UserError
-    from dnalm.validation import load_config
 
     def load(config):
         try:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from dnalm.validation import load_config
+from dnalm.config.loading import load_config
 
 LADDERS = {"hg38": ROOT / "config/examples/ladder.yaml", "chr2": ROOT / "tests/configs/ladder-chr2.yaml"}
 TAKEN_AWAY = {

@@ -12,11 +12,11 @@ import yaml
 from conftest import ROOT
 from servers import contents, of_files, serve, stop, write_arrays
 
-from dnalm.validation import load_config
+from dnalm.config.loading import load_config
 
 SCRIPTS = ROOT / "scripts"
 LIBRARIES = {"ftplib", "http.client", "http.server", "httpx", "huggingface_hub", "requests", "smtplib", "urllib.request", "urllib3"}  # fmt: skip
-FETCHING = {"dnalm.data.downloads": "download", "dnalm.training.hub": "fetch"}
+FETCHING = {"dnalm.data.downloads": "download", "dnalm.training.models.hub": "fetch"}
 """The modules that speak to servers, and the function that does."""
 
 

@@ -113,7 +113,13 @@ def test_touched_and_moved_files_re_run_nothing(own):
 
 
 @pytest.mark.parametrize(
-    "module", ["dnalm/data/splits.py", "dnalm/evaluation/resampling.py", "dnalm/training/losses.py", "dnalm/files.py"]
+    "module",
+    [
+        "dnalm/data/splits.py",
+        "dnalm/evaluation/statistics/resampling.py",
+        "dnalm/training/objectives/losses.py",
+        "dnalm/files.py",
+    ],
 )
 def test_an_edited_module_re_runs_the_rules_whose_script_imports_it(module, finished, clone, tmp_path):
     path = clone / "scripts" / module

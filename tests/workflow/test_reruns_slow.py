@@ -14,7 +14,7 @@ from servers import contents, of_files, serve, stop
 from small_models import masked_lm_checkpoint, records, small_tokenizer
 from test_hub import Hub
 
-from dnalm.sources import Simulation
+from dnalm.config.genomes import Simulation
 from planning.edits import EDITS, given, subject
 from planning.keys import leaf_keys
 from planning.matrix import cells, measure

@@ -7,10 +7,12 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from dnalm import inputs, machine, names, provenance, sections, session
-from dnalm.datasets import Repeats, Table
+from dnalm import machine, names, provenance
+from dnalm.workflow import inputs, session
+from dnalm.workflow import stages
+from dnalm.config.datasets import Repeats, Table
 from dnalm.errors import UserError
-from dnalm.validation import check_files, load_config
+from dnalm.config.loading import check_files, load_config
 
 try:
     session.prepare()
@@ -29,8 +31,8 @@ TABLES = [name for name, dataset in CONFIG.datasets.items() if isinstance(datase
 TRAINED = [name for name, model in CONFIG.models.items() if model.tokenizer and model.tokenizer.train]
 HUB_MODELS = [model for model in CONFIG.models.values() if model.on_hub]
 SNAPSHOTS = {inputs.snapshot(model) for model in HUB_MODELS}
-RUNS = [sections.run_folder(run) for run in sections.runs(CONFIG)]
-MODEL_RUNS = [sections.run_folder(run) for run in sections.runs(CONFIG) if run["model"] != "baseline"]
+RUNS = [stages.run_folder(run) for run in stages.runs(CONFIG)]
+MODEL_RUNS = [stages.run_folder(run) for run in stages.runs(CONFIG) if run["model"] != "baseline"]
 GPUS = 0 if CONFIG.device == "cpu" else 1
 
 
@@ -55,7 +57,7 @@ wildcard_constraints:
 
 def section(stage):
     """The settings a stage reads, as a function of wildcards (a plain string with braces would be formatted)."""
-    return lambda wildcards: sections.section(CONFIG, stage, wildcards)
+    return lambda wildcards: stages.section(CONFIG, stage, wildcards)
 
 
 def code(script, *folders):
@@ -85,12 +87,12 @@ def device(wildcards, input):
 
 def conduct(wildcards, input):
     """How a training is conducted, which is no part of the result either."""
-    return sections.conduct(CONFIG, wildcards)
+    return stages.conduct(CONFIG, wildcards)
 
 
 def gpus(wildcards):
     """GPUs that a training asks for."""
-    return sections.gpus(CONFIG, wildcards)
+    return stages.gpus(CONFIG, wildcards)
 
 
 def files(stage_input, *arguments):

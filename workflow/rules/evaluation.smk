@@ -111,7 +111,7 @@ rule model_card:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("model_card.py", "dnalm/evaluation/templates"),
+        code=code("model_card.py", "dnalm/evaluation/report/templates"),
         spec=section("model_card"),
         script=script("model_card.py"),
         results=results,
@@ -167,7 +167,7 @@ rule report:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code("report.py", "dnalm/evaluation/templates"),
+        code=code("report.py", "dnalm/evaluation/report/templates"),
         spec=section("report"),
         script=script("report.py"),
         results=results,

@@ -9,14 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dnalm.data.comparison import kept_and_dropped
+from dnalm.data.attrition import kept_and_dropped
 from dnalm.data.genomes import read_bases
-from dnalm.data.ledger import entry
 from dnalm.data.masks import mask, pieces
 from dnalm.data.matching import outside
-from dnalm.data.sequences import sequence_table
 from dnalm.errors import UserError
 from dnalm.names import BACKGROUND
+from dnalm.tables.ledger import entry
+from dnalm.tables.sequences import sequence_table
 
 if TYPE_CHECKING:
     import pysam

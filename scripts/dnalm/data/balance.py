@@ -10,15 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dnalm.data.comparison import kept_and_dropped
-from dnalm.data.kmers import gc_counts
-from dnalm.data.ledger import entry
+from dnalm.data.attrition import kept_and_dropped
 from dnalm.data.matching import Wanted, clip_to_context, draw_pieces, find_windows, inside_one, outside, spaced
 from dnalm.data.sampling import apportion
-from dnalm.data.sequences import LOCUS, SHUFFLED, sequence_table
-from dnalm.data.shuffle import distinct_shuffles
 from dnalm.errors import UserError
-from dnalm.repeat_finder import called_by_trf, is_installed
+from dnalm.sequence.kmers import gc_counts
+from dnalm.sequence.shuffle import distinct_shuffles
+from dnalm.sequence.trf import called_by_trf, is_installed
+from dnalm.tables.ledger import entry
+from dnalm.tables.sequences import LOCUS, SHUFFLED, sequence_table
 
 if TYPE_CHECKING:
     import pysam

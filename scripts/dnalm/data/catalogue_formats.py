@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from dnalm.dna import IUPAC
 from dnalm.errors import UserError
 from dnalm.files import open_text
+from dnalm.sequence.alphabet import IUPAC
 
 
 class Repeat(NamedTuple):

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dnalm.data import ledger, manifest
+from dnalm.data import manifest
 from dnalm.data.groups import definition, group_records
-from dnalm.data.sequences import LOCUS, SOFT_MASKED, sequence_table
 from dnalm.data.splits import Assignment, cap, check_splits, split_grouped, split_random
 from dnalm.names import SPLITS
-from dnalm.repeat_finder import called_by_trf
+from dnalm.sequence.trf import called_by_trf
+from dnalm.tables import ledger
+from dnalm.tables.sequences import LOCUS, SOFT_MASKED, sequence_table
 
 EARLIER_FACTS = ("kept_vs_dropped", "ambiguous")
 """What the ledgers of balance and import_table say beside their counts."""

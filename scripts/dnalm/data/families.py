@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dnalm.data.kmers import canonical_kmers, encode
 from dnalm.data.linkage import first_members, link_similar
-from dnalm.dna import reverse_complement
+from dnalm.sequence.alphabet import reverse_complement
+from dnalm.sequence.kmers import canonical_kmers, encode
 
 K = 8
 THRESHOLD = 0.5

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pysam.utils import SamtoolsError
 from tqdm import tqdm
 
-from dnalm.dna import IUPAC
 from dnalm.errors import UserError
 from dnalm.files import atomic, open_bytes
+from dnalm.sequence.alphabet import IUPAC
 
 LINE = 60
 """Bases a line of the FASTA files we write."""

@@ -24,7 +24,7 @@ from dnalm.data.relatives import (
 )
 from dnalm.data.similarity import either_strand
 from dnalm.names import SPLITS, TRF_PARAMETERS
-from dnalm.repeat_finder import called_by_trf
+from dnalm.sequence.trf import called_by_trf
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]

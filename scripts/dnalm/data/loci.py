@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dnalm.data.sequences import LOCUS, SHUFFLED, TABLE
+from dnalm.tables.sequences import LOCUS, SHUFFLED, TABLE
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dnalm.data.comparison import summary
-from dnalm.data.kmers import gc_counts
+from dnalm.data.attrition import summary
 from dnalm.names import SPLITS
+from dnalm.sequence.kmers import gc_counts
 
 LARGE_GROUP = 0.1
 TRF_WARNING = 0.01

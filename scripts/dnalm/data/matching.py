@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from dnalm.data.genomes import read_bases
 from dnalm.data.linkage import ranges
+from dnalm.data.placement import WindowSampler
 from dnalm.data.sampling import apportion
-from dnalm.data.windows import WindowSampler
 
 if TYPE_CHECKING:
     import pysam

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from dnalm.data.alignment import LONGEST, within
 from dnalm.data.linkage import Indices, Links, Sets, candidates
 from dnalm.data.similarity import multisets
-from dnalm.dna import reverse_complement
 from dnalm.names import SPLITS
+from dnalm.sequence.alphabet import reverse_complement
 
 K = 10
 SIMILARITY = 0.5

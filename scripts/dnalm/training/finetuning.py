@@ -9,22 +9,16 @@ import numpy as np
 
 from dnalm.errors import UserError
 from dnalm.files import read_json
-from dnalm.training.batches import Examples
-from dnalm.training.devices import describe, make_repeatable, quiet
-from dnalm.training.engine import fine_tune, validate
-from dnalm.training.gate import check_weights
-from dnalm.training.hub import FETCHED
-from dnalm.training.losses import class_weights
-from dnalm.training.methods import (
-    ADAPTER,
-    ADAPTING,
-    merge,
-    prepare,
-    quantised_parameters,
-    save_adapter,
-    trainable_parameters,
-)
-from dnalm.training.models import (
+from dnalm.training.engine.conduct import Conduct, Recipe
+from dnalm.training.engine.devices import describe, make_repeatable, quiet
+from dnalm.training.engine.feeds import Examples
+from dnalm.training.engine.loop import fine_tune, validate
+from dnalm.training.engine.progress import Progress, log_row
+from dnalm.training.engine.records import Split
+from dnalm.training.engine.windows import cut
+from dnalm.training.models.certificate import check_weights
+from dnalm.training.models.hub import FETCHED
+from dnalm.training.models.loading import (
     Loaded,
     build,
     check_vocabulary,
@@ -35,11 +29,17 @@ from dnalm.training.models import (
     twin,
     window_size,
 )
-from dnalm.training.progress import Progress, log_row
-from dnalm.training.recipes import Conduct, Recipe
-from dnalm.training.splits import Split
-from dnalm.training.vocabulary import load_tokenizer, specials_of
-from dnalm.training.windows import cut
+from dnalm.training.models.methods import (
+    ADAPTER,
+    ADAPTING,
+    merge,
+    prepare,
+    quantised_parameters,
+    save_adapter,
+    trainable_parameters,
+)
+from dnalm.training.models.tokenizers import load_tokenizer, specials_of
+from dnalm.training.objectives.losses import class_weights
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from dnalm.dna import BASES, IUPAC
 from dnalm.errors import UserError
 from dnalm.files import read_fasta, read_user_table
+from dnalm.sequence.alphabet import BASES, IUPAC
 
 FASTA_SUFFIXES = frozenset({".fa", ".fasta", ".fna", ".ffn", ".fas"})
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".parquet"})

@@ -1,0 +1,1 @@
+"""What a user writes: one module a noun, and the checks across nouns."""

@@ -1,0 +1,83 @@
+"""Checks across the nouns of a config: names that exist, and settings that go together."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dnalm.config.datasets import Repeats
+from dnalm.config.root import Config
+from dnalm.names import RESERVED_DATASETS, RESERVED_MODELS
+
+
+def reserved(config: Config) -> Iterator[str]:
+    """Problems with names that the workflow keeps for itself."""
+    for name in sorted(RESERVED_DATASETS & set(config.datasets)):
+        yield f"datasets.{name}: this name is reserved; choose another"
+    for name in sorted(RESERVED_MODELS & set(config.models)):
+        yield f"models.{name}: this name is reserved; choose another"
+
+
+def dangling(config: Config) -> Iterator[str]:
+    """Problems with names that no entry of the config has, and runs listed twice."""
+    for name, catalogue in config.catalogues.items():
+        if catalogue.genome is not None:
+            yield from _unknown(f"catalogues.{name}.genome", catalogue.genome, config.genomes)
+    for name, dataset in config.datasets.items():
+        if isinstance(dataset, Repeats):
+            yield from _unknown(f"datasets.{name}.genome", dataset.genome, config.genomes)
+            yield from _unknown(f"datasets.{name}.catalogue", dataset.catalogue, config.catalogues)
+            for entry in dataset.mask.catalogues:
+                yield from _unknown(f"datasets.{name}.mask.catalogues", entry, config.catalogues)
+    seen: set[tuple[str, str, str, int]] = set()
+    for index, run in enumerate(config.runs):
+        place = f"runs[{index}]"
+        yield from _unknown(f"{place}.dataset", run.dataset, config.datasets)
+        yield from _unknown(f"{place}.model", run.model, config.models)
+        yield from _unknown(f"{place}.recipe", run.recipe, config.recipes)
+        for seed in run.seeds:
+            key = (run.dataset, run.model, run.recipe, seed)
+            if key in seen:
+                yield f"{place}: {'/'.join(key[:3])}/seed{seed} is listed twice"
+            seen.add(key)
+
+
+def misplaced(config: Config) -> Iterator[str]:
+    """Problems with settings that do not go together."""
+    for name, catalogue in config.catalogues.items():
+        if catalogue.simulated and config.genomes[catalogue.genome or ""].simulate is None:
+            yield f"catalogues.{name}.simulated: genome '{catalogue.genome}' is not a simulated one"
+    for name, dataset in config.datasets.items():
+        if isinstance(dataset, Repeats):
+            for entry in dataset.mask.catalogues:
+                if config.catalogues[entry].home != dataset.genome:
+                    yield f"datasets.{name}.mask.catalogues: '{entry}' does not lie on genome '{dataset.genome}'; only such catalogues can be masked"
+            home = config.catalogues[dataset.catalogue].home
+            why = "is simulated" if config.catalogues[dataset.catalogue].simulate else "has no genome"
+            if home is None and dataset.flank:
+                yield f"datasets.{name}.flank: catalogue '{dataset.catalogue}' {why}, so its arrays have no context; use flank: 0"
+            if home is None and dataset.split.method == "chromosome":
+                yield f"datasets.{name}.split.method: catalogue '{dataset.catalogue}' {why}, so its arrays lie on no chromosome; use grouped"
+            if home not in (None, dataset.genome):
+                yield f"datasets.{name}.catalogue: '{dataset.catalogue}' lies on genome '{home}', the data set on '{dataset.genome}'"
+    for index, run in enumerate(config.runs):
+        model, recipe = config.models[run.model], config.recipes[run.recipe]
+        if recipe.method == "qlora" and config.device in ("cpu", "mps"):
+            yield f"runs[{index}]: recipe '{run.recipe}' (qlora) needs a CUDA GPU, and `device` is {config.device}"
+        if recipe.method == "none" and (model.architecture is not None or model.initialisation == "random"):
+            yield f"runs[{index}]: recipe '{run.recipe}' trains nothing and model '{run.model}' has random weights"
+
+
+def _unknown(place: str, name: str, known: Mapping[str, Any]) -> Iterator[str]:
+    if name not in known:
+        yield f"{place}: no entry '{name}'{nearest(name, known) or listing(known)}"
+
+
+def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
+    """`; did you mean ...?` with the nearest known name, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def listing(known: Mapping[str, Any] | list[str]) -> str:
+    """`; there is ...` with all known names."""
+    return f"; there is {', '.join(sorted(known))}" if known else "; there is none"

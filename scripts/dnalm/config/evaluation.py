@@ -1,0 +1,26 @@
+"""How results are measured."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from dnalm.config.base import Settings
+
+
+class Evaluation(Settings):
+    """How results are measured."""
+
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of confidence intervals.")
+    replicates: int = Field(2000, ge=200, le=100_000, description="Bootstrap replicates.")
+    seed: int = Field(1, ge=0, description="Seed of the bootstrap and of permutations.")
+    calibration_bins: int = Field(
+        15, ge=2, le=100, description="Bins of the calibration error, of equal numbers of records."
+    )
+    temperature: bool = Field(
+        False, description="Fit a temperature on validation, and report the calibration with it beside the plain one."
+    )
+    prevalences: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [0.5, 0.01, 0.001],
+        min_length=1,
+        description="Prevalences of label 1 at which precision is given (two classes).",
+    )

@@ -1,0 +1,85 @@
+"""Models: a pre-trained checkpoint, or an architecture with a tokenizer."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from dnalm.config.base import Name, Settings, Text, exactly_one
+from dnalm.names import is_hub_id
+
+
+class Tokenizer(Settings):
+    """A tokenizer trained on the training split, or one from a directory."""
+
+    train: Literal["bpe"] | None = Field(None, description="Train a byte-pair encoding on the training split.")
+    vocabulary: int = Field(
+        609, ge=10, le=65536, description="Entries of a trained vocabulary, special tokens included."
+    )
+    path: Text | None = Field(None, description="A directory with a tokenizer.json (or what `AutoTokenizer` loads).")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Tokenizer":
+        exactly_one(self, "train", "path")
+        return self
+
+
+class Model(Settings):
+    """A pre-trained checkpoint, or an architecture with random weights."""
+
+    checkpoint: Text | None = Field(None, description="A Hugging Face hub id (with `revision`) or a local directory.")
+    revision: Name | None = Field(
+        None,
+        description="Commit of the hub repository, so that a result can be repeated; a branch or tag works too, and the "
+        "commit it stood for is recorded.",
+    )
+    architecture: dict[str, Any] | None = Field(
+        None,
+        description="A transformers config: `model_type` and its keys; the vocabulary size comes from the tokenizer.",
+    )
+    initialisation: Literal["pretrained", "random"] = Field(
+        "pretrained",
+        description="`random`: the checkpoint's architecture and tokenizer with random weights, the twin that tells what pre-training is worth.",
+    )
+    tokenizer: Tokenizer | None = Field(
+        None, description="The tokenizer; needed with `architecture`. A checkpoint brings its own."
+    )
+    max_tokens: int | None = Field(
+        None, ge=8, description="Most tokens of one input, special tokens included. Default: the model's own limit."
+    )
+
+    trust_remote_code: bool = Field(
+        False,
+        description="Run the code (`*.py`) that comes with the checkpoint, as DNABERT-2, HyenaDNA and Caduceus need: it may do "
+        "whatever you may, so read it first, and give a commit as `revision`.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Model":
+        exactly_one(self, "checkpoint", "architecture")
+        if self.architecture is not None and not isinstance(self.architecture.get("model_type"), str):
+            raise ValueError("architecture: give its model_type, e.g. bert")
+        if (self.architecture is None) == (self.tokenizer is not None):
+            raise ValueError("an `architecture` needs a `tokenizer`; a checkpoint brings its own")
+        if self.initialisation == "random" and not self.checkpoint:
+            raise ValueError("initialisation: goes with a checkpoint; an architecture always begins at random")
+        if self.revision and not self.checkpoint:
+            raise ValueError("revision: goes with a hub checkpoint")
+        if self.revision and not is_hub_id(self.checkpoint or ""):
+            raise ValueError(
+                f"checkpoint: '{self.checkpoint}' is no hub id (owner/name); a local directory goes without `revision`"
+            )
+        if self.trust_remote_code and not self.checkpoint:
+            raise ValueError("trust_remote_code: goes with a checkpoint; an architecture is transformers' own")
+        return self
+
+    @property
+    def limit(self) -> int | None:
+        """The longest input, in tokens, as far as the config says it."""
+        positions = (self.architecture or {}).get("max_position_embeddings")
+        stated = [self.max_tokens, positions if isinstance(positions, int) else None]
+        return min((limit for limit in stated if limit is not None), default=None)
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether the checkpoint is fetched from the Hugging Face hub."""
+        return self.revision is not None

@@ -1,0 +1,40 @@
+"""A whole config: the six nouns together.
+
+`config/README.md` and `workflow/schemas/config.schema.json` are generated from these classes. Unknown keys are errors.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dnalm.config.base import Name, Settings
+from dnalm.config.catalogues import Catalogue
+from dnalm.config.datasets import Repeats, Table
+from dnalm.config.evaluation import Evaluation
+from dnalm.config.genomes import Genome
+from dnalm.config.models import Model
+from dnalm.config.recipes import Recipe
+from dnalm.config.runs import Run
+
+
+class Config(Settings):
+    """A whole workflow."""
+
+    genomes: dict[Name, Genome] = Field({}, description="Genomes by name.")
+    catalogues: dict[Name, Catalogue] = Field({}, description="Tandem-repeat catalogues by name.")
+    datasets: dict[Name, Annotated[Repeats | Table, Field(discriminator="kind")]] = Field(
+        description="Data sets by name."
+    )
+    models: dict[Name, Model] = Field({}, description="Models by name.")
+    recipes: dict[Name, Recipe] = Field({}, description="Recipes by name.")
+    runs: list[Run] = Field([], description="What is run: no cross product, each line is one model on one data set.")
+    evaluation: Evaluation = Field(Evaluation(), description="How results are measured.")
+    device: Literal["auto", "cuda", "mps", "cpu"] = Field(
+        "auto", description="Where models run; auto takes the best there is."
+    )
+    checkpoint_minutes: float = Field(
+        5, gt=0, description="Minutes between two saves of a training's state, which is also saved at each epoch's end."
+    )
+    report_to: list[Literal["tensorboard", "wandb"]] = Field(
+        [], description="Where a training's course is reported, beside its log; each has to be installed."
+    )

@@ -1,0 +1,113 @@
+"""Labelled tables: a user's CSV, TSV or parquet as sequence tables, checked row by row."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dnalm.errors import UserError
+from dnalm.files import open_text
+from dnalm.sequence.alphabet import IUPAC
+from dnalm.tables.sequences import SOFT_MASKED, TABLE, sequence_table
+
+WHOLE = "all"
+"""Name of the part that is one table, still to be divided."""
+
+
+def import_tables(
+    parts: Mapping[str, pd.DataFrame],
+    paths: Mapping[str, Path],
+    sequence_column: str,
+    label_column: str,
+    labels: Mapping[str, str] | None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The rows of all parts as one sequence table with the column `SOFT_MASKED`, and facts about them.
+
+    parts: tables as text, by split, or one called `all`; with splits the result has a column `split`. paths: the file of
+    each part, for errors. labels: names by number; a table may hold either. Sequences are stripped of blanks and in upper
+    case. Ids are the part (`table` for all) and the row's number, from 1.
+    Facts: `ambiguous`, by part, sequences with a letter other than A, C, G, T.
+    Raises `UserError` naming file and line for whatever is not a labelled nucleotide sequence.
+    """
+    tables, ambiguous = [], {}
+    for part, rows in parts.items():
+        given = _column(rows, sequence_column, paths[part]).str.strip()
+        sequences = given.str.upper()
+        label = _labels(_column(rows, label_column, paths[part]).str.strip(), labels, paths[part])
+        _check_sequences(sequences, paths[part])
+        name = "table" if part == WHOLE else part
+        columns = {
+            "id": [f"{name}-{row:06d}" for row in range(1, len(rows) + 1)],
+            "sequence": sequences,
+            "label": label,
+            SOFT_MASKED: given.str.count("[a-z]") / given.str.len(),
+        }
+        extra = [SOFT_MASKED] if part == WHOLE else [SOFT_MASKED, "split"]
+        tables.append(sequence_table({**columns, "group": "", "source": TABLE, "split": part}, extra))
+        ambiguous[part] = int(sequences.str.contains("[^ACGT]").sum())
+    records = pd.concat(tables, ignore_index=True)
+    _check_labels(records["label"], labels, ", ".join(str(path) for path in paths.values()))
+    return records, {"ambiguous": ambiguous}
+
+
+def _column(rows: pd.DataFrame, name: str, path: Path) -> pd.Series:
+    if name not in rows.columns:
+        columns = [str(column) for column in rows.columns]
+        near = difflib.get_close_matches(name.lower(), [column.lower() for column in columns], n=1, cutoff=0.5)
+        hint = next((f"; did you mean '{column}'?" for column in columns if [column.lower()] == near), "")
+        raise UserError(f"{path}, line 1: no column '{name}'{hint} (columns: {', '.join(columns)})")
+    if rows.empty:
+        raise UserError(f"{path}: the table has no rows")
+    return rows[name].fillna("").astype(str)
+
+
+def _line(path: Path, row: int) -> str:
+    """Where a row is: the line of a text file, whose header is line 1, or the row of a parquet table."""
+    if path.suffix == ".parquet":
+        return f"{path}, row {row + 1}"
+    with open_text(path) as stream:  # blank lines are no rows
+        filled = [number for number, line in enumerate(stream, start=1) if line.strip()]
+    return f"{path}, line {filled[row + 1]}"
+
+
+def _first(mask: pd.Series) -> int | None:
+    return int(mask.to_numpy().argmax()) if mask.any() else None
+
+
+def _check_sequences(sequences: pd.Series, path: Path) -> None:
+    if (row := _first(sequences == "")) is not None:
+        raise UserError(f"{_line(path, row)}: empty sequence")
+    if (row := _first(sequences.str.contains(f"[^{IUPAC}]"))) is not None:
+        letter = re.findall(f"[^{IUPAC}]", sequences.iloc[row])[0]
+        raise UserError(f"{_line(path, row)}: '{letter}' is no nucleotide (IUPAC letters only: {IUPAC})")
+
+
+def _labels(values: pd.Series, names: Mapping[str, str] | None, path: Path) -> pd.Series:
+    if (row := _first(values == "")) is not None:
+        raise UserError(f"{_line(path, row)}: empty label")
+    if names:
+        numbers = {name: int(number) for number, name in names.items()} | {number: int(number) for number in names}
+        if (row := _first(~values.isin(list(numbers)))) is not None:
+            known = ", ".join(f"{number} ({name})" for number, name in sorted(names.items()))
+            raise UserError(f"{_line(path, row)}: label '{values.iloc[row]}' is not one of `labels`: {known}")
+        return values.map(numbers)
+    if (row := _first(~values.str.fullmatch("[0-9]{1,9}"))) is not None:
+        raise UserError(
+            f"{_line(path, row)}: label '{values.iloc[row]}' is not one of 0, 1, 2 ...; number the labels, or give their names in `labels`"
+        )
+    return values.astype("int64")
+
+
+def _check_labels(label: pd.Series, names: Mapping[str, str] | None, places: str) -> None:
+    present = sorted(set(label.tolist()))
+    number = len(names) if names else len(present)
+    if len(present) < 2:
+        raise UserError(f"{places}: every label is {present[0]}; a classifier needs two at least")
+    if present != list(range(number)):
+        absent = next(label for label in range(number) if label not in present)
+        raise UserError(
+            f"{places}: no record has label {absent}; number the labels 0, 1, 2 ... without gaps (found {', '.join(map(str, present[:10]))})"
+        )

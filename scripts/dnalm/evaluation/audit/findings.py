@@ -1,0 +1,106 @@
+"""The audit of a data set, before any training: is it the biology, or a shortcut?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dnalm.errors import UserError
+from dnalm.evaluation.audit import checks, leaks
+from dnalm.evaluation.audit.checks import Subject, worst
+from dnalm.evaluation.audit.probes import run_probes
+from dnalm.evaluation.audit.shortcuts import shortcuts
+from dnalm.evaluation.audit.token_counts import TokenCounts
+from dnalm.evaluation.statistics.clusters import Groups
+from dnalm.names import SPLITS
+
+COLUMNS = ("id", "sequence", "label", "group")
+"""Columns of a sequence table that the audit reads; `soft_masked` too where there is one."""
+
+
+def audit(
+    subject: Subject,
+    tables: Mapping[str, pd.DataFrame],
+    leakage: Mapping[str, Any],
+    tokens: Mapping[str, TokenCounts],
+) -> dict[str, Any]:
+    """Every check that applies to the data set, the shortcut probes, and what stops the workflow: audit.json's content.
+
+    tables: the sequence table of each split, checked by `check_tables`. leakage: what `compare_splits.py` found of
+    them. tokens: of each model, in the order of the splits' records. Nothing fitted here is used again, so the probes
+    look at all splits together.
+    """
+    _check_facts(leakage, tables)
+    records = pd.concat([tables[split] for split in SPLITS], ignore_index=True)
+    limits = subject.limits
+    probes = run_probes(records, tokens, limits["shortcut_auroc"], limits["effective_groups"], subject.kind)
+    counts = {split: _by_label(table) for split, table in tables.items()}
+    repeats = subject.kind == "repeats"
+    found = [
+        checks.classes(subject, counts),
+        leaks.duplicates(subject, leakage),
+        leaks.shared_sequences(subject, leakage),
+        leaks.relatives("near_duplicates", subject, leakage),
+        leaks.conflicting_labels(subject, leakage),
+        *(leaks.relatives(name, subject, leakage) for name in leaks.OF_REPEATS if repeats),
+        *(leaks.negatives(name, subject, leakage) for name in leaks.OF_NEGATIVES if repeats),
+        shortcuts(subject, probes, "soft_masked" in records),
+        checks.overlong(subject, tokens),
+        checks.unknown_tokens(subject, tokens),
+        checks.effective_groups(subject, Groups.of(pd.factorize(tables["test"]["group"])[0])),
+    ]
+    made = [check for check in found if check is not None]
+    failed = [check["name"] for check in made if check["status"] == "fail"]
+    stopping = limits["fail_on"]
+    return {
+        "dataset": subject.dataset,
+        "checks": made,
+        "shortcuts": [probe.as_json() for probe in probes],
+        "status": worst([check["status"] for check in made]),
+        "stops": [name for name in failed if name in stopping or "all" in stopping],
+    }
+
+
+def check_tables(tables: Mapping[str, pd.DataFrame], places: Mapping[str, Any]) -> None:
+    """Refuse tables that cannot be audited. places: their files, for errors.
+
+    Raises `UserError` for a missing column, a missing group or label, and an id that occurs twice, also across splits.
+    """
+    seen: dict[str, str] = {}
+    for split in SPLITS:
+        table, place = tables[split], places[split]
+        for column in COLUMNS:
+            if column not in table:
+                raise UserError(f"{place}: no column '{column}'; a sequence table has {', '.join(COLUMNS)} and more")
+        for column in ("label", "group"):
+            empty = table[column].isna().to_numpy() | (table[column].astype(str) == "").to_numpy()
+            if empty.any():
+                first = table["id"].iloc[int(empty.argmax())]
+                raise UserError(
+                    f"{place}: record '{first}': no {column} ({empty.sum():,} such records); split them anew"
+                )
+        label = table["label"].to_numpy()
+        if not np.issubdtype(label.dtype, np.integer) or label.min(initial=0) < 0:
+            raise UserError(f"{place}: labels have to be whole numbers from 0; found {table['label'].dtype}")
+        twice = table["id"].duplicated().to_numpy()
+        if twice.any():
+            raise UserError(
+                f"{place}: the id '{table['id'].iloc[int(twice.argmax())]}' occurs twice; ids have to differ"
+            )
+        for name in table["id"]:
+            if name in seen:
+                raise UserError(f"{place}: the id '{name}' occurs in {seen[name]} too; ids have to differ")
+        seen |= dict.fromkeys(table["id"], split)
+
+
+def _check_facts(leakage: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> None:
+    for split in SPLITS:
+        stated = leakage.get("splits", {}).get(split, {}).get("records")
+        if stated != len(tables[split]):
+            raise UserError(f"--leakage: of {stated} {split} records, but there are {len(tables[split])}; compare anew")
+
+
+def _by_label(table: pd.DataFrame) -> dict[int, int]:
+    labels, numbers = np.unique(table["label"].to_numpy(np.int64), return_counts=True)
+    return dict(zip(labels.tolist(), numbers.tolist(), strict=True))

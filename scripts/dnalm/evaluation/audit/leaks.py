@@ -1,0 +1,200 @@
+"""Judgement of what `compare_splits.py` found: duplicates, leaks between splits, labels that contradict each other."""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+from dnalm.evaluation.audit.checks import Check, Subject, above, check, sentence
+from dnalm.evaluation.report.text import percent, plural
+from dnalm.names import SCORED_SPLITS, SPLITS
+
+OF_REPEATS = ("locus_overlap", "motif_families", "array_identity")
+OF_NEGATIVES = ("negatives_in_catalogue", "negatives_called_by_trf")
+"""Checks that make sense of tandem repeats alone."""
+
+
+def duplicates(subject: Subject, facts: Mapping[str, Any]) -> Check:
+    """Records that repeat earlier ones of their split, on either strand."""
+    fractions, words = {}, []
+    for split in SPLITS:
+        within, records = facts["within"][split], facts["splits"][split]["records"]
+        repeated = within["exact"] + within["reverse_complement"]
+        fractions[split] = repeated / records if records else 0.0
+        if repeated:
+            strand = within["reverse_complement"]
+            words.append(
+                f"{repeated:,} of {records:,} in {split}" + (f" ({strand:,} as reverse complements)" if strand else "")
+            )
+    value, limit = max(fractions.values()), subject.limits["duplicates"]
+    found = (
+        f"Records that repeat an earlier one: {'; '.join(words)}."
+        if words
+        else "No record repeats another one of its split."
+    )
+    fix = (
+        f"{subject.key('deduplicate')}: true keeps one of several equal arrays."
+        if subject.kind == "repeats"
+        else "Remove repeated sequences, on either strand, from the table."
+    )
+    why = "What occurs several times counts several times, in training and in every score: few sequences then decide."
+    return check(
+        "duplicates", "Duplicates within a split", above(value, limit), found, why, fix, value, limit,
+        within={split: dict(facts["within"][split]) for split in SPLITS},
+    )  # fmt: skip
+
+
+def shared_sequences(subject: Subject, facts: Mapping[str, Any]) -> Check:
+    """Sequences of one split that occur in another, as they are or as their reverse complement."""
+    fractions, words, details = [0.0], [], {}
+    for pair, (left, right) in _pairs():
+        found = facts["across"][pair]
+        exact, turned = found["exact"], found["reverse_complement"]
+        details[pair] = {"exact": exact, "reverse_complement": turned}
+        if exact + turned:
+            more = f" and {turned:,} more as reverse complements" if turned else ""
+            words.append(f"{exact:,} in both {left} and {right}{more}")
+        sizes = [facts["splits"][split]["sequences"] for split in (left, right) if split in SCORED_SPLITS]
+        fractions += [(exact + turned) / size for size in sizes if size]
+    text = (
+        f"Sequences in two splits: {'; '.join(words)}."
+        if words
+        else "No sequence occurs in two splits, on either strand."
+    )
+    value, limit = max(fractions), subject.limits["leaked"]
+    why = "A model is scored on sequences that it, or the choice of its settings, has seen: memory counts as skill."
+    return check(
+        "shared_sequences", "Sequences shared by splits", above(value, limit), text, why, subject.grouping,
+        value, limit, across=details, examples=_examples(facts, "exact", "reverse_complement"),
+    )  # fmt: skip
+
+
+_RELATIVES = {
+    "near_duplicates": (
+        "near", "Near duplicates across splits", "a near-identical sequence",
+        "A near copy of a training record is answered from memory; the score says little about new sequences.",
+    ),
+    "locus_overlap": (
+        "locus", "Loci shared by splits", "an overlapping locus",
+        "Overlapping records share bases, so what was learnt by heart of one answers the other.",
+    ),
+    "motif_families": (
+        "motif_family", "Motif families shared by splits", "the same motif family",
+        "Arrays of one motif family are copies of a unit: a model that knows the unit need not know what a repeat is.",
+    ),
+    "array_identity": (
+        "array_identity", "Like arrays across splits", "a like array (by alignment)",
+        "Low-complexity arrays can be alike though their motifs differ; to a model they are the same record.",
+    ),
+}  # fmt: skip
+
+
+def relatives(name: str, subject: Subject, facts: Mapping[str, Any]) -> Check | None:
+    """Records with a relative in another split; None where that relation was not looked for.
+
+    name: near_duplicates, locus_overlap, motif_families or array_identity.
+    """
+    fact, heading, relation, why = _RELATIVES[name]
+    fractions, words, details = [0.0], [], {}
+    for pair, (left, right) in _pairs():
+        found = facts["across"][pair].get(fact)
+        if found is None:
+            return None
+        details[pair] = dict(found)
+        for split, other, number in ((right, left, found["records_right"]), (left, right, found["records_left"])):
+            records = facts["splits"][split]["records"]
+            if split in SCORED_SPLITS and records and number:
+                fractions.append(number / records)
+                words.append(
+                    f"{number:,} of {records:,} {split} records ({percent(number, records)}) have {relation} in {other}"
+                )
+    if not any(found.get("located_left", 1) + found.get("located_right", 1) for found in details.values()):
+        return None  # no record has a place
+    apart = max(found.get("not_aligned", 0) for found in details.values())
+    if apart:
+        words.append(f"{plural(apart, 'array')} too long to be aligned, and not looked at")
+    text = sentence(words) or f"No record of test or validation has {relation} in another split."
+    rest = (
+        "Where it does already, these are related in a wider sense than its groups (see the definition);"
+        f" {subject.key('audit.leaked')} may allow for a few."
+    )
+    more = {"definition": facts["definitions"].get(fact, ""), "examples": _examples(facts, fact)}
+    if fact == "near":
+        more["within"] = {split: facts["within"][split]["near"] for split in SPLITS}
+    value, limit = max(fractions), subject.limits["leaked"]
+    return check(
+        name, heading, above(value, limit), text, why, f"{subject.grouping} {rest}", value, limit,
+        across=details, **more,
+    )  # fmt: skip
+
+
+def _examples(facts: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Pairs of ids that were named as examples, by pair of splits."""
+    return {
+        key: pairs
+        for key, pairs in sorted(facts["examples"].items())
+        if any(key == f"{name} {pair}" for name in names for pair, _ in _pairs())
+    }
+
+
+def _pairs() -> list[tuple[str, tuple[str, str]]]:
+    return [(f"{left}/{right}", (left, right)) for left, right in combinations(SPLITS, 2)]
+
+
+def conflicting_labels(subject: Subject, facts: Mapping[str, Any]) -> Check:
+    """Sequences that carry several labels."""
+    found = facts["conflicting_labels"]
+    records = sum(facts["splits"][split]["records"] for split in SPLITS)
+    value, limit = found["records"] / records if records else 0.0, subject.limits["duplicates"]
+    text = (
+        f"{plural(found['sequences'], 'sequence')} ({plural(found['records'], 'record')}) with more than one label, either strand."
+        if found["records"]
+        else "No sequence has two labels."
+    )
+    status = "fail" if value > limit else "warn" if found["records"] else "pass"
+    fix = (
+        f"{subject.key('mask.catalogues')}: name every catalogue of repeats, so that no negative is cut from one."
+        if subject.kind == "repeats"
+        else "Decide on one label for each of these sequences in the table, or leave them out."
+    )
+    why = "No model can be right about both records, and training pulls it both ways."
+    return check(
+        "conflicting_labels", "Conflicting labels", status, text, why, fix, value, limit, examples=found["examples"]
+    )
+
+
+_CALLERS = {
+    "negatives_in_catalogue": ("in_catalogue", "Negatives in a catalogue", "overlap an interval of a catalogue"),
+    "negatives_called_by_trf": (
+        "called_by_trf",
+        "Negatives called by TRF",
+        "hold a repeat that Tandem Repeats Finder calls",
+    ),
+}
+
+
+def negatives(name: str, subject: Subject, facts: Mapping[str, Any]) -> Check:
+    """Negatives that may be positives. name: negatives_in_catalogue or negatives_called_by_trf."""
+    fact, heading, what = _CALLERS[name]
+    found, total, limit = facts["negatives"][fact], facts["negatives"]["n"], subject.limits["negatives_called"]
+    why = "A repeat among the negatives is a wrong label: it costs a good model its score, and teaches every model wrongly."
+    by_catalogue = name == "negatives_in_catalogue"
+    if found is None:
+        unknown = "no catalogue lies on this genome" if by_catalogue else "trf is not installed"
+        fix = (
+            f"{subject.key('mask.catalogues')}: name a catalogue that lies on the genome, such as one with `find: trf`."
+            if by_catalogue
+            else "Install trf (conda: bioconda::trf, Debian: trf)."
+        )
+        return check(name, heading, "warn", f"Not looked at: {unknown}.", why, fix, None, limit)
+    number = found["number"]
+    value = number / total if total else 0.0
+    sources = [f"{source} {percent(part['number'], part['of'])}" for source, part in sorted(found["by_source"].items())]
+    text = f"{number:,} of {total:,} negatives ({percent(number, total)}) {what}" + (
+        f" ({', '.join(sources)})." if number and len(sources) > 1 else "."
+    )
+    fix = (
+        f"{subject.key('mask.catalogues')}: name every catalogue of repeats that lies on the genome."
+        if by_catalogue
+        else f"{subject.key('balance.exclude_trf')}: true leaves them out with their positives."
+    )
+    return check(name, heading, above(value, limit), text, why, fix, value, limit, by_source=dict(found["by_source"]))

@@ -1,0 +1,1 @@
+"""Models simple enough to explain."""

@@ -1,0 +1,236 @@
+"""What a data set is made of, and what to keep in mind about it: its manifest in tables and plain words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dnalm.evaluation.report.results import Dataset
+from dnalm.evaluation.report.text import count, decimal, listed, percent, plural
+from dnalm.names import SPLITS
+
+STAGES = {
+    "import": "Import",
+    "extract": "Extract positives",
+    "split": "Cut the masked genome into pieces",
+    "balance": "Balance the classes",
+    "split_labels": "Divide into splits",
+}
+_COMPARED = {"gc": ("GC fraction", 3), "length": ("length in bp", 0), "motif_length": ("motif length in bp", 0)}
+DIFFERENT = 0.2
+"""A Kolmogorov-Smirnov statistic above which dropped records count as different in kind from kept ones."""
+MANY = 0.05
+"""A fraction of the positives above which those that were dropped are worth a word."""
+_SPLITTING = {
+    "grouped": "related records stay in one split",
+    "random": "records divided at random",
+    "chromosome": "divided by chromosome",
+}
+_OVERLONG = {"window": "cut into windows, scores averaged", "truncate": "cut off", "drop": "left out"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table; text is aligned left and wraps."""
+
+    name: str
+    is_text: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be laid out; the first cell of a row is its header. `remarks`: (row, what is said of it)."""
+
+    title: str
+    note: str
+    columns: list[Column]
+    rows: list[list[str]]
+    remarks: Sequence[tuple[str, str]] = ()
+
+
+def label_names(dataset: Dataset) -> list[str]:
+    """A name for each class: the manifest's, or `label 0` ... where that has only numbers."""
+    named = dataset.manifest["labels"]
+    classes = max([len(named), *(run.predictions["test"].classes for _, run in dataset.members)])
+    names = [named.get(str(k), str(k)) for k in range(classes)]
+    return [f"label {name}" if name == str(k) else name for k, name in enumerate(names)]
+
+
+def about(dataset: Dataset) -> str:
+    """One sentence on what the data set is."""
+    config = dataset.config
+    records = sum(split["records"] for split in dataset.manifest["splits"].values())
+    if config["kind"] == "repeats":
+        sources = listed([source for source, weight in sorted(config["negatives"].items()) if weight])
+        match = (
+            listed(["GC" if what == "gc" else what for what in config["balance"]["match"]])
+            if config["balance"]["match"]
+            else ""
+        )
+        what = f"Tandem repeats of {config['catalogue']} against {sources} sequence of {config['genome']}, "
+        what += f"matched by {match}" if match else "unmatched in length and GC"
+    else:
+        what = f"Labelled table with {plural(len(dataset.manifest['labels']), 'class')}"
+    splitting = _SPLITTING[config["split"]["method"]] if not config.get("train") else "splits as published"
+    return f"{what}; {plural(records, 'record')}, {splitting}."
+
+
+def cautions(dataset: Dataset) -> list[str]:
+    """What makes a score less trustworthy than it looks, beside what the audit found: which records are left, and how
+    the runs differ.
+    """
+    result = _selection(dataset)
+    sizes = sorted({run.metrics["n"] for _, run in dataset.members})
+    if len(sizes) > 1:
+        result.append(
+            f"The runs were not scored on the same test records ({sizes[0]:,} to {sizes[-1]:,} of them): compare with care."
+        )
+    for group in dataset.models:
+        run = group.runs[0]
+        counts = run.record.get("counts", {}).values()
+        total, overlong, unknown = (
+            sum(part[key] for part in counts) for key in ("records", "overlong", "unknown_tokens")
+        )
+        mode = run.record["spec"]["recipe"]["overlong"]
+        if overlong > (total / 100 if mode == "window" else 0):
+            result.append(
+                f"{group.name}: {overlong:,} of {total:,} train and validation records exceed its limit of"
+                f" {run.record['max_tokens']:,} tokens ({_OVERLONG[mode]})."
+            )
+        if unknown:
+            result.append(
+                f"{group.name}: its tokenizer does not know {plural(unknown, 'token')} of train and validation."
+            )
+    return result
+
+
+def _selection(dataset: Dataset) -> list[str]:
+    """How dropped positives differ from kept ones, if there are many of them and they do."""
+    compared = dataset.manifest["kept_vs_dropped"] or {}
+    differences, kept, dropped = [], 0, 0
+    for name, (title, places) in _COMPARED.items():
+        if (part := compared.get(name)) and part["ks"] is not None and part["ks"] > DIFFERENT:
+            kept, dropped = part["kept"]["n"], part["dropped"]["n"]
+            medians = [decimal(part[side]["median"], places) for side in ("kept", "dropped")]
+            differences.append(f"median {title} {medians[1]} against {medians[0]}")
+    if dropped <= MANY * (kept + dropped):
+        return []
+    return [
+        f"{plural(dropped, 'positive')} found no matching negative and were dropped; they differ from the {kept:,} kept"
+        f" ({', '.join(differences)}), so the scores say little about such arrays."
+    ]
+
+
+def tables(dataset: Dataset) -> list[Table]:
+    """The data as tables; one that the manifest has nothing for is left out."""
+    made = [_splits(dataset), _composition(dataset), _checks(dataset), _ledger(dataset), _comparison(dataset)]
+    return [table for table in made if table.rows]
+
+
+def hashes(dataset: Dataset) -> list[tuple[str, str]]:
+    """(split, SHA-256 of its table)."""
+    return [(split, dataset.manifest["splits"][split]["sha256"]) for split in SPLITS]
+
+
+def _splits(dataset: Dataset) -> Table:
+    names = label_names(dataset)
+    rows = []
+    for split in SPLITS:
+        facts = dataset.manifest["splits"][split]
+        numbers = [facts["labels"].get(str(label), 0) for label in range(len(names))]
+        rows.append([split, *map(count, numbers), count(facts["records"]), count(facts["groups"])])
+    columns = [Column("Split"), *map(Column, names), Column("All records"), Column("Groups")]
+    return Table("Splits", "", columns, rows)
+
+
+def _composition(dataset: Dataset) -> Table:
+    rows = []
+    for label, name in enumerate(label_names(dataset)):
+        for split in SPLITS:
+            facts = dataset.manifest["splits"][split]
+            if length := facts["length"].get(str(label)):
+                rows.append([f"{name}, {split}", *_spread(length, 0), *_spread(facts["gc"][str(label)], 3)])
+    columns = [
+        Column("Label, split"),
+        Column("Length, bp"),
+        Column("quartiles"),
+        Column("GC fraction"),
+        Column("quartiles"),
+    ]
+    note = "Medians, and lower to upper quartiles. Classes that differ here can be told apart without reading a motif."
+    return Table("Length and GC", note, columns, rows)
+
+
+def _spread(summary: dict[str, Any], places: int) -> list[str]:
+    """Median, and quartiles, of a distribution."""
+    low, high = decimal(summary["quartile_1"], places), decimal(summary["quartile_3"], places)
+    return [decimal(summary["median"], places), f"{low} to {high}"]
+
+
+def _checks(dataset: Dataset) -> Table:
+    manifest = dataset.manifest
+    groups = manifest["groups"]
+    share = f"{100 * groups['largest_fraction']:.1f} %"
+    rows = [
+        ["Groups of related records", f"{groups['number']:,}; the largest has {groups['largest']:,} records ({share})"],
+        ["Groups that lie in several splits", count(groups["in_several_splits"])],
+    ]
+    shared = [
+        f"{' and '.join(pair.split('/'))} {number:,}" for pair, number in sorted(manifest["shared_sequences"].items())
+    ]
+    rows.append(["Sequences that two splits share", "; ".join(shared)])
+    calls = manifest["negatives_called_by_trf"]
+    if calls:
+        sources = [
+            f"{source} {percent(part['called'], part['of'])}" for source, part in sorted(calls["by_source"].items())
+        ]
+        by_source = f" ({', '.join(sources)})" if len(sources) > 1 else ""
+        text = f"{calls['called']:,} of {calls['of']:,}, {percent(calls['called'], calls['of'])}{by_source}"
+        rows.append(["Negatives that Tandem Repeats Finder calls", text])
+    if inferred := groups.get("motifs_inferred"):
+        rows.append(["Motifs inferred from the array", f"{inferred:,}: the catalogue names none for them"])
+    if missing := groups.get("motifs_missing"):
+        rows.append(["Arrays without a motif", f"{missing:,}; no motif family keeps them in one split"])
+    rows.append(["Records are related by", "; ".join(groups["definition"])])
+    return Table("Independence of the splits", "", [Column("Check"), Column("Found", True)], rows)
+
+
+def _ledger(dataset: Dataset) -> Table:
+    rows = [
+        [
+            STAGES.get(line["stage"], line["stage"].replace("_", " ").capitalize()),
+            line["source"],
+            count(line["in"]),
+            count(line["kept"]),
+            "; ".join(f"{count(number)} {reason}" for reason, number in sorted(line["dropped"].items())),
+        ]
+        for line in dataset.manifest["ledger"]
+    ]
+    columns = [
+        Column("Stage"),
+        Column("Source", True),
+        Column("In"),
+        Column("Kept"),
+        Column("Dropped, by reason", True),
+    ]
+    return Table("Ledger", "Nothing vanishes: in every line, in = kept + dropped.", columns, rows)
+
+
+def _comparison(dataset: Dataset) -> Table:
+    rows = []
+    for name, (title, places) in _COMPARED.items():
+        compared = (dataset.manifest["kept_vs_dropped"] or {}).get(name)
+        if compared and compared["dropped"]["n"]:
+            sides = [*_spread(compared["kept"], places), *_spread(compared["dropped"], places)]
+            rows.append([title[0].upper() + title[1:], *sides, decimal(compared["ks"])])
+    columns = [
+        Column("Of the arrays"),
+        Column("Kept: median"),
+        Column("quartiles"),
+        Column("Dropped: median"),
+        Column("quartiles"),
+        Column("KS"),
+    ]
+    note = (
+        "Positives without a matching negative are dropped. KS: largest distance between the two distributions, 0 to 1."
+    )
+    return Table("Kept against dropped positives", note, columns, rows)

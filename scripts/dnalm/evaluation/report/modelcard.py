@@ -1,0 +1,147 @@
+"""A model card: a finished model's README.md, with the metadata that the Hugging Face hub reads."""
+
+import html
+import re
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from dnalm.evaluation.report import datacard, trust
+from dnalm.evaluation.report.page import TEMPLATES
+from dnalm.evaluation.report.results import Dataset, Run
+from dnalm.evaluation.report.text import as_yaml, between, count, decimal, duration, energy, per_cent
+from dnalm.evaluation.report.verdict import RULES, audit_summary, compared
+from dnalm.evaluation.report.views import COLUMNS
+
+HUB_METRICS = {
+    "mcc": "matthews_correlation",
+    "accuracy": "accuracy",
+    "macro_f1": "f1",
+    "macro_precision": "precision",
+    "macro_recall": "recall",
+    "auroc": "roc_auc",
+    "auprc": "average_precision",
+}
+"""What the Hugging Face hub calls our metrics."""
+_CODE = re.compile("(`[^`<>&]+`)")
+_SIGNS = re.compile(r"[\\`*_\[\]|#~]")
+_MORE = {"log_loss": "Log loss", "brier": "Brier score", "ece": "Calibration error"}
+
+
+def model_card(dataset: Dataset, checkpoint: str | None, confidence: float) -> str:
+    """The card of the one run in `dataset`, as Markdown with YAML front matter.
+
+    checkpoint: the hub id of the model it began from, None if it is on no hub. confidence: level of the intervals.
+    """
+    group, run = dataset.members[0]
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=False,  # noqa: S701  (Markdown; what users name is escaped by `plain`)
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters["plain"] = plain
+    record = run.record
+    return environment.get_template("model_card.md.j2").render(
+        metadata=as_yaml(_metadata(dataset, run, checkpoint)),
+        name=group.name,
+        dataset=dataset,
+        run=run,
+        record=record,
+        own_code=record["spec"].get("trust_remote_code", False),
+        recipe=record["spec"]["recipe"],
+        about=datacard.about(dataset),
+        origin=_origin(run),
+        labels=datacard.label_names(dataset),
+        splits=datacard.hashes(dataset),
+        records={split: count(dataset.manifest["splits"][split]["records"]) for split, _ in datacard.hashes(dataset)},
+        metrics=_metrics(run),
+        level=per_cent(confidence),
+        comparisons=_comparisons(dataset, confidence),
+        audit=audit_summary(dataset.audit)[1],
+        findings=[check for check in trust.checks(dataset.audit) if check["status"] != "pass"],
+        rare=_rare(run),
+        threshold=run.metrics["threshold"],
+        cautions=datacard.cautions(dataset),
+        time=duration(record["seconds"]),
+        energy="" if record.get("training_joules") is None else energy(record["training_joules"]),
+        decimal=decimal,
+    )
+
+
+def plain(text: str) -> str:
+    """Text that Markdown and HTML show as it stands, on one line; code between backticks stays code.
+
+    Code holds nothing that HTML could take for a tag, so that a backtick too many, in a name say, lets none through.
+    """
+    parts = _CODE.split(" ".join(text.split()))
+    parts[::2] = [html.escape(_SIGNS.sub(r"\\\g<0>", part), quote=False) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _metadata(dataset: Dataset, run: Run, checkpoint: str | None) -> dict[str, Any]:
+    metrics = [
+        {"type": hub, "name": COLUMNS[name], "value": round(run.metrics[name], 6)}
+        for name, hub in HUB_METRICS.items()
+        if run.metrics[name] is not None
+    ]
+    kind = ["tandem-repeats"] if dataset.config["kind"] == "repeats" else []
+    pretrained = checkpoint is not None and run.record["spec"].get("initialisation") != "random"
+    base = {"base_model": checkpoint, "base_model_relation": "finetune"} if pretrained else {}
+    result = {
+        "task": {"type": "text-classification", "name": "DNA sequence classification"},
+        "dataset": {"name": dataset.name, "type": dataset.name, "split": "test"},
+        "metrics": metrics,
+    }
+    return {
+        "library_name": "transformers",
+        "pipeline_tag": "text-classification",
+        "tags": ["dna", "genomics", "biology", *kind],
+        **base,
+        "metrics": list(HUB_METRICS.values()),
+        "model-index": [{"name": f"{dataset.name}-{run.model}-{run.recipe}-seed{run.seed}", "results": [result]}],
+    }
+
+
+def _origin(run: Run) -> str:
+    spec = run.record["spec"]
+    if not spec["checkpoint"]:
+        return "trained from random weights"
+    if spec.get("initialisation") == "random":
+        return f"with the architecture of {spec['checkpoint']}, trained from random weights"
+    return f"from {spec['checkpoint']}"
+
+
+def _metrics(run: Run) -> list[tuple[str, str, str, str]]:
+    """Name, test value, interval and validation value of each metric."""
+    rows = []
+    for name, title in (COLUMNS | _MORE).items():
+        bounds = run.metrics["intervals"].get(name)
+        interval = between(bounds["low"], bounds["high"]) if bounds else "withheld"
+        rows.append((title, decimal(run.metrics[name]), interval, decimal(run.metrics["validation"][name])))
+    return rows
+
+
+def _comparisons(dataset: Dataset, confidence: float) -> list[str]:
+    """What the comparison says of this model, seeds together."""
+    run = dataset.members[0][1]
+    primary = dataset.comparison["primary"]
+    sentences = []
+    for one in [primary, *dataset.comparison["others"]] if primary else dataset.comparison["others"]:
+        if (one["model"], one["recipe"]) == (run.model, run.recipe):
+            subject = f"{run.name} (mean of {one['seeds']} seeds)" if one["seeds"] > 1 else run.name
+            _, headline, meaning = compared(one, subject, RULES[one["against"]], confidence)
+            sentences.append(f"{headline} {meaning}")
+    return sentences
+
+
+def _rare(run: Run) -> list[str]:
+    found = run.metrics["prevalence"]
+    if not found:
+        return []
+    parts = [
+        f"{decimal(part['precision'])} at a prevalence of {per_cent(part['prevalence'])}"
+        for part in found["precision"]
+        if part["precision"] is not None
+    ]
+    return [f"Precision: {'; '.join(parts)}.", found["note"]] if parts else [found["note"]]

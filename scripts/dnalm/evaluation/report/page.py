@@ -1,0 +1,99 @@
+"""The report: one self-contained page, verdict first."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from dnalm.evaluation.report import datacard, origins, plots, trust, views
+from dnalm.evaluation.report.ladder import ladder
+from dnalm.evaluation.report.results import Dataset
+from dnalm.evaluation.report.table_links import downloads
+from dnalm.evaluation.report.text import as_yaml, listed, per_cent, plural
+from dnalm.evaluation.report.verdict import verdict
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(datasets: Sequence[Dataset], config: dict[str, Any]) -> str:
+    """The report's HTML: the ladder, a section for each data set, then the whole config (`evaluation` in it is read).
+
+    The same results give the same page, run times and devices among them. All text is escaped; only our own SVG, CSS
+    and script go in as they are, and the page forbids itself every request.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    environment.filters["code"] = code
+    models = sum(len(group.runs) for dataset in datasets for group in dataset.models)
+    baselines = sum(len(dataset.baselines) for dataset in datasets)
+    counts = [plural(len(datasets), "data set"), plural(models, "model run"), plural(baselines, "baseline")]
+    script = (TEMPLATES / "report.js").read_text()
+    confidence = config["evaluation"]["confidence"]
+    return environment.get_template("report.html.j2").render(
+        title="DNA language model fine-tuning",
+        subtitle=f"{listed(counts)}: what was learnt, and how it compares with simple rules.",
+        css=Markup((TEMPLATES / "report.css").read_text()),  # noqa: S704  (ours)
+        script=Markup(script),  # noqa: S704  (ours)
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        level=per_cent(confidence),
+        ladder=ladder(datasets),
+        datasets=[_context(dataset, confidence) for dataset in datasets],
+        config=as_yaml(config),
+    )
+
+
+def code(text: str) -> Markup:
+    """Text with what stands between backticks as code; the rest is escaped."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts)
+    )
+
+
+def _context(dataset: Dataset, confidence: float) -> dict[str, Any]:
+    labels = datacard.label_names(dataset)
+    context = {
+        "key": f"data-{dataset.name}",
+        "name": dataset.name,
+        "about": datacard.about(dataset),
+        "verdict": verdict(dataset, confidence),
+        "cautions": datacard.cautions(dataset),
+        "labels": labels,
+        "audit": trust.checks(dataset.audit),
+        "probes": trust.probes(dataset.audit, dataset.config["audit"]["shortcut_auroc"]),
+        "forest": views.forest(dataset) if dataset.groups else None,
+        "board": views.leaderboard(dataset.groups),
+        "comparisons": views.comparisons(dataset),
+        "comparison_note": dataset.comparison["note"],
+        "curves": plots.curves(dataset),
+        "reliability": plots.reliability(dataset),
+        "calibration": trust.calibration(dataset),
+        "thresholds": trust.thresholds(dataset),
+        "prevalence": trust.prevalence(dataset),
+        "confusions": views.confusions(dataset, labels),
+        "strata": views.strata(dataset),
+        "training": plots.training(dataset),
+        "warnings": dataset.manifest["warnings"],
+        "tables": datacard.tables(dataset),
+        "overview": origins.overview(dataset),
+        "records": origins.records(dataset),
+        "hashes": datacard.hashes(dataset),
+        "downloads": downloads(dataset),
+    }
+    present = {
+        "runs": dataset.groups,
+        "audit": True,
+        "test": dataset.groups,
+        "rare": context["prevalence"].rows,
+        "probabilities": dataset.groups,
+        "strata": context["strata"],
+        "training": context["training"],
+        "data": True,
+        "origin": True,
+    }
+    return context | {"parts": [part for part, found in present.items() if found]}

@@ -1,0 +1,169 @@
+"""The results of one data set, as the report needs them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pandas as pd
+
+from dnalm.errors import UserError
+from dnalm.evaluation.report.summary import run_directory
+from dnalm.evaluation.statistics.comparison import REFERENCE
+from dnalm.files import read_json
+from dnalm.tables.predictions import Predictions, read_predictions
+
+BASELINE_NAMES = {
+    "majority": "commonest label",
+    "length_gc": "length and GC",
+    "kmer": "k-mer regression",
+    "boosting": "k-mer boosting",
+    "periodicity": "periodicity",
+    "cnn": "small CNN",
+    "trf": "Tandem Repeats Finder",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: a model or baseline, trained with one seed. `log` is None for a baseline."""
+
+    model: str
+    recipe: str
+    seed: int
+    metrics: dict[str, Any]
+    predictions: dict[str, Predictions]
+    record: dict[str, Any]
+    log: pd.DataFrame | None
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this is one of the simple models."""
+        return self.model == "baseline"
+
+    @property
+    def name(self) -> str:
+        """What the report calls model and recipe, without the seed."""
+        return BASELINE_NAMES.get(self.recipe, self.recipe) if self.is_baseline else f"{self.model} · {self.recipe}"
+
+    @property
+    def kind(self) -> str:
+        """`model`, `baseline`, or `reference` for the baseline that made the labels."""
+        return ("reference" if self.recipe == REFERENCE else "baseline") if self.is_baseline else "model"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ by nothing but the seed."""
+
+    runs: Sequence[Run]
+
+    @property
+    def name(self) -> str:
+        """Name of the runs, without a seed."""
+        return self.runs[0].name
+
+    @property
+    def key(self) -> str:
+        """How files name the group: `model/recipe`, or `baseline/name`."""
+        return f"{self.runs[0].model}/{self.runs[0].recipe}"
+
+    @property
+    def kind(self) -> str:
+        """`model`, `baseline` or `reference`."""
+        return self.runs[0].kind
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether these are simple models."""
+        return self.runs[0].is_baseline
+
+    def values(self, metric: str, split: str = "test") -> list[float]:
+        """A metric of each run, without those where it is undefined."""
+        sources = (run.metrics if split == "test" else run.metrics[split] for run in self.runs)
+        return [float(source[metric]) for source in sources if source[metric] is not None]
+
+    def mean(self, metric: str, split: str = "test") -> float | None:
+        """Mean of a metric over the seeds, None where it is undefined."""
+        values = self.values(metric, split)
+        return mean(values) if values else None
+
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """Confidence interval of a test metric, None where one is withheld.
+
+        It is that of a trained model: of several seeds the mean lower and the mean upper bound, so that the spread over
+        seeds is no part of it.
+        """
+        known = [run.metrics["intervals"].get(metric) for run in self.runs]
+        if not all(known):
+            return None
+        return mean(part["low"] for part in known), mean(part["high"] for part in known)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data set: its config, what its preparation, audit and comparison say, and its runs by group, in config order."""
+
+    name: str
+    config: dict[str, Any]
+    manifest: dict[str, Any]
+    audit: dict[str, Any]
+    comparison: dict[str, Any]
+    groups: Sequence[Group]
+
+    @property
+    def members(self) -> list[tuple[Group, Run]]:
+        """Every run with its group."""
+        return [(group, run) for group in self.groups for run in group.runs]
+
+    @property
+    def models(self) -> list[Group]:
+        """Groups of language models."""
+        return [group for group in self.groups if not group.is_baseline]
+
+    @property
+    def baselines(self) -> list[Group]:
+        """Groups of baselines."""
+        return [group for group in self.groups if group.is_baseline]
+
+    def group(self, key: str) -> Group | None:
+        """The group with a `key`, None where there is none."""
+        return next((group for group in self.groups if group.key == key), None)
+
+
+def read_dataset(results: Path, name: str, config: dict[str, Any], runs: Sequence[dict[str, Any]]) -> Dataset:
+    """Read what is known of a data set, and what its `runs` ({dataset, model, recipe, seed}; others' are passed over) wrote."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        if run["dataset"] == name:
+            groups.setdefault((run["model"], run["recipe"]), []).append(_read_run(run_directory(results, run), run))
+    folder = results / name
+    return Dataset(
+        name,
+        config,
+        read_json(folder / "data" / "manifest.json"),
+        read_json(folder / "audit.json"),
+        read_json(folder / "comparison.json"),
+        [Group(members) for members in groups.values()],
+    )
+
+
+def _read_run(directory: Path, run: dict[str, Any]) -> Run:
+    return Run(
+        run["model"],
+        run["recipe"],
+        run["seed"],
+        read_json(directory / "metrics.json"),
+        read_predictions(directory / "predictions.parquet"),
+        read_json(directory / "run.json"),
+        None if run["model"] == "baseline" else _read_log(directory / "training_log.tsv"),
+    )
+
+
+def _read_log(path: Path) -> pd.DataFrame:
+    log = pd.read_csv(path, sep="\t")
+    missing = [name for name in ("epoch", "training_loss", "validation_loss", "mcc") if name not in log]
+    if missing or log.empty:
+        raise UserError(f"{path}: {f'no column {missing[0]!r}' if missing else 'no rows'}; not a training log")
+    return log

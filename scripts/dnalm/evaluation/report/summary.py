@@ -1,0 +1,32 @@
+"""All runs of a workflow in one table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dnalm.evaluation.statistics.run_metrics import METRICS
+from dnalm.files import read_json
+
+FLOAT_FORMAT = "%.6f"
+_RUN = ("dataset", "model", "recipe", "seed")
+
+
+def run_directory(results: Path, run: dict[str, Any]) -> Path:
+    """The folder of a run {dataset, model, recipe, seed} below the results folder."""
+    return results.joinpath(run["dataset"], "runs", run["model"], run["recipe"], f"seed{run['seed']}")
+
+
+def summarize(results: Path, runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """One row a run, in the order given: its names, `n` and `METRICS` of test, the same of validation (prefixed)."""
+    rows = []
+    for run in runs:
+        metrics = read_json(run_directory(results, run) / "metrics.json")
+        row = {name: run[name] for name in _RUN}
+        for prefix, values in (("", metrics), ("validation_", metrics["validation"])):
+            row |= {f"{prefix}{name}": values[name] for name in ("n", *METRICS)}
+        rows.append(row)
+    numbers = [f"{prefix}{name}" for prefix in ("", "validation_") for name in METRICS]
+    columns = [*_RUN, "n", *METRICS, "validation_n", *(f"validation_{name}" for name in METRICS)]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))

@@ -1,0 +1,134 @@
+"""What the numbers say, in plain words and no further than they go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dnalm.evaluation.report.results import Dataset, Group
+from dnalm.evaluation.report.text import between, chance, decimal, listed, per_cent, percent, plural, signed
+
+RULES = {
+    "majority": "always answering the commonest label",
+    "length_gc": "length and GC alone",
+    "kmer": "a k-mer logistic regression",
+    "boosting": "gradient boosting on k-mers",
+    "periodicity": "one periodicity number",
+    "cnn": "a small convolutional network",
+    "trf": "Tandem Repeats Finder",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said first: `tone` is above, level, below or none; `headline` one sentence; `account` what stands behind
+    it, sentence by sentence; `audit` what the audit found (`audit_status`: pass, warn or fail); `caveat` the limits.
+    """
+
+    tone: str
+    headline: str
+    account: Sequence[str]
+    audit_status: str
+    audit: str
+    caveat: str
+
+
+def verdict(dataset: Dataset, confidence: float) -> Verdict:
+    """Say what the comparison declared primary, and the audit, found. `confidence` is the intervals' level."""
+    status, found = audit_summary(dataset.audit)
+    primary = dataset.comparison["primary"]
+    model = primary and dataset.group(f"{primary['model']}/{primary['recipe']}")
+    rival = primary and dataset.group(f"baseline/{primary['against']}")
+    if primary and model and rival:
+        subject = "The best model" if len(dataset.models) > 1 else "The model"
+        tone, headline, meaning = compared(primary, subject, RULES[rival.runs[0].recipe], confidence)
+        if tone == "above" and status == "fail":
+            headline = f"{headline.removesuffix('.')}, but the audit of the data failed."
+        account = [meaning, _origin("model", model), _origin("baseline", rival)]
+        caution = primary["note"] if primary["low"] is not None else ""
+        return Verdict(tone, headline, account, status, found, _caveat(model, caution, dataset.comparison["note"]))
+    best = _best(dataset.models) or _best([group for group in dataset.baselines if group.kind == "baseline"])
+    if best is None:
+        return Verdict("none", "Nothing was run on this data set.", [], status, found, "")
+    if best.is_baseline:
+        headline = f"No language model was run here. The best baseline, {RULES[best.runs[0].recipe]}, has a test MCC of"
+        headline += f" {decimal(best.mean('mcc'))}."
+    else:
+        headline = f"{best.name} has a test MCC of {decimal(best.mean('mcc'))}; no baseline was run to say whether that is much."
+    what = "baseline" if best.is_baseline else "model"
+    return Verdict(
+        "none", headline, [_origin(what, best)], status, found, _caveat(best, best.runs[0].metrics["intervals_note"])
+    )
+
+
+def compared(found: dict[str, Any], subject: str, rule: str, confidence: float) -> tuple[str, str, str]:
+    """Tone, headline and meaning of one comparison ({value, against_value, difference, low, high, p ...}) with a baseline."""
+    figures = f"MCC {decimal(found['value'])} against {decimal(found['against_value'])}"
+    difference = f"The difference is {signed(found['difference'])} MCC"
+    if found["low"] is None:
+        direction = "higher" if found["difference"] > 0 else "lower" if found["difference"] < 0 else "no higher"
+        headline = f"{subject} scores {direction} than {rule} on this test set ({figures}), and no more can be said."
+        return "level", headline, f"{difference}. Its interval is withheld: {found['note'].rstrip('.')}."
+    facts = (
+        f"{difference} ({per_cent(confidence)} interval {between(found['low'], found['high'])}, {chance(found['p'])})"
+    )
+    if found["significant"] and found["difference"] > 0:
+        return "above", f"{subject} beats {rule} on this test set ({figures}).", f"{facts}: more than chance explains."
+    if found["significant"]:
+        return (
+            "below",
+            f"{subject} does worse than {rule} on this test set ({figures}).",
+            f"{facts}: chance does not explain it.",
+        )
+    least = found["detectable"]
+    power = f" Four times of five, this test set shows a difference of {decimal(least)} or more." if least else ""
+    headline = f"{subject} is not shown to differ from {rule} on this test set ({figures})."
+    return "level", headline, f"{facts}: it may be chance.{power}"
+
+
+def audit_summary(audit: dict[str, Any]) -> tuple[str, str]:
+    """The audit's status, and one sentence on which checks failed or warn."""
+    titles = {
+        status: [check["title"] for check in audit["checks"] if check["status"] == status]
+        for status in ("fail", "warn")
+    }
+    number = plural(len(audit["checks"]), "check")
+    if not titles["fail"] and not titles["warn"]:
+        return audit["status"], f"All {number} of the data passed."
+    parts = [
+        f"{len(names)} of {number} {verb} ({'; '.join(_lower(name) for name in names)})"
+        for names, verb in ((titles["fail"], "failed"), (titles["warn"], "gave a warning"))
+        if names
+    ]
+    return audit["status"], f"{listed(parts)}."
+
+
+def _lower(title: str) -> str:
+    """A title inside a sentence; an abbreviation at its start stays as it is."""
+    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
+
+
+def _best(groups: Sequence[Group]) -> Group | None:
+    """The group with the highest mean MCC on validation; of equal ones the first."""
+    return max(groups, key=lambda group: group.mean("mcc", "validation") or 0.0, default=None)
+
+
+def _origin(what: str, group: Group) -> str:
+    """How a group was chosen and how it did."""
+    values = group.values("mcc")
+    spread = f" (mean of {len(values)} seeds, {decimal(min(values))} to {decimal(max(values))})" if values[1:] else ""
+    return (
+        f"The best {what} by validation MCC ({decimal(group.mean('mcc', 'validation'))}) is {group.name}:"
+        f" test MCC {decimal(group.mean('mcc'))}{spread}, accuracy {decimal(group.mean('accuracy'))}."
+    )
+
+
+def _caveat(group: Group, *notes: str) -> str:
+    metrics = group.runs[0].metrics
+    commonest = percent(max(metrics["n_per_class"].values()), metrics["n"])
+    groups = metrics["groups"]
+    sentences = [
+        f"Always answering the commonest label would be right for {commonest} of the {metrics['n']:,} test records, which"
+        f" lie in {plural(groups['number'], 'independent group')} (worth {groups['effective']:,.0f} equal ones).",
+        *notes,
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)

@@ -1,0 +1,277 @@
+"""The parts of the report that set runs side by side: what the template lays out, already in words and figures."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dnalm.evaluation.report import charts
+from dnalm.evaluation.report.results import Dataset, Group, Run
+from dnalm.evaluation.report.text import MISSING, between, chance, count, decimal, signed
+
+COLUMNS = {
+    "mcc": "MCC",
+    "accuracy": "Accuracy",
+    "macro_f1": "Macro F1",
+    "macro_precision": "Macro precision",
+    "macro_recall": "Macro recall",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+}
+_DIFFERENT = 0.02
+"""A difference of MCC from which a cell of the strata is tinted: about what a reader would call one."""
+
+
+def styles(groups: Sequence[Group]) -> dict[str, charts.Style]:
+    """How each group is drawn, by name."""
+    models = [group.name for group in groups if not group.is_baseline]
+    return {
+        group.name: charts.baseline_style(group.runs[0].recipe)
+        if group.is_baseline
+        else charts.model_style(models.index(group.name))
+        for group in groups
+    }
+
+
+def ranked(groups: Sequence[Group]) -> list[Group]:
+    """Groups by mean test MCC, best first; equal ones as in the config."""
+    return sorted(groups, key=lambda group: -(group.mean("mcc") or 0.0))
+
+
+def run_name(run: Run, group: Group) -> str:
+    """A run's name, with its seed where there are several."""
+    return f"{group.name}, seed {run.seed}" if len(group.runs) > 1 else group.name
+
+
+_LEAST_SPAN = 0.01
+"""Shortest axis: what lies closer together is drawn as close."""
+
+
+class Scale:
+    """An axis from `low` to `high` in per cent of its width, with ticks at round numbers."""
+
+    def __init__(self, values: Iterable[float], most: float = 1.0) -> None:
+        """Span the values; from 0 unless all lie so close together that zero would hide their differences."""
+        known = list(values)
+        high = min(max(known), most)
+        low = min(*known, high - _LEAST_SPAN)
+        if 0 <= low < 0.6:
+            low, high = 0.0, most
+        step = _step((high - low) / 5)
+        self.low, self.high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+        places = max(0, -math.floor(math.log10(step) + 1e-9))
+        steps = round((self.high - self.low) / step)
+        values = (self.low + (self.high - self.low) * i / steps for i in range(steps + 1))
+        self.ticks = [(self.place(value), decimal(value, places)) for value in values]
+
+    def place(self, value: float) -> str:
+        """Where a value lies, in per cent; one beyond the ends lies at the end."""
+        return f"{100 * min(max((value - self.low) / (self.high - self.low), 0.0), 1.0):.2f}"
+
+
+def _step(least: float) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that is at least `least`."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
+
+
+def forest(dataset: Dataset) -> dict[str, Any]:
+    """Test MCC of every group with its interval, on one scale; a line marks the baseline to beat."""
+    groups = ranked(dataset.groups)
+    look = styles(dataset.groups)
+    bounds = {group.name: group.interval("mcc") or () for group in groups}
+    scale = Scale(value for group in groups for value in (*group.values("mcc"), *bounds[group.name]))
+    rows: list[dict[str, Any]] = [
+        {
+            "name": group.name,
+            "note": "",
+            "style": look[group.name],
+            "kind": group.kind,
+            "status": "",
+            "x": scale.place(group.mean("mcc") or 0.0),
+            "bar": [scale.place(bound) for bound in bounds[group.name]],
+            "seeds": [scale.place(value) for value in group.values("mcc")] if len(group.runs) > 1 else [],
+            "value": decimal(group.mean("mcc")),
+            "range": between(*bounds[group.name]) if bounds[group.name] else "",
+        }
+        for group in groups
+    ]
+    primary = dataset.comparison["primary"]
+    rival = primary and dataset.group(f"baseline/{primary['against']}")
+    about = "Test MCC. " + "; ".join(f"{row['name']}: {row['value']}{_bracketed(row['range'])}" for row in rows)
+    return {
+        "rows": rows,
+        "axis": "Test MCC",
+        "ticks": scale.ticks,
+        "about": about,
+        "mark": scale.place(rival.mean("mcc") or 0.0) if rival else None,
+        "mark_name": rival.name if rival else "",
+        "several_seeds": any(row["seeds"] for row in rows),
+    }
+
+
+def _bracketed(text: str) -> str:
+    return f" ({text})" if text else ""
+
+
+def leaderboard(groups: Sequence[Group]) -> dict[str, Any]:
+    """One block a group, best first: a row with its figures and, of several seeds, one with each seed's."""
+    best = {}
+    for metric in COLUMNS:
+        values = [group.mean(metric) for group in groups if group.kind != "reference"]
+        known = [round(value, 3) for value in values if value is not None]
+        best[metric] = max(known, default=None)
+    blocks = []
+    for group in ranked(groups):
+        several = len(group.runs) > 1
+        cells = [_cell(group, metric, best[metric]) for metric in COLUMNS]
+        cells += [_plain(group.mean("mcc", "validation")), _size(*{run.metrics["n"] for run in group.runs})]
+        note = f"mean of {len(group.runs)} seeds" if several else ""
+        rows = [{"name": group.name, "kind": group.kind, "is_seed": False, "cells": cells, "note": note}]
+        for run in group.runs if several else []:
+            single = Group([run])
+            cells = [_plain(single.mean(metric), _interval(single, metric)) for metric in COLUMNS]
+            cells += [_plain(single.mean("mcc", "validation")), _size(run.metrics["n"])]
+            rows.append({"name": f"seed {run.seed}", "kind": "", "is_seed": True, "cells": cells, "note": ""})
+        blocks.append(rows)
+    notes = [
+        (run_name(run, group), note)
+        for group in ranked(groups)
+        for run in group.runs
+        if (note := run.metrics["intervals_note"])
+    ]
+    return {"columns": [*COLUMNS.values(), "Validation MCC", "n"], "blocks": blocks, "notes": notes}
+
+
+def _cell(group: Group, metric: str, best: float | None) -> dict[str, Any]:
+    value, values = group.mean(metric), group.values(metric)
+    several = len(values) > 1
+    spread = between(min(values), max(values)) if several else _interval(group, metric)
+    is_best = value is not None and round(value, 3) == best and group.kind != "reference"
+    marks = {"best": is_best, "of_seeds": several}
+    return _plain(value, spread) | marks
+
+
+def _interval(group: Group, metric: str) -> str:
+    bounds = group.interval(metric)
+    return between(*bounds) if bounds else ""
+
+
+def _plain(value: float | None, spread: str = "") -> dict[str, Any]:
+    return {"text": decimal(value), "sort": value, "best": False, "range": spread, "of_seeds": False}
+
+
+def _size(*sizes: int) -> dict[str, Any]:
+    return {
+        "text": " / ".join(map(count, sorted(sizes))),
+        "sort": max(sizes),
+        "best": False,
+        "range": "",
+        "of_seeds": False,
+    }
+
+
+def comparisons(dataset: Dataset) -> list[dict[str, Any]]:
+    """What was compared with the best baseline, one row each, the primary comparison first."""
+    primary = dataset.comparison["primary"]
+    rows = []
+    for one in [primary, *dataset.comparison["others"]] if primary else []:
+        group, rival = dataset.group(f"{one['model']}/{one['recipe']}"), dataset.group(f"baseline/{one['against']}")
+        withheld = one["low"] is None
+        rows.append(
+            {
+                "name": group.name if group else f"{one['model']} · {one['recipe']}",
+                "against": rival.name if rival else one["against"],
+                "is_primary": one is primary,
+                "difference": signed(one["difference"]),
+                "interval": "withheld" if withheld else between(one["low"], one["high"]),
+                "p": _p(one["p"]),
+                "holm": "" if one is primary else _p(one["p_holm"]),
+                "said": one["note"] if withheld else _said(one),
+                "detectable": decimal(one["detectable"]),
+            }
+        )
+    return rows
+
+
+def _p(value: float | None) -> str:
+    """A p value under a heading that says so."""
+    return MISSING if value is None else chance(value).removeprefix("p").removeprefix(" = ").strip()
+
+
+def _said(one: dict[str, Any]) -> str:
+    if not one["significant"]:
+        return "not shown to differ"
+    return "better" if one["difference"] > 0 else "worse"
+
+
+def confusions(dataset: Dataset, labels: Sequence[str]) -> list[dict[str, Any]]:
+    """The confusion matrix of every run: counts, and per cent of the row, which also shades the cell."""
+    result = []
+    for group in ranked(dataset.groups):
+        for run in group.runs:
+            rows = []
+            for label, counts in zip(labels, run.metrics["confusion_matrix"], strict=True):
+                total = sum(counts)
+                shares = [number / total if total else 0.0 for number in counts]
+                cells = [
+                    {
+                        "count": count(number),
+                        "share": f"{100 * share:.1f} %" if total else "",
+                        "level": round(share * 10),
+                    }
+                    for number, share in zip(counts, shares, strict=True)
+                ]
+                rows.append({"label": label, "cells": cells})
+            result.append({"name": run_name(run, group), "rows": rows})
+    return result
+
+
+def strata(dataset: Dataset) -> list[dict[str, Any]]:
+    """For each axis a heat map: rows are groups, columns bins, cells MCC; last, the primary model less its baseline."""
+    primary = dataset.comparison["primary"]
+    sides = (f"{primary['model']}/{primary['recipe']}", f"baseline/{primary['against']}") if primary else None
+    result = []
+    for axis in dataset.comparison["strata"]:
+        bins = axis["bins"]
+        rivals = [group.key for group in dataset.groups if group.kind != "reference"]
+        best = [
+            max((part["values"][key] for key in rivals if part["values"][key] is not None), default=None)
+            for part in bins
+        ]
+        rows = []
+        for group in ranked(dataset.groups):
+            values = [part["values"].get(group.key) for part in bins]
+            cells = map(_heat, values, best if group.kind != "reference" else [None] * len(bins))
+            rows.append({"name": group.name, "kind": group.kind, "cells": list(cells)})
+        difference = [_tinted(part["values"], *sides) for part in bins] if sides else []
+        names = [found.name if (found := dataset.group(side)) else side for side in sides or ()]
+        heads = [
+            {"label": part["label"], "n": count(part["n"]), "groups": f"{part['groups_effective']:,.0f}"}
+            for part in bins
+        ]
+        empty = [f"{part['label']}: {part['note']}" for part in bins if part["note"]]
+        result.append(
+            {
+                "title": axis["title"],
+                "note": axis["note"],
+                "empty": empty,
+                "heads": heads,
+                "rows": rows,
+                "difference": difference,
+                "names": " − ".join(names),
+            }
+        )
+    return result
+
+
+def _heat(value: float | None, best: float | None) -> dict[str, Any]:
+    level = None if value is None else round(10 * max(value, 0.0))
+    return {"text": decimal(value, 2), "level": level, "best": value is not None and value == best}
+
+
+def _tinted(values: dict[str, float | None], model: str, rival: str) -> dict[str, str]:
+    left, right = values.get(model), values.get(rival)
+    if left is None or right is None:
+        return {"text": "–", "tone": "none"}
+    tone = "none" if abs(left - right) < _DIFFERENT else "above" if left > right else "below"
+    return {"text": signed(left - right, 2), "tone": tone}

@@ -1,0 +1,1 @@
+"""Metrics, resampling, comparison, calibration."""

@@ -1,0 +1,74 @@
+"""Which group each prediction belongs to, joined from the data set's tables by id."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dnalm.errors import UserError
+from dnalm.files import read_table
+from dnalm.tables.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Groups:
+    """How records hang together: number of groups, Kish's effective number n^2 / sum n_i^2, records of the largest."""
+
+    number: int
+    effective: float
+    largest: int
+    records: int
+
+    @classmethod
+    def of(cls, codes: np.ndarray) -> "Groups":
+        """Groups of records, (n,), integers from 0."""
+        sizes = np.bincount(codes)
+        sizes = sizes[sizes > 0].astype(float)
+        if not len(sizes):
+            return cls(0, 0.0, 0, 0)
+        return cls(len(sizes), float(sizes.sum() ** 2 / (sizes**2).sum()), int(sizes.max()), int(sizes.sum()))
+
+    @property
+    def largest_fraction(self) -> float:
+        """Share of the records that the largest group holds, 0 of none."""
+        return self.largest / self.records if self.records else 0.0
+
+
+def read_clusters(path: Path | str) -> pd.DataFrame:
+    """Read a split's sequence table and check what predictions are joined by: `id`, `label` and `group`.
+
+    Raises `UserError`, naming the first offending record, for a missing column, a duplicate id and a missing group.
+    """
+    table = read_table(path)
+    for name in ("id", "label", "group"):
+        if name not in table:
+            raise UserError(f"{path}: no column '{name}'; run split_labels again")
+    ids = table["id"].astype(str)
+    problems = (
+        (ids.duplicated().to_numpy(), "the id occurs twice"),
+        ((table["group"].isna() | (table["group"].astype(str) == "")).to_numpy(), "it has no group"),
+    )
+    for wrong, what in problems:
+        if wrong.any():
+            raise UserError(f"{path}: record '{ids[wrong.argmax()]}': {what} ({wrong.sum():,} such records)")
+    return table.assign(id=ids)
+
+
+def match(predictions: Predictions, table: pd.DataFrame, place: str) -> np.ndarray:
+    """The row of `table` that each prediction is of, (n,); rows that nothing was predicted for are nobody's.
+
+    Raises `UserError`, beginning with `place`, for a prediction that is in no row, or has another label than its row.
+    """
+    rows: np.ndarray = pd.Index(table["id"]).get_indexer(pd.Index(predictions.ids))
+    problems = (
+        (rows < 0, "is not in the data set's table"),
+        (table["label"].to_numpy(np.int64)[rows] != predictions.labels, "has another label than in the data set"),
+    )
+    for wrong, what in problems:
+        if wrong.any():
+            raise UserError(
+                f"{place}: record '{predictions.ids[wrong.argmax()]}' {what} ({wrong.sum():,} such records);"
+                " predict again on this data set"
+            )
+    return rows

@@ -1,0 +1,102 @@
+"""What precision becomes where label 1 is rare: data sets are balanced, genomes are not."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta
+
+from dnalm.evaluation.report.text import per_cent
+from dnalm.evaluation.statistics.thresholds import best_threshold
+from dnalm.names import BACKGROUND
+from dnalm.tables.predictions import Predictions
+
+LOW_RATE = 0.01
+"""False-positive rate at which the recall is given."""
+
+
+def prevalence(predictions: dict[str, Predictions], settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Precision at each of `settings["prevalences"]`, at the threshold chosen on validation and frozen.
+
+    None with more than two classes, or without positives or negatives to measure on. True positives are the test split's;
+    negatives are the `background`, or the test split's where there is none (`negatives` says which).
+
+    precision = prevalence * tpr / (prevalence * tpr + (1 - prevalence) * fpr). Its limits take tpr and fpr at opposite
+    ends of their Clopper-Pearson intervals, each at level 1 - alpha / 2, so that together they hold at `confidence`
+    (Bonferroni). Without a single false positive the precision is None, for 1 would be no estimate: `low` bounds it.
+    `recall_at_1_percent_fpr` is None where there are too few negatives to see so low a rate.
+    """
+    test = predictions["test"]
+    name = BACKGROUND if BACKGROUND in predictions else "test"
+    positives = test.scores[test.labels == 1, 1]
+    rest = predictions[name]
+    negatives = rest.scores[rest.labels == 0, 1]
+    if test.classes != 2 or not len(positives) or not len(negatives):
+        return None
+    value, _ = best_threshold(predictions["validation"])
+    found, alarms = int(np.sum(positives > value)), int(np.sum(negatives > value))
+    alpha = 1 - settings["confidence"]
+    low, high = clopper_pearson(alarms, len(negatives), alpha)
+    tpr = (found / len(positives), *clopper_pearson(found, len(positives), alpha / 2))
+    fpr = (alarms / len(negatives), *clopper_pearson(alarms, len(negatives), alpha / 2))
+    return {
+        "negatives": name,
+        "n_negatives": len(negatives),
+        "threshold": value,
+        "false_positives": alarms,
+        "tpr": tpr[0],
+        "fpr": fpr[0],
+        "fpr_low": low,
+        "fpr_high": high,
+        "recall_at_1_percent_fpr": recall_at(LOW_RATE, positives, negatives),
+        "precision": [
+            {
+                "prevalence": share,
+                "precision": precision(share, tpr[0], fpr[0]) if alarms else None,
+                "low": precision(share, tpr[1], fpr[2]) or 0.0,
+                "high": precision(share, tpr[2], fpr[1]),
+            }
+            for share in settings["prevalences"]
+        ],
+        "note": _note(name, len(negatives), alarms, high, settings["confidence"]),
+    }
+
+
+def precision(prevalence: float, tpr: float, fpr: float) -> float | None:
+    """Probability that a record called positive is one (Bayes); None where nothing is called."""
+    hits, alarms = prevalence * tpr, (1 - prevalence) * fpr
+    return hits / (hits + alarms) if hits + alarms else None
+
+
+def clopper_pearson(count: int, size: int, alpha: float) -> tuple[float, float]:
+    """Two-sided interval of level 1 - alpha of a proportion (Clopper and Pearson 1934)."""
+    low = float(beta.ppf(alpha / 2, count, size - count + 1)) if count else 0.0
+    high = float(beta.ppf(1 - alpha / 2, count + 1, size - count)) if count < size else 1.0
+    return low, high
+
+
+def recall_at(rate: float, positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> float | None:
+    """Greatest share of the positives above a threshold that at most `rate` of the negatives are above.
+
+    None for fewer than 1 / rate negatives.
+    """
+    allowed = int(rate * len(negatives) + 1e-9)
+    if not allowed:
+        return None
+    return float(np.mean(positives > np.sort(negatives)[-allowed - 1]))
+
+
+def _note(name: str, size: int, alarms: int, high: float, confidence: float) -> str:
+    if name == BACKGROUND:
+        what = (
+            f"False positives are counted in {size:,} windows at random places of the genome outside the masked catalogues;"
+            " a repeat that the catalogues lack counts as one, so the rate is rather too high."
+        )
+    else:
+        what = (
+            f"False positives are counted among the {size:,} test negatives, which were chosen for the data set and stand"
+            f" for no genome; the smallest rate they can show is {1 / size:.2g}."
+        )
+    bound = f" None was found: the rate lies below {high:.2g} ({per_cent(confidence)} interval)." if not alarms else ""
+    few = f" They are too few for the recall at a rate of {per_cent(LOW_RATE)}." if size * LOW_RATE < 1 - 1e-9 else ""
+    return f"{what}{bound}{few} Intervals take records as independent."

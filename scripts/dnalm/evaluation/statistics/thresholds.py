@@ -1,0 +1,57 @@
+"""The decision threshold of two classes: chosen on validation, frozen, and applied to test."""
+
+from typing import Any
+
+import numpy as np
+
+from dnalm.evaluation.statistics.grouped import mcc
+from dnalm.metrics import classification_metrics
+from dnalm.tables.predictions import Predictions
+
+EVEN = 0.5
+"""The threshold of the most probable class."""
+
+_DECIMALS = 12
+"""Decimals that MCCs are compared with: confusion matrices that mirror each other differ in the sixteenth."""
+
+
+def threshold(predictions: dict[str, Predictions]) -> dict[str, Any] | None:
+    """The threshold chosen on `validation`, and what it makes of `test`; None with more than two classes.
+
+    A record is of label 1 if its score_1 lies above `value`. Keys: value, validation_mcc; mcc, accuracy and macro_f1 as
+    `classification_metrics` defines them; precision and recall of label 1, None where there is nothing to divide by.
+    """
+    test = predictions["test"]
+    if test.classes != 2:
+        return None
+    value, validation_mcc = best_threshold(predictions["validation"])
+    guess = (test.scores[:, 1] > value).astype(np.int64)
+    metrics = classification_metrics(test.labels, guess, 2)
+    hits, called, positives = (int(np.sum(which)) for which in (guess & test.labels, guess, test.labels))
+    return {
+        "value": value,
+        "validation_mcc": validation_mcc,
+        **{name: metrics[name] for name in ("mcc", "accuracy", "macro_f1")},
+        "precision": hits / called if called else None,
+        "recall": hits / positives if positives else None,
+    }
+
+
+def best_threshold(predictions: Predictions) -> tuple[float, float]:
+    """The threshold of score_1 with the highest MCC, and that MCC.
+
+    Tried are .5 and the middles between two neighbouring scores (none that lies beyond them all); of equally good ones the
+    nearest to .5 is taken, then the lower. So where no threshold helps, as with one class only, it is .5.
+    """
+    order = np.argsort(predictions.scores[:, 1], kind="stable")
+    scores, labels = predictions.scores[order, 1], predictions.labels[order]
+    distinct = np.unique(scores)
+    tried = np.unique(np.append((distinct[:-1] + distinct[1:]) / 2, EVEN))
+    below = np.searchsorted(scores, tried, side="right")
+    positives_below = np.concatenate(([0], np.cumsum(labels)))[below]
+    positives = int(labels.sum())
+    negatives_below = below - positives_below
+    cells = [negatives_below, len(labels) - positives - negatives_below, positives_below, positives - positives_below]
+    found = mcc(np.stack(cells, axis=-1).reshape(-1, 2, 2).astype(float))[0].round(_DECIMALS)
+    best = tried[found == found.max()]
+    return float(best[np.lexsort((best, np.abs(best - EVEN).round(_DECIMALS)))[0]]), float(found.max())

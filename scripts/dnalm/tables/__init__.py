@@ -1,0 +1,1 @@
+"""The contracts between the wings: each table's schema, reader and writer."""

@@ -1,0 +1,66 @@
+"""The sequence table: one row a record."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dnalm.errors import UserError
+from dnalm.names import SEQUENCE_COLUMNS
+
+LOCUS = ("locus_chrom", "locus_start", "locus_end")
+"""Columns of an array's place on the catalogue's own assembly, if that is not the genome; for the groups and the audit."""
+
+
+TABLE, SHUFFLED = "table", "shuffled"
+"""Sources of records: a user's table; shuffles of positives."""
+
+
+SOFT_MASKED = "soft_masked"
+"""Column of the fraction of a sequence's letters that were lower case where it came from: a table, or the genome."""
+
+
+_TYPES = {
+    **dict.fromkeys(SEQUENCE_COLUMNS, "str"),
+    "label": "int64",
+    "start": "Int64",
+    "end": "Int64",
+    "motif_length": "Int64",
+    "copies": "float64",
+    "divergence": "float64",
+    "locus_start": "Int64",
+    "locus_end": "Int64",
+    SOFT_MASKED: "float64",
+}
+
+
+def sequence_table(columns: Mapping[str, Any] | pd.DataFrame, extra: Iterable[str] = ()) -> pd.DataFrame:
+    """A sequence table from some of its columns; the others are missing, and `extra` ones (text, `LOCUS` or `SOFT_MASKED`) come last."""
+    names = [*SEQUENCE_COLUMNS, *extra]
+    return pd.DataFrame(columns).reindex(columns=names).astype({name: _TYPES.get(name, "str") for name in names})
+
+
+def check_table(table: pd.DataFrame, path: Path) -> None:
+    """Raise a `UserError` for a file that is no sequence table: a column is absent, or a record has no sequence."""
+    for column in SEQUENCE_COLUMNS:
+        if column not in table:
+            raise UserError(f"{path}: no column '{column}'; compare the tables that split_labels.py writes")
+    missing = table["sequence"].isna().to_numpy()
+    if missing.any():
+        raise UserError(f"{path}, row {int(missing.argmax()) + 1}: no sequence")
+
+
+def unique_ids(ids: Iterable[str]) -> list[str]:
+    """Each id as it is; the second of its kind gets `-2`, the third `-3` (or the next that nobody has)."""
+    ids = list(ids)
+    taken, seen, result = set(ids), Counter[str](), []
+    for name in ids:
+        seen[name] += 1
+        unique = name
+        while seen[name] > 1 and (unique := f"{name}-{seen[name]}") in taken:
+            seen[name] += 1
+        taken.add(unique)
+        result.append(unique)
+    return result

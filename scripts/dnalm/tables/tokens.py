@@ -1,0 +1,81 @@
+"""Tokenized records on disk: one long array of token ids and the offsets of the records in it."""
+
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnalm.errors import UserError
+
+_CHUNK = 2**22
+"""Token ids looked at together: 8 MiB of the usual 16 bits each."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of n records, without special tokens and uncut.
+
+    ids: (total,) unsigned; offsets: (n + 1,) int64; record i is `ids[offsets[i]:offsets[i + 1]]`. Both may be mapped
+    files. The pages of such a file that a process has read count as its memory (VmRSS, VmHWM; the system may take them
+    back at any time, and reads them again from its cache), so that reading all of it would seem to take as much memory
+    as the file is long: `take`, `count` and `lengths` hand the pages back.
+    """
+
+    ids: NDArray[Any]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[Any]:
+        """Tokens of each record, shape (n,), int32 unless one is longer than that can say."""
+        lengths = np.empty(len(self), dtype=np.int32)
+        for at in range(0, len(self), _CHUNK):
+            part = np.diff(self.offsets[at : at + _CHUNK + 1])
+            if part.max() > np.iinfo(np.int32).max:
+                return np.diff(self.offsets)
+            lengths[at : at + _CHUNK] = part
+            _hand_back(self.offsets)
+        return lengths
+
+    def take(self, places: NDArray[Any]) -> NDArray[Any]:
+        """The ids at `places`, as a copy of the same shape."""
+        found: NDArray[Any] = np.asarray(self.ids)[places]
+        _hand_back(self.ids)
+        return found
+
+    def count(self, token: int) -> int:
+        """How often an id occurs."""
+        number = 0
+        for at in range(0, len(self.ids), _CHUNK):
+            number += int(np.count_nonzero(self.ids[at : at + _CHUNK] == token))
+            _hand_back(self.ids)
+        return number
+
+
+def _hand_back(array: NDArray[Any]) -> None:
+    # safe for a file mapped to read: its pages are the file's own and come back at the next use
+    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        array.base.madvise(mmap.MADV_DONTNEED)
+
+
+def read_tokens(directory: Path | str, split: str) -> Tokens:
+    """Map `{split}.ids.npy` and `{split}.offsets.npy` into memory, to read."""
+    arrays = []
+    for part in ("ids", "offsets"):
+        path = Path(directory) / f"{split}.{part}.npy"
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; tokenize the {split} records first")
+        try:
+            arrays.append(np.load(path, mmap_mode="r"))
+        except (ValueError, EOFError) as error:
+            raise UserError(f"{path}: damaged token file ({error})") from error
+    tokens = Tokens(*arrays)
+    if not len(tokens.offsets) or tokens.offsets[-1] != len(tokens.ids):
+        raise UserError(f"{directory}: the {split} ids and offsets do not belong together; tokenize the records again")
+    return tokens

@@ -1,0 +1,253 @@
+"""The trainers that benchmarks compare: the original recipe, the Hugging Face Trainer as it comes, and this project's."""
+
+import gc
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dnalm.errors import UserError
+from dnalm.tables.tokens import Tokens
+from dnalm.training.benchmarks.measurements import (
+    LABELS,
+    NOMINAL_PEAK,
+    SPECIALS,
+    VOCABULARY,
+    Arm,
+    Suite,
+    Work,
+    idleness,
+    kernel_seconds,
+    measure,
+    mfu,
+    synthesise,
+)
+from dnalm.training.engine.conduct import Conduct, Recipe
+from dnalm.training.engine.devices import describe, make_repeatable, out_of_memory, quiet
+from dnalm.training.engine.feeds import Examples
+from dnalm.training.engine.loop import fine_tune
+from dnalm.training.engine.team import Team
+from dnalm.training.engine.windows import cut
+from dnalm.training.models.loading import build
+from dnalm.training.runtime.checkpoints import Checkpoints, State
+
+LEARNING_RATE = 1e-6
+LARGEST = 256
+"""Sequences that the Trainer takes at a time; it accumulates a larger batch."""
+
+
+def run_arm(arm: Arm, suite: Suite) -> dict[str, Any]:
+    """Measure one arm in this process, which should be a fresh one; a `UserError` becomes the result's `error`."""
+    with tempfile.TemporaryDirectory() as folder:
+        # empty caches, so that what compiling costs is seen
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.environ["TRITON_CACHE_DIR"] = f"{folder}/compiled"
+        try:
+            team = Team.join(suite.device)
+            try:
+                return _figures(Contender(arm, suite, team, Path(folder)))
+            finally:
+                team.leave()
+        except UserError as error:
+            return {**asdict(arm), "error": str(error)}
+
+
+def _figures(contender: "Contender") -> dict[str, Any]:
+    """All there is to say of an arm."""
+    arm = contender.arm
+    found = measure(arm, contender.train, contender.tokens_a_sequence) | contender.facts()
+    print(f"{arm.name}: {found['sequences_per_second']:.1f} sequences/s", file=sys.stderr)
+    if arm.profiled:
+        found |= idleness(arm, contender.profile, found["step_seconds"])
+    found["mfu"] = None
+    if contender.on_gpu:
+        found["measured_peak"] = contender.peak()
+        for key, peak in (("mfu", NOMINAL_PEAK), ("mfu_of_measured_peak", found["measured_peak"])):
+            found[key] = mfu(found["parameters"], found["tokens_per_second"] / arm.processes, peak)
+    return found
+
+
+class Contender:
+    """One arm ready to train on synthetic sequences: the same for all arms, as many as the longest training takes."""
+
+    def __init__(self, arm: Arm, suite: Suite, team: Team, folder: Path) -> None:
+        """Write the sequences below `folder`."""
+        quiet()
+        make_repeatable()
+        self.arm, self.suite, self.team, self.folder = arm, suite, team, folder
+        self.device = team.device
+        self.on_gpu = self.device.type == "cuda"
+        self.sequences = max(some.steps[1] * some.batch for some in (arm, *suite.arms))
+        self.tokens, self.labels = synthesise(folder, self.sequences, seed=1)
+        self.tokens_a_sequence = float(self.tokens.lengths.mean()) + SPECIALS.count
+        self.parameters = 0
+        self.engine: dict[str, Any] | None = None
+        self._trainers: dict[str, Callable[[Any, int], tuple[int, float]]] = {
+            "original": self._original,
+            "hf_defaults": self._hf_defaults,
+            "ours": self._ours,
+        }
+
+    def train(self, steps: int) -> Work:
+        """Train a new model for so many steps, as if no other had been trained before it in this process."""
+        gc.collect()
+        torch.compiler.reset()
+        if self.on_gpu:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        model = build(self.suite.architecture, LABELS, SPECIALS, VOCABULARY, seed=1).to(self.device)
+        self.parameters = model.num_parameters()
+        self._wait()
+        started = time.perf_counter()
+        try:
+            done, padding = self._trainers[self.arm.trainer](model, steps)
+            self._wait()
+        except RuntimeError as error:
+            raise out_of_memory(error) or error from error
+        seconds = time.perf_counter() - started
+        if done != steps:  # a step would not be what it is taken for
+            raise ValueError(f"{self.arm.name} trained {done} steps, not {steps}")
+        return Work(seconds, done, padding)
+
+    def profile(self, steps: int) -> tuple[int, float, float]:
+        """Train under the profiler; return the steps and the GPU's busy seconds with short breaks and without."""
+        trace = self.folder / "trace.json"
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+            done = self.train(steps).steps
+        profiler.export_chrome_trace(str(trace))
+        return done, *kernel_seconds(trace)
+
+    def facts(self) -> dict[str, Any]:
+        """What to say of the last training besides its rates."""
+        return {
+            "device": describe(self.device),
+            "engine": self.engine,
+            "parameters": self.parameters,
+            "tokens_a_sequence": self.tokens_a_sequence,
+            "peak_memory_mb": round(self._peak_memory() / 1e6),
+        }
+
+    def peak(self) -> float:
+        """bf16 FLOP/s of this GPU in products of 8192 x 8192 matrices of random numbers."""
+        one, other = (torch.randn(8192, 8192, device=self.device, dtype=torch.bfloat16) for _ in range(2))
+        for _ in range(3):
+            one @ other
+        self._wait()
+        started = time.perf_counter()
+        for _ in range(20):
+            one @ other
+        self._wait()
+        return 2 * 8192**3 * 20 / (time.perf_counter() - started)
+
+    def _wait(self) -> None:
+        if self.on_gpu:
+            torch.cuda.synchronize()
+
+    def _peak_memory(self) -> float:
+        if self.on_gpu:
+            return torch.cuda.max_memory_reserved()
+        import resource
+
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+
+    def _original(self, model: Any, steps: int) -> tuple[int, float]:
+        """As the task was first published: fp32, every sequence padded to the model's limit, eager attention."""
+        model.set_attn_implementation("eager")
+        return self._hugging_face(model, steps, self.suite.architecture["max_position_embeddings"], bf16=False)
+
+    def _hf_defaults(self, model: Any, steps: int) -> tuple[int, float]:
+        """As the Trainer's guides have it: padded to the longest of a random batch, and bf16 on a GPU."""
+        return self._hugging_face(model, steps, None, bf16=self.on_gpu)
+
+    def _hugging_face(self, model: Any, steps: int, width: int | None, bf16: bool) -> tuple[int, float]:
+        from transformers import Trainer, TrainingArguments
+
+        parts = -(-self.arm.batch // LARGEST)
+        arguments = TrainingArguments(
+            output_dir=str(self.folder),
+            max_steps=steps,
+            per_device_train_batch_size=self.arm.batch // parts,
+            gradient_accumulation_steps=parts,
+            learning_rate=LEARNING_RATE,
+            bf16=bf16,
+            use_cpu=not self.on_gpu,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+        )
+        if arguments.n_gpu > 1:
+            arguments._n_gpu = 1  # these arms are of one GPU
+        rows = _Rows(self.tokens, self.labels, width)
+        trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=rows.pad)
+        trainer.train()
+        return trainer.state.global_step, 1 - rows.shown / rows.positions
+
+    def _ours(self, model: Any, steps: int) -> tuple[int, float]:
+        """This project's training, by a recipe's defaults."""
+        tokens, labels = synthesise(self.folder, 16, seed=2, split="validation")
+        size = self.suite.architecture["max_position_embeddings"] - SPECIALS.count
+        train, validation = (
+            Examples(some, cut(some.lengths, size, "error", []), SPECIALS, truth)
+            for some, truth in ((self.tokens, self.labels), (tokens, labels))
+        )
+        recipe = Recipe(
+            learning_rate=LEARNING_RATE,
+            batch_size=self.arm.batch,
+            epochs=(steps - 0.5) * self.arm.batch / self.sequences,  # half a step less: rounding must not add one
+            compile=True,  # as in a long training
+        )
+        with tempfile.TemporaryDirectory(dir=self.folder) as scratch, _Unsaved(Path(scratch)) as checkpoints:
+            progress, self.engine = fine_tune(
+                model,
+                train,
+                validation,
+                recipe,
+                None,
+                1,
+                Conduct(self.team, checkpoints),
+                keep=lambda directory, weights: None,
+            )
+        return progress.step, self.engine["padding"]
+
+
+class _Unsaved(Checkpoints):
+    """No checkpoints: how long a disk takes to write one would blur what a step takes."""
+
+    def save(self, state: State, write_config: Callable[[Path], None]) -> None:
+        """Keep nothing."""
+
+
+class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
+    """Tokenized records for the Hugging Face Trainer, padded to `width` or else to a batch's longest."""
+
+    def __init__(self, tokens: Tokens, labels: NDArray[np.int64], width: int | None) -> None:
+        self.tokens, self.labels, self.width = tokens, labels, width
+        self.shown = self.positions = 0
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        start, stop = self.tokens.offsets[index : index + 2]
+        ids = np.concatenate([SPECIALS.prefix, self.tokens.ids[start:stop], SPECIALS.suffix])
+        return {"input_ids": ids, "labels": int(self.labels[index])}
+
+    def pad(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """A batch of these items, its tokens and positions counted."""
+        lengths = torch.tensor([len(item["input_ids"]) for item in items])
+        width = self.width or int(lengths.max())
+        ids = torch.full((len(items), width), SPECIALS.pad)
+        for row, item in zip(ids, items, strict=True):
+            row[: len(item["input_ids"])] = torch.from_numpy(item["input_ids"])
+        self.shown, self.positions = self.shown + int(lengths.sum()), self.positions + ids.numel()
+        mask = (torch.arange(width) < lengths[:, None]).long()
+        return {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([item["labels"] for item in items])}

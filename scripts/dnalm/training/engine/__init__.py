@@ -1,0 +1,1 @@
+"""Training itself: feeds, packing, attention kernels, steps."""

@@ -1,0 +1,329 @@
+"""Fine-tuning: epochs of optimizer steps, validated, logged, saved, and gone on with after a stop."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from transformers import get_scheduler, set_seed
+
+from dnalm.training.engine.conduct import Conduct, Keep, Recipe
+from dnalm.training.engine.devices import out_of_memory, uses_bf16
+from dnalm.training.engine.feeds import Examples
+from dnalm.training.engine.progress import Progress, check_finite, log_row
+from dnalm.training.engine.scoring import BATCH_SIZE, predict, quality
+from dnalm.training.engine.selection import Engine, choose
+from dnalm.training.engine.steps import Micro, Stepper, adamw, ahead, compile_layers, leave_uncompiled
+from dnalm.training.engine.team import Team
+from dnalm.training.models.experts import autocast_experts
+from dnalm.training.objectives.losses import ClassWeights, Loss, example_weights
+from dnalm.training.runtime.checkpoints import State, config_writer, read, restore_rng, rng_state
+from dnalm.training.runtime.energy import joules
+from dnalm.training.runtime.signals import Interrupted, Stop, stopped
+
+GPU_BATCH = 256
+"""Windows that are validated at a time on a GPU."""
+
+WORTH_COMPILING = 60.0
+"""Seconds that a training must be expected to take; compiling takes about 5 and saves a fifth."""
+
+STEP_SECONDS, FLOPS = 6e-3, 2e14
+"""What an uncompiled step takes at least on a data-centre GPU, and the rate at which a large one computes there."""
+
+
+def validate(
+    model: Any,
+    validation: Examples,
+    what: str = "",
+    team: Team | None = None,
+    most_tokens: int | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> dict[str, float]:
+    """Quality of a model on the records of a split that has labels; the rest is for `predict`."""
+    if validation.labels is None:
+        raise ValueError("these examples have no labels")
+    size = GPU_BATCH if model.device.type == "cuda" else BATCH_SIZE
+    scores = predict(model, validation, size, what, team, most_tokens, interrupted)
+    return quality(scores, validation.labels[validation.windows.kept])
+
+
+def fine_tune(
+    model: Any,
+    train: Examples,
+    validation: Examples,
+    recipe: Recipe,
+    class_weights: ClassWeights,
+    seed: int,
+    conduct: Conduct,
+    keep: Keep,
+) -> tuple[Progress, dict[str, Any]]:
+    """Train `model` in place, validating after each epoch (a last, partial one too); return its course and its engine.
+
+    keep: writes the model into a directory, with the weights it is given if it holds only a part of them; called
+    whenever it is the best so far by `recipe.best_metric` (of equals the first), which is then
+    `conduct.checkpoints.best(progress.best)`. Goes on from the newest checkpoint, if there is one. The same seed and
+    data give the same weights on the CPU, interrupted or not. Raises `Stopped` after a signal, with the state saved,
+    and `UserError` for a loss that is no number or memory that runs out.
+    """
+    try:
+        with Stop() as stop:
+            training = _Training(model, train, validation, recipe, class_weights, seed, conduct, keep, stop)
+            try:
+                training.run()
+            finally:
+                training.stepper.close()
+    except RuntimeError as error:
+        raise out_of_memory(error) or error from error
+    return training.progress, training.facts
+
+
+class _Training:
+    def __init__(
+        self,
+        model: Any,
+        train: Examples,
+        validation: Examples,
+        recipe: Recipe,
+        class_weights: ClassWeights,
+        seed: int,
+        conduct: Conduct,
+        keep: Keep,
+        stop: Stop,
+    ) -> None:
+        set_seed(seed + conduct.team.rank)
+        self.model, self.train, self.validation, self.recipe = model, train, validation, recipe
+        self.conduct, self.team, self.keep, self.stop = conduct, conduct.team, keep, stop
+        self.checkpoints = conduct.checkpoints
+        device = self.team.device
+        model.to(device).train()
+        bf16 = uses_bf16(recipe.precision, device)
+        if bf16:
+            autocast_experts()
+        self.engine: Engine = choose(
+            model,
+            train,
+            recipe.engine,
+            recipe.batch_size,
+            self.team,
+            bf16,
+            conduct.sharding != "none",
+            conduct.most_tokens,
+        )
+        self.steps_per_epoch = -(-len(train) // recipe.batch_size)
+        self.last_step = math.ceil(recipe.epochs * self.steps_per_epoch)
+        labels = train.labels_of(np.arange(len(train)))
+        self.weights = example_weights(labels, class_weights, model.config.num_labels)
+
+        def optimize(trainee: Any) -> torch.optim.AdamW:
+            return adamw(trainee, recipe.learning_rate, recipe.weight_decay, device)
+
+        loss, norm = Loss(recipe.focal_gamma), recipe.max_gradient_norm
+        if conduct.sharding == "none":
+            self.stepper = Stepper(self.engine.forward, model, optimize(model), loss, self.team, norm, bf16)
+        else:
+            from dnalm.training.engine.sharding import ShardedStepper
+
+            kind = conduct.sharding
+            self.stepper = ShardedStepper(self.engine.forward, model, optimize, loss, self.team, norm, bf16, kind)
+        self.scheduler = get_scheduler(
+            "constant_with_warmup" if recipe.scheduler == "constant" else recipe.scheduler,
+            self.stepper.optimizer,
+            num_warmup_steps=math.ceil(recipe.warmup * self.last_step),
+            num_training_steps=self.last_step,
+        )
+        self.scheduler.base_lrs = [
+            recipe.learning_rate for _ in self.stepper.optimizer.param_groups
+        ]  # numbers, not tensors
+        self._lengths = train.lengths
+        self.facts = {**self.engine.facts, "bf16": bf16, "processes": self.team.world, "sharding": conduct.sharding}
+        self.progress = Progress()
+        self.tokens = self.places = 0
+
+    def _speed_up(self) -> dict[str, Any]:
+        """Compile layers and capture graphs where shapes are fixed; return what was done."""
+        device, packed = self.team.device, self.engine.packed
+        if device.type != "cuda" or packed is None:
+            if self.recipe.compile is True:
+                print("engine: not compiled (only packed training on a CUDA GPU is)", file=sys.stderr)
+            return {"compiled": False, "graphs": False}
+        sample, *_ = self._make(next(self._jobs(self.engine.feed.batches(0))))
+        compiled = self._worth_compiling(sample["input_ids"].numel())
+        layers = compile_layers(packed.plain) if compiled else []
+        reason = self.stepper.capture(sample)
+        if reason and compiled:
+            print(f"engine: not compiled ({reason})", file=sys.stderr)
+            compiled = False
+            leave_uncompiled(layers)
+            reason = self.stepper.capture(sample)
+        if reason:
+            print(f"engine: no CUDA graphs ({reason})", file=sys.stderr)
+        return {"compiled": compiled, "graphs": reason is None}
+
+    def _worth_compiling(self, tokens: int) -> bool:
+        if self.recipe.method == "qlora" or self.recipe.compile != "auto":
+            return self.recipe.compile is True
+        a_step = 6 * sum(parameter.numel() for parameter in self.model.parameters()) * tokens / FLOPS
+        return bool(self.last_step * max(STEP_SECONDS, a_step) > WORTH_COMPILING)
+
+    def _resumed(self) -> Progress:
+        """Where the newest checkpoint left off, or the beginning."""
+        team = self.team
+        if team.world == 1:
+            saved = self.checkpoints.load() if self.checkpoints else None
+        else:  # every rank must take the same one
+            path = team.broadcast(self.checkpoints.newest() if self.checkpoints else None)
+            saved = read(path) if path else None
+        if saved is None:
+            return Progress()
+        self.stepper.load(saved.weights, saved.optimizer)
+        self.scheduler.load_state_dict(saved.scheduler)
+        if team.rank < len(saved.rng):
+            restore_rng(saved.rng[team.rank])
+        progress = Progress(**saved.progress) if saved.progress else Progress(step=saved.step)
+        progress.resumed.append(progress.step)
+        if team.main:
+            self.stepper.total.fill_(progress.loss_sum)
+            print(f"resumed from step {progress.step}", file=sys.stderr)
+        return progress
+
+    def run(self) -> None:
+        """Train to the end, from where the newest checkpoint left off."""
+        self.facts |= self._speed_up()
+        self.progress = self._resumed()
+        self._since = self._saved_at = time.monotonic()
+        self._counted = joules(self.team.device) or 0.0
+        bar = tqdm(desc="training", unit=" steps", mininterval=1, file=sys.stderr, disable=not self.team.main)
+        bar.reset(self.last_step)
+        bar.update(self.progress.step)
+        with bar:
+            while not self._finished():
+                if self.progress.step == self._validated() or not self._at_the_end_of_an_epoch():
+                    self._train_epoch(bar)
+                    continue
+                with suppress(Interrupted):
+                    self._validate(bar)
+                    self._save()
+                    continue
+                self._save_if_asked()
+        self._clock()
+        if self.places:
+            self.facts["padding"] = round(1 - self.tokens / self.places, 4)
+
+    def _validated(self) -> int:
+        return int(self.progress.log[-1]["step"]) if self.progress.log else 0
+
+    def _at_the_end_of_an_epoch(self) -> bool:
+        return self.progress.step % self.steps_per_epoch == 0 or self.progress.step == self.last_step
+
+    def _finished(self) -> bool:
+        patience = self.recipe.early_stopping_patience
+        if patience is not None and self.progress.since_best >= patience:
+            return True
+        return self._validated() == self.last_step
+
+    def _train_epoch(self, bar: Any) -> None:
+        """Take the steps that are left of the epoch, or of the training."""
+        epoch, done = divmod(self.progress.step, self.steps_per_epoch)
+        batches = self.engine.feed.batches(epoch)[done:][: self.last_step - self.progress.step]
+        self._lengths = self.train.lengths
+        for micro, real, first, records in ahead(self._make, self._jobs(batches)):
+            self.stepper.micro(micro, first, records > 0)
+            self.tokens, self.places = self.tokens + real, self.places + micro["input_ids"].numel()
+            if not records:
+                continue
+            self.stepper.update()
+            self.scheduler.step()
+            self.progress.step += 1
+            self.progress.sequences += records
+            bar.update()
+            self._save_if_asked()
+
+    def _jobs(self, batches: list[Any]) -> Iterator[tuple[Any, float, bool, int]]:
+        """Of each micro-batch of this rank: indices, weight of the batch, whether it is its first, its size if its last."""
+        for batch in batches:
+            weight, rows = float(self.weights[batch].sum()), self.engine.feed.divide(batch, self.team.world)
+            for number, row in enumerate(rows):
+                last = number == len(rows) - 1
+                yield row[self.team.rank], weight, number == 0, len(batch) if last else 0
+
+    def _make(self, job: tuple[Any, float, bool, int]) -> tuple[Micro, int, bool, int]:
+        indices, weight, first, records = job
+        micro = self.engine.feed.collate(indices, (self.weights[indices] / weight).astype(np.float32))
+        if self.team.device.type == "cuda":
+            micro = {name: tensor.pin_memory() for name, tensor in micro.items()}
+        return micro, int(self._lengths[indices].sum()), first, records
+
+    def _validate(self, bar: Any) -> None:
+        """Log the epoch, and keep the model if it is the best so far."""
+        progress, recipe = self.progress, self.recipe
+        steps, epoch = progress.step - self._validated(), progress.step / self.steps_per_epoch
+        training_loss = self._loss_sum() / steps
+        check_finite(training_loss, epoch, recipe.learning_rate)
+        with self.engine.padded():
+            # what fits with its gradients does without
+            most = self.engine.facts["most_tokens"]
+            model, asked = self.stepper.scorer(), lambda: self.stop.requested is not None
+            found = validate(model, self.validation, "validating", self.team, most, asked)
+        check_finite(found["loss"], epoch, recipe.learning_rate)
+        rate = self.scheduler.lr_lambdas[0](progress.step - 1) * recipe.learning_rate
+        row = log_row(epoch, progress.step, training_loss, found, rate)
+        if progress.judge(row, recipe.best_metric):
+            weights = self.stepper.whole_weights()
+            if self.checkpoints:
+                self.checkpoints.keep_best(progress.step, lambda folder: self.keep(folder, weights))
+        bar.set_postfix(training_loss=f"{training_loss:.4f}", **{k: f"{found[k]:.4f}" for k in ("loss", "mcc")})
+        self.conduct.report(row)
+        self.stepper.total.zero_()
+
+    def _loss_sum(self) -> float:
+        """The sum of the batches' losses since the last validation, over all ranks."""
+        total = self.stepper.total.detach().clone()
+        self.team.sum_(total)
+        return float(total)
+
+    def _save_if_asked(self) -> None:
+        due = time.monotonic() - self._saved_at > 60 * self.conduct.minutes
+        due, requested = self.team.agree(due, self.stop.requested is not None)
+        if due or requested:
+            self._save()
+        if requested:
+            if self.checkpoints:
+                self.checkpoints.wait()
+            raise stopped(self.stop.requested or "SIGTERM", self.progress.step)
+
+    def _save(self) -> None:
+        self._clock()
+        progress = self.progress
+        progress.loss_sum = self._loss_sum()
+        epoch = progress.step / self.steps_per_epoch
+        check_finite(progress.loss_sum, epoch, self.recipe.learning_rate)
+        weights, optimizer = self.stepper.state()
+        rng = self.team.gather(rng_state())
+        if self.checkpoints:
+            state = State(
+                progress.step,
+                epoch,
+                weights,
+                optimizer,
+                self.scheduler.state_dict(),
+                rng,
+                progress.state(),
+                progress.best,
+            )
+            self.checkpoints.save(state, config_writer(self.model))
+        self._saved_at = time.monotonic()
+
+    def _clock(self) -> None:
+        """Add what was spent since the last call: time, and energy where all ranks know theirs."""
+        now, counted = time.monotonic(), joules(self.team.device)
+        self.progress.seconds += now - self._since
+        spent = self.team.gather(None if counted is None else counted - self._counted)
+        known = [energy for energy in spent if energy is not None]
+        if len(known) == len(spent):
+            self.progress.joules = (self.progress.joules or 0.0) + sum(known)
+        self._since, self._counted = now, counted or 0.0

@@ -1,0 +1,253 @@
+"""Packing: the sequences of a micro-batch one after the other in a single row, so that next to nothing is padded.
+
+The rows of a training all have one shape, so one compiled or captured graph serves every step. A row has T tokens and
+S slots. Its sequences fill the first slots; the rest of the tokens is filler, cut into sequences of its own that fill
+some of the spare slots and weigh nothing.
+"""
+
+import heapq
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dnalm.training.engine.attention import PACKED, segments
+from dnalm.training.engine.feeds import Examples, Whole
+from dnalm.training.models.heads import head_of
+
+UNIT = 64
+"""T is a multiple of this."""
+
+OVERHEAD = 256
+"""What a row costs beyond its tokens, in tokens."""
+
+FILLER = 512
+"""Filler is cut into sequences of this length, or as long as the longest window or the model's positions allow."""
+
+STRETCH = 50
+"""Batches over which sequences are dealt out by length."""
+
+
+class PackedFeed:
+    """Batches of mixed lengths and near-equal numbers of tokens, packed into rows of one shape.
+
+    A micro-batch holds `input_ids` and `position_ids` (1, T) int64, positions counted from 0 in each sequence;
+    `boundaries` (S + 2,) int32, where each sequence ends, 0 first; `labels` (S,) int64, `weights` (S,) float32.
+    """
+
+    kind = "packed"
+
+    def __init__(
+        self,
+        examples: Examples,
+        batch_size: int,
+        most_tokens: int,
+        ranks: int = 1,
+        position_limit: int | None = None,
+    ) -> None:
+        """Batches of `batch_size`, in rows of at most `most_tokens` tokens, or as few as hold the longest window.
+
+        ranks: how many take a row at a time; position_limit: the most positions that the model has.
+        """
+        self.examples, self.batch_size = examples, batch_size
+        self.longest = max(examples.longest, min(FILLER, position_limit or FILLER))
+        batches = self.batches(0)
+        lengths = examples.lengths
+        totals = np.array([lengths[batch].sum() for batch in batches])
+        self.tokens = row_size(totals, ranks, examples.longest, int(np.median(lengths)), most_tokens)
+        self._most = batch_size
+        seen = [len(rank) for batch in batches[:STRETCH] for row in self.divide(batch, ranks) for rank in row]
+        self._most = min(batch_size, int(max(seen) * 1.1) + 1)
+        self.slots = self._most + -(-self.tokens // self.longest) - 1
+
+    def batches(self, epoch: int) -> list[Whole]:
+        """Indices of each batch of an epoch, which the examples then show; the last may be smaller.
+
+        Of each stretch of batches the sequences are sorted by length, and of each that many of them in turn every batch
+        gets one at random. So batches differ little in tokens and in the mix of lengths, and labels fall at random.
+        """
+        self.examples.start_epoch(epoch)
+        random = np.random.default_rng([self.examples.seed, epoch, len(self.examples)])
+        order, lengths, size = random.permutation(len(self.examples)), self.examples.lengths, self.batch_size
+        whole = len(order) // size * size
+        batches: list[Whole] = []
+        for at in range(0, whole, STRETCH * size):
+            part = order[at : min(at + STRETCH * size, whole)]
+            part = part[np.argsort(-lengths[part], kind="stable")]
+            batches.extend(random.permuted(part.reshape(size, -1), axis=1).T.copy())
+        return batches + ([order[whole:]] if whole < len(order) else [])
+
+    def divide(self, batch: Whole, ranks: int) -> list[list[Whole]]:
+        """Share a batch out among as few rows as hold it, the same number for each rank, all about equally full."""
+        lengths = self.examples.lengths_of(batch)
+        rows = max(1, -(-int(lengths.sum()) // (ranks * self.tokens)))
+        while True:
+            shares = share(lengths, rows * ranks)
+            if all(len(part) <= self._most and lengths[part].sum() <= self.tokens for part in shares):
+                break
+            rows += 1
+        return [[batch[part] for part in shares[row * ranks : (row + 1) * ranks]] for row in range(rows)]
+
+    def collate(self, indices: Whole, weights: NDArray[np.float32]) -> dict[str, torch.Tensor]:
+        """The row of `indices`."""
+        ids, lengths = self.examples.flat(indices)
+        row = lay_out(ids, lengths, self.tokens, self.slots, self.longest, self.examples.specials.pad)
+        labels, weighed = np.zeros(self.slots, dtype=np.int64), np.zeros(self.slots, dtype=np.float32)
+        labels[: len(indices)] = self.examples.labels_of(indices)
+        weighed[: len(indices)] = weights
+        return {**row, "labels": torch.from_numpy(labels), "weights": torch.from_numpy(weighed)}
+
+
+def lay_out(ids: Whole, lengths: Whole, tokens: int, slots: int, longest: int, filler: int) -> dict[str, torch.Tensor]:
+    """Sequences of `lengths`, in a row in `ids`, as a row of `tokens` tokens and `slots` slots.
+
+    longest: how long a piece of filler may be, and so from where on positions begin anew.
+    """
+    count, total = len(lengths), len(ids)
+    pieces = np.arange(total, tokens, longest)[1:]
+    if total > tokens or count + len(pieces) > slots:
+        raise ValueError(f"{count} sequences of {total} tokens don't fit a row of {slots} slots and {tokens} tokens")
+    boundaries = np.full(slots + 2, tokens, dtype=np.int32)
+    boundaries[0] = 0
+    boundaries[1 : count + 1] = lengths.cumsum()
+    boundaries[count + 1 : count + 1 + len(pieces)] = pieces
+    padded = np.full(tokens, filler, dtype=np.int64)
+    padded[:total] = ids
+    positions = np.arange(tokens) - np.repeat(boundaries[:-1], np.diff(boundaries))
+    return {
+        "input_ids": torch.from_numpy(padded)[None],
+        "position_ids": torch.from_numpy(positions)[None],
+        "boundaries": torch.from_numpy(boundaries),
+    }
+
+
+def row_size(totals: Whole, ranks: int, longest: int, usual: int, most_tokens: int) -> int:
+    """The T at which batches of `totals` tokens cost least, each spread over rows of T tokens on every rank.
+
+    T holds the longest sequence, and has no more than `most_tokens` unless for that. usual: a sequence's length, left
+    free in a row where there are several, because they are never filled to the last token.
+    """
+    least = -(-longest // UNIT) * UNIT
+    shares = totals / ranks
+    useful = -(-(int(shares.max()) + usual) // UNIT) * UNIT
+    most = max(least, min(most_tokens // UNIT * UNIT, useful))
+    sizes = np.unique(np.linspace(least // UNIT, most // UNIT, 512).astype(np.int64)) * UNIT
+    rows = np.maximum(1, -(-shares // (sizes - min(usual, least // 2))[:, None]))
+    if ranks == 1:
+        rows = np.where(shares <= sizes[:, None], 1, rows)
+    return int(sizes[np.argmin((rows * (sizes + OVERHEAD)[:, None]).sum(axis=1))])
+
+
+def share(lengths: Whole, parts: int) -> list[Whole]:
+    """Share sequences out into `parts` of near-equal tokens: the longest first, each to the part that has fewest."""
+    if parts == 1:
+        return [np.arange(len(lengths))]
+    order = np.argsort(-lengths, kind="stable")
+    heap = [(0, part) for part in range(parts)]
+    owner = np.empty(len(lengths), dtype=np.int64)
+    for index in order.tolist():
+        total, part = heap[0]
+        owner[index] = part
+        heapq.heapreplace(heap, (total + int(lengths[index]), part))
+    return [np.flatnonzero(owner == part) for part in range(parts)]
+
+
+class PackedClassifier(torch.nn.Module):
+    """A classifier that takes packed rows: one pass of its body, then its head at each sequence's own token.
+
+    From here on `model`'s attention is the packed one, and its own forward an error, except inside `padded()` and after
+    `restore()`.
+    """
+
+    def __init__(self, model: Any, longest: int | None = None) -> None:
+        """Wrap a classifier, or a peft model around one. longest: no sequence in a row is longer, None if any may be.
+
+        Raises `ValueError` for an architecture that can't be packed.
+        """
+        super().__init__()
+        self.model, self.longest = model, longest
+        self._plain = [unwrapped(model)]  # in a list, because the module is registered already
+        head = head_of(self.plain)
+        if head is None:
+            raise ValueError(f"the head of {type(self.plain).__name__} is not known")
+        self._head, self._first_position = head, first_position(self.plain)
+        self._usual = self.plain.config._attn_implementation
+        self._attend(PACKED)
+
+    @property
+    def plain(self) -> Any:
+        """The classifier itself."""
+        return self._plain[0]
+
+    @contextmanager
+    def padded(self) -> Iterator[Any]:
+        """Let the model take padded batches inside the block, as it did before it was wrapped."""
+        self.restore()
+        try:
+            yield self.model
+        finally:
+            self._attend(PACKED)
+
+    def restore(self) -> None:
+        """Give the model back the attention that it had."""
+        self._attend(self._usual)
+
+    def _attend(self, kind: str) -> None:
+        self.plain.set_attn_implementation(kind)
+        if self.plain.config._attn_implementation != kind:
+            raise ValueError(f"the attention of {type(self.plain).__name__} can't be replaced")
+
+    def forward(self, micro: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Logits (S, classes) of a row; those of spare slots mean nothing."""
+        ends, ids = micro["boundaries"], micro["input_ids"]
+        longest = self.longest or ids.shape[1]
+        body = getattr(self.plain, self.plain.base_model_prefix)
+        states = body(
+            input_ids=ids,
+            position_ids=micro["position_ids"] + self._first_position,
+            cu_seq_lens_q=ends,
+            cu_seq_lens_k=ends,
+            max_length_q=longest,
+            max_length_k=longest,
+            **({"use_cache": False} if self._head.reads == "last" else {}),
+        ).last_hidden_state[0]
+        return self._head.logits(self.plain, self._read(states, ids[0], ends))
+
+    def _read(self, states: torch.Tensor, ids: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+        """What the head takes of each slot's sequence, (S, hidden), from states (T, hidden)."""
+        tokens = len(ids)
+        first = ends[:-2].clamp(max=tokens - 1)
+        if self._head.reads == "first":
+            return states.index_select(0, first)
+        if self._head.reads == "last":
+            return states.index_select(0, torch.maximum(first, self._last(ids, ends)))
+        sequence = segments(ends, tokens)
+        sums = states.new_zeros(len(ends), states.shape[1], dtype=torch.float32).index_add(0, sequence, states.float())
+        sizes = (ends[1:] - ends[:-1]).clamp(min=1)
+        return (sums[:-1] / sizes[:, None])[:-1].to(states.dtype)
+
+    def _last(self, ids: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+        """Where each slot's last token is that is not padding, as a decoder's own head looks for it."""
+        padding = self.plain.config.get_text_config().pad_token_id
+        if padding is None:
+            return ends[1:-1] - 1
+        place = torch.arange(len(ids), device=ids.device)
+        last = torch.cummax(torch.where(ids == padding, 0, place), dim=0).values
+        return last.index_select(0, ends[1:-1] - 1).to(ends.dtype)
+
+
+def unwrapped(model: Any) -> Any:
+    """The classifier inside a peft model, or the model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def first_position(model: Any) -> int:
+    """The position of a sequence's first token: 0, but RoBERTa and its kin count from beyond the padding id."""
+    for module in model.modules():
+        table = getattr(module, "position_embeddings", None)
+        if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None:
+            return table.padding_idx + 1
+    return 0

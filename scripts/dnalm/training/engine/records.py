@@ -1,0 +1,70 @@
+"""The records of a split as training sees them: labels and tokens; their sequences and ids stay on disk."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnalm.errors import UserError
+from dnalm.files import read_table
+from dnalm.tables.tokens import Tokens, read_tokens
+from dnalm.training.engine.windows import Windows
+
+
+class Ids:
+    """The ids of a table's records, each looked up when it is asked for: only error messages name a record."""
+
+    def __init__(self, table: Path) -> None:
+        """Ids of the records of parquet file `table`."""
+        self._table = table
+
+    def __getitem__(self, index: int, /) -> str:
+        """The id of record `index`."""
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self._table, buffer_size=2**20, pre_buffer=False) as table:
+            for batch in table.iter_batches(columns=["id"]):
+                if index < len(batch):
+                    return str(batch.column(0)[index].as_py())
+                index -= len(batch)
+        raise IndexError(index)
+
+
+class Split:
+    """One split: `ids`, `labels` (n,) int64, `tokens`."""
+
+    def __init__(self, data: Path, tokens: Path, name: str) -> None:
+        """Open `{name}.parquet` in `data` and the tokens of its records in `tokens`.
+
+        A table without records, or tokens of another number of records, is a `UserError`.
+        """
+        self.path, self._place = data / f"{name}.parquet", tokens
+        self.labels: NDArray[np.int64] = read_table(self.path, columns=["label"])["label"].to_numpy(np.int64)
+        if not len(self.labels):
+            raise UserError(f"{self.path}: holds no records")
+        self.ids = Ids(self.path)
+        self.tokens = self._read(name)
+
+    def reverse(self) -> Tokens:
+        """Tokens of the reverse complements."""
+        return self._read(f"{self.path.stem}_reverse")
+
+    def _read(self, table: str) -> Tokens:
+        found = read_tokens(self._place, table)
+        if len(found) != len(self.labels):
+            raise UserError(f"{self._place}: holds tokens of {len(found)} records, {self.path} has {len(self.labels)}")
+        return found
+
+    def check_labels(self, classes: int) -> None:
+        """Refuse labels that the model has no class for."""
+        wrong = (self.labels < 0) | (self.labels >= classes)
+        if wrong.any():
+            first = int(wrong.argmax())
+            raise UserError(
+                f"{self.path}: record '{self.ids[first]}' has label {self.labels[first]} and the model {classes} classes"
+            )
+
+    def counts(self, windows: Windows, unknown: int | None) -> dict[str, int]:
+        """What run.json says of the split: its windows, and its tokens that are unknown."""
+        missed = 0 if unknown is None else self.tokens.count(unknown)
+        return {**windows.counts(), "unknown_tokens": missed}

@@ -1,0 +1,152 @@
+"""Which engine a training gets, packed or padded, and how large its micro-batches are; told in the log and run.json."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from dnalm.errors import UserError
+from dnalm.training.engine.feeds import Examples, Feed, PaddedFeed, Whole
+from dnalm.training.engine.packing import PackedClassifier, PackedFeed, unwrapped
+from dnalm.training.engine.parity import prove
+from dnalm.training.engine.steps import Micro, fitting_tokens
+from dnalm.training.engine.team import Team
+from dnalm.training.models.loading import position_limit
+
+CPU_TOKENS = 16384
+"""Most tokens of a micro-batch on the CPU, where more are not faster."""
+
+TRIALS = (4096, 8192)
+"""Tokens of the micro-batches on which the need for memory is measured."""
+
+ADAMW_BYTES = 16
+"""Bytes that a trained parameter takes beside itself: gradient, its sum over ranks, and two moments, in fp32."""
+
+
+@dataclass
+class Engine:
+    """How a model is fed.
+
+    forward: micro-batch -> logits; packed: the wrapper that packs, None if padded; facts: what run.json says of it.
+    """
+
+    model: Any
+    feed: Feed
+    forward: Callable[[Micro], torch.Tensor]
+    packed: PackedClassifier | None
+    facts: dict[str, Any]
+
+    @contextmanager
+    def padded(self) -> Iterator[Any]:
+        """The model as it takes padded batches, uncompiled."""
+        if self.packed is None:
+            yield self.model
+            return
+        with self.packed.padded() as model, torch.compiler.set_stance("force_eager"):
+            yield model
+
+
+def choose(
+    model: Any,
+    train: Examples,
+    wanted: str,
+    batch_size: int,
+    team: Team,
+    bf16: bool,
+    sharded: bool,
+    most_tokens: int | None = None,
+) -> Engine:
+    """The engine that `wanted` (auto, packed or padded) comes to for `model`, the same in all ranks of `team`.
+
+    Packed needs proof that this model gives the same results so. sharded: the model will be divided among the ranks.
+    most_tokens: of a micro-batch; measured on a CUDA GPU if None. Raises `UserError` if packed was asked for and can't
+    be.
+    """
+    device, ranks = team.device, team.world
+    if wanted == "padded":
+        reason: str | None = "as the recipe says"
+    elif sharded:
+        reason = "a model divided among processes is not packed"
+    elif wanted == "auto" and not (device.type == "cuda" and bf16):
+        reason = "packing pays on a CUDA GPU in bf16 alone"
+    else:
+        reasons = team.gather(prove(model, train, device, torch.bfloat16 if bf16 else None))
+        reason = next((reason for reason in reasons if reason), None)
+    if reason and wanted == "packed":
+        raise UserError(f"recipe.engine: this model cannot be packed: {reason}; use auto or padded")
+    packed = None if reason else PackedClassifier(model)
+    facts: dict[str, Any] = {}
+    if packed is None and device.type == "cuda" and _has_window(unwrapped(model).config):
+        # padding beyond a window sees nothing, and the fused kernels' gradients of that are not numbers
+        unwrapped(model).set_attn_implementation("eager")
+        facts["attention"] = "eager, because of the sliding window"
+    because = reason or "shown to give the same results as padded"
+
+    def feed(most: int) -> Feed:
+        if packed is None:
+            return PaddedFeed(train, batch_size, most)
+        return PackedFeed(train, batch_size, most, ranks, position_limit(unwrapped(model)))
+
+    if most_tokens is None:
+        most_tokens = CPU_TOKENS
+        if device.type == "cuda":
+            longest = np.argsort(-train.lengths, kind="stable")[:batch_size]  # where attention takes most
+            fits = _measured(model, packed or _padded(model), feed, longest, device, bf16, ranks if sharded else 1)
+            most_tokens = min(team.gather(fits))
+    chosen = feed(most_tokens)
+    if packed is not None:
+        packed.longest = chosen.longest  # type: ignore[attr-defined]
+    facts |= {"kind": chosen.kind, "because": because, "most_tokens": most_tokens}
+    if isinstance(chosen, PackedFeed):
+        facts |= {"row_tokens": chosen.tokens, "row_slots": chosen.slots}
+    print(f"engine: {chosen.kind} ({because})", file=sys.stderr)
+    return Engine(model, chosen, packed or _padded(model), packed, facts)
+
+
+def _has_window(config: Any) -> bool:
+    """Whether tokens of a model see near ones only, in some layer."""
+    config = config.get_text_config()
+    return getattr(config, "sliding_window", None) is not None or "sliding_attention" in (
+        getattr(config, "layer_types", None) or ()
+    )
+
+
+def _padded(model: Any) -> Callable[[Micro], torch.Tensor]:
+    def forward(micro: Micro) -> torch.Tensor:
+        logits: torch.Tensor = model(input_ids=micro["input_ids"], attention_mask=micro["attention_mask"]).logits
+        return logits
+
+    return forward
+
+
+def _measured(
+    model: Any,
+    forward: Callable[[Micro], torch.Tensor],
+    feed: Callable[[int], Feed],
+    batch: Whole,
+    device: torch.device,
+    bf16: bool,
+    shares: int,
+) -> int:
+    """Most tokens of a micro-batch, tried on one of `batch`, that fit beside gradients and optimizer state.
+
+    shares: among how many processes these two are divided.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    def run(size: int) -> int:
+        trial = feed(size)
+        indices = trial.divide(batch, 1)[0][0]
+        micro = trial.collate(indices, torch.ones(len(indices)).numpy())
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
+            forward({name: tensor.to(device) for name, tensor in micro.items()}).float().square().mean().backward()
+        for parameter in trained:
+            parameter.grad = None
+        return micro["input_ids"].numel()
+
+    reserved = ADAMW_BYTES * sum(parameter.numel() for parameter in trained) // shares
+    return fitting_tokens(run, TRIALS, device, reserved)

@@ -1,0 +1,1 @@
+"""Models: loaded, built, certified, adapted, quantised."""

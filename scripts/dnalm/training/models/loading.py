@@ -1,0 +1,221 @@
+"""Classifiers: built from an architecture, loaded from a checkpoint, saved as a finished model."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from dnalm.errors import UserError
+from dnalm.training.models.remote_code import brief, loading
+from dnalm.training.models.tokenizers import Specials, length_limit
+
+Labels = Mapping[int, str]
+
+_LEGACY_KEYS = frozenset({"rope_theta", "rope_scaling", "torch_dtype"})
+"""Keys that transformers accepts and files under another name."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A classifier from a checkpoint, and how its weights met the architecture.
+
+    missing: parameters of the model that the checkpoint lacks or has in another shape, now random; unexpected:
+    parameters of the checkpoint that the model has no use for. Both sorted.
+    """
+
+    model: Any
+    missing: list[str]
+    unexpected: list[str]
+
+    @property
+    def missing_body(self) -> list[str]:
+        """Missing parameters that are not the classification head's (a pooler is counted with the head)."""
+        prefix = f"{self.model.base_model_prefix}."
+        return [name for name in self.missing if name.startswith(prefix) and not name.startswith(f"{prefix}pooler.")]
+
+
+def build(architecture: Mapping[str, Any], labels: Labels, specials: Specials, vocabulary: int, seed: int) -> Any:
+    """A classifier with random weights, drawn from `seed`; `vocabulary` is its number of token embeddings."""
+    from transformers import (
+        CONFIG_MAPPING,
+        MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+        AutoConfig,
+        AutoModelForSequenceClassification,
+    )
+
+    settings = dict(architecture)
+    kind = settings.pop("model_type")
+    if kind not in CONFIG_MAPPING:
+        raise UserError(f"architecture.model_type: unknown type '{kind}'{_nearest(kind, CONFIG_MAPPING)}")
+    default = AutoConfig.for_model(kind)
+    if type(default) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        raise UserError(f"architecture.model_type: '{kind}' has no sequence classifier in transformers")
+    known = {*default.to_dict(), *default.attribute_map, *_LEGACY_KEYS}
+    for key in sorted(set(settings) - known):
+        raise UserError(f"architecture.{key}: unknown key of {kind}{_nearest(key, known)}")
+    settings |= {"vocab_size": vocabulary, "pad_token_id": specials.pad, **_label_settings(labels)}
+    torch.manual_seed(seed)
+    try:
+        return AutoModelForSequenceClassification.from_config(AutoConfig.for_model(kind, **settings))
+    except Exception as error:  # wrong sizes raise anything from TypeError to AssertionError
+        raise UserError(f"architecture: transformers refuses it ({brief(error)})") from error
+
+
+def twin(directory: Path | str, labels: Labels, specials: Specials, seed: int, trust: bool = False) -> Any:
+    """A classifier of a checkpoint's architecture whose weights, in fp32, are all drawn from `seed`; none is read.
+
+    trust: run the code that comes with the checkpoint, if it needs that. Raises `UserError` for a directory whose
+    config.json gives no classifier.
+    """
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    _check_config(Path(directory))
+    torch.manual_seed(seed)
+    with loading(directory, trust, "no architecture of a classifier"):
+        config = AutoConfig.from_pretrained(os.fspath(directory), local_files_only=True, trust_remote_code=trust)
+        config.pad_token_id = specials.pad
+        for key, value in _label_settings(labels).items():
+            setattr(config, key, value)
+        return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, trust_remote_code=trust)
+
+
+def load(directory: Path | str, labels: Labels | None, specials: Specials, seed: int, trust: bool = False) -> Loaded:
+    """Load a checkpoint as a classifier in fp32; a head it lacks, or has for other classes, is drawn from `seed`.
+
+    labels: names of the classes; None keeps the checkpoint's. Only safetensors are read, and code of the checkpoint's is
+    run only on `trust`. Raises `UserError` for a directory that holds no such checkpoint.
+    """
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    _check_files(Path(directory))
+    place = os.fspath(directory)
+    torch.manual_seed(seed)
+    with loading(directory, trust, "no checkpoint that loads as a classifier"):
+        config = AutoConfig.from_pretrained(place, local_files_only=True, trust_remote_code=trust)
+        config.pad_token_id = specials.pad
+        for key, value in (_label_settings(labels) if labels is not None else {}).items():
+            setattr(config, key, value)
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            place,
+            config=config,
+            dtype=torch.float32,
+            local_files_only=True,
+            trust_remote_code=trust,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    model.eval()
+    missing = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
+    return Loaded(model, sorted(missing), sorted(info["unexpected_keys"]))
+
+
+def load_finished(directory: Path | str, specials: Specials, trust: bool = False) -> Any:
+    """Load a classifier whose every weight is in the checkpoint; anything missing is a `UserError`."""
+    loaded = load(directory, None, specials, seed=0, trust=trust)
+    if loaded.missing:
+        raise UserError(f"{directory}: not a finished classifier, it lacks {_some(loaded.missing)}; fine-tune it first")
+    return loaded.model
+
+
+def save(model: Any, tokenizer: Any, directory: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
+    """Write a model and its tokenizer, as `from_pretrained` reads them; weights: in place of the model's own."""
+    with written(directory):
+        model.save_pretrained(directory, state_dict=weights)
+        tokenizer.save_pretrained(directory)
+
+
+@contextmanager
+def written(directory: Path) -> Iterator[None]:
+    """Let the safetensors written inside the block be like other files: in their mode, and in what a failure says."""
+    try:
+        yield
+        mode = next(directory.glob("*config.json")).stat().st_mode
+        for path in directory.glob("*.safetensors"):
+            path.chmod(mode)  # safetensors makes private files
+    except SafetensorError as error:
+        if (code := re.search(r"os error (\d+)", str(error))) is None:
+            raise
+        # a full disk, say: told like any other operating-system error
+        raise OSError(int(code[1]), os.strerror(int(code[1])), os.fspath(directory)) from error
+
+
+def token_limit(model: Any, tokenizer: Any, max_tokens: int | None) -> int | None:
+    """Most tokens of one input, special tokens included: the least of what model, tokenizer and user allow."""
+    limits = (position_limit(model), length_limit(tokenizer), max_tokens)
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def window_size(limit: int | None, specials: Specials) -> int:
+    """Tokens of a sequence that fit into an input of `limit` tokens; without a limit, more than any sequence has."""
+    if limit is None:
+        return 2**40
+    if limit <= specials.count:
+        raise UserError(f"max_tokens: {limit} leaves no room beside {specials.count} special tokens")
+    return limit - specials.count
+
+
+def position_limit(model: Any) -> int | None:
+    """Most positions a model has, None if it has no such limit.
+
+    RoBERTa and its kin number positions from the padding id on, and so lose that many and one more.
+    """
+    for module in model.modules():
+        table = getattr(module, "position_embeddings", None)
+        if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None:
+            return table.num_embeddings - table.padding_idx - 1
+    limit = getattr(model.config, "max_position_embeddings", None)
+    return limit if isinstance(limit, int) and limit > 0 else None
+
+
+def check_vocabulary(model: Any, tokenizer: Any, place: Path | str) -> None:
+    """Refuse a tokenizer whose ids go beyond the model's embeddings."""
+    largest, embeddings = max(tokenizer.get_vocab().values()), model.get_input_embeddings().num_embeddings
+    if largest >= embeddings:
+        raise UserError(
+            f"{place}: the tokenizer has ids up to {largest} and the model {embeddings} embeddings; they don't belong together"
+        )
+
+
+def label_names(model: Any) -> list[str]:
+    """Names of a model's classes, in order."""
+    return [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
+
+
+def _check_config(directory: Path) -> None:
+    if not directory.is_dir():
+        raise UserError(f"{directory}: no such directory; a model was expected there")
+    if not (directory / "config.json").is_file():
+        raise UserError(f"{directory}: holds no model (no config.json)")
+
+
+def _check_files(directory: Path) -> None:
+    _check_config(directory)
+    if not any(directory.glob("*.safetensors")):
+        pickled = ", ".join(sorted(path.name for path in directory.glob("*.bin")))
+        why = f"only {pickled}, a pickle, which may run code: convert it first" if pickled else "no *.safetensors"
+        raise UserError(f"{directory}: holds no weights ({why})")
+
+
+def _label_settings(labels: Labels) -> dict[str, Any]:
+    return {
+        "id2label": dict(labels),
+        "label2id": {name: index for index, name in labels.items()},
+        "problem_type": "single_label_classification",
+    }
+
+
+def _nearest(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,79 @@
+"""Tokenizing records: into a file as they come, or in memory."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnalm.errors import UserError
+from dnalm.tables.tokens import Tokens
+from dnalm.training.models.encoding import Encoder, encode_batches, id_type
+
+BATCH = 1024
+"""Records tokenized at a time."""
+
+
+def tokenize(
+    tokenizer: Any, batches: Iterable[tuple[list[str], list[str]]], ids_path: Path, processes: int = 1
+) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """Write the token ids of records to `ids_path` (.npy) as they come; return offsets (n + 1,) and counts.
+
+    batches: (record ids, sequences). Memory holds a few batches for each process and the offsets; what is written does
+    not depend on the number of processes. counts: records, tokens, unknown_tokens, records_with_unknown, and quantiles
+    of the tokens a record. A record that yields no token, or a tokenizer that knows less than half of the tokens, is a
+    `UserError`.
+    """
+    dtype = id_type(tokenizer)
+    unknown = tokenizer.unk_token_id
+    lengths: list[NDArray[np.int64]] = []
+    counts = {"records": 0, "tokens": 0, "unknown_tokens": 0, "records_with_unknown": 0}
+    with open(ids_path, "wb") as stream:
+        _header(stream, dtype, 0)
+        for names, (ids, sizes) in encode_batches(tokenizer, batches, processes):
+            if not sizes.all():
+                raise UserError(f"record '{names[int(sizes.argmin())]}': its sequence yields no tokens")
+            ids.tofile(stream)
+            lengths.append(sizes)
+            counts["records"] += len(sizes)
+            counts["tokens"] += len(ids)
+            if unknown is not None:
+                missed = np.add.reduceat(ids == unknown, sizes.cumsum() - sizes, dtype=np.int64)
+                counts["unknown_tokens"] += int(missed.sum())
+                counts["records_with_unknown"] += int((missed > 0).sum())
+        stream.seek(0)
+        _header(stream, dtype, counts["tokens"])
+    if counts["unknown_tokens"] * 2 > counts["tokens"]:
+        raise UserError(
+            f"{tokenizer.name_or_path}: this tokenizer does not know {counts['unknown_tokens']} of {counts['tokens']} tokens; is it one for DNA?"
+        )
+    every = np.concatenate(lengths) if lengths else np.zeros(0, dtype=np.int64)
+    return _offsets(every), {**counts, "length": quantiles(every)}
+
+
+def _header(stream: Any, dtype: np.dtype[Any], length: int) -> None:
+    # numpy pads this header so that a longer first axis fits in its place
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (length,)}
+    )
+
+
+def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([[0], lengths.cumsum()])
+
+
+def quantiles(lengths: NDArray[np.int64]) -> dict[str, int]:
+    """Smallest, quartiles, 99th percentile and largest of the tokens a record; empty for no records."""
+    names = {"min": 0, "q25": 25, "median": 50, "q75": 75, "q99": 99, "max": 100}
+    if not len(lengths):
+        return {}
+    return {name: int(np.percentile(lengths, q, method="lower")) for name, q in names.items()}
+
+
+def in_memory(tokenizer: Any, sequences: list[str]) -> Tokens:
+    """Tokenize sequences without a file."""
+    encoder = Encoder(tokenizer)
+    parts = [encoder(sequences[at : at + BATCH]) for at in range(0, len(sequences), BATCH)]
+    ids, sizes = zip(*parts, strict=True) if parts else ([np.zeros(0, encoder.dtype)], [np.zeros(0, np.int64)])
+    return Tokens(np.concatenate(ids), _offsets(np.concatenate(sizes)))

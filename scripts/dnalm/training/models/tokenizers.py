@@ -1,0 +1,165 @@
+"""Tokenizers: a byte-pair encoding trained on DNA, or the one that comes with a checkpoint."""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dnalm.errors import UserError
+from dnalm.files import read_json
+from dnalm.training.models.remote_code import loading
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ALPHABET = "ACGTN"
+"""Letters a trained vocabulary always knows; any other becomes [UNK]."""
+
+_ROLES = {
+    "pad_token": ("[PAD]", "<pad>"),
+    "unk_token": ("[UNK]", "<unk>"),
+    "cls_token": ("[CLS]", "<cls>"),
+    "sep_token": ("[SEP]", "<sep>"),
+    "mask_token": ("[MASK]", "<mask>"),
+    "eos_token": ("<eos>", "</s>", "<|endoftext|>"),
+}
+"""What the tokens of a bare tokenizer.json are for, by their usual names."""
+
+_PROBE = "ACGTACGTTGCA"
+_SANE_LENGTH = 10**6
+"""transformers writes 10^30 for 'no limit'; no tokenizer of a DNA model states a limit above this."""
+
+
+@dataclass(frozen=True)
+class Specials:
+    """What a tokenizer puts around a sequence, and its ids for padding, unknown and masked tokens."""
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    pad: int
+    unknown: int | None
+    mask: int | None
+
+    @property
+    def count(self) -> int:
+        """Special tokens added to each sequence."""
+        return len(self.prefix) + len(self.suffix)
+
+
+def train_bpe(sequences: Iterable[str], vocabulary: int) -> Any:
+    """Train a byte-pair encoding on upper-case DNA, with [CLS] and [SEP] around a sequence.
+
+    `vocabulary` counts the special tokens; a small corpus may yield fewer entries. The same sequences give the same
+    tokenizer, whatever the number of threads.
+    """
+    from tokenizers import Tokenizer, models, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    smallest = len(SPECIAL_TOKENS) + len(ALPHABET)
+    if vocabulary < smallest:
+        raise UserError(f"tokenizer.vocabulary: {vocabulary} is too small; {smallest} are special tokens and letters")
+    known = re.compile(f"[{ALPHABET}]+")
+    tokenizer = Tokenizer(models.BPE(unk_token=SPECIAL_TOKENS[1]))
+    tokenizer.train_from_iterator(
+        # the trainer would join what lies on both sides of a letter it leaves out
+        (run for sequence in sequences for run in known.findall(sequence)),
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=list(SPECIAL_TOKENS),
+            initial_alphabet=list(ALPHABET),
+            show_progress=False,
+        ),
+    )
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
+    )
+    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **dict(zip(names, SPECIAL_TOKENS, strict=True)))
+
+
+def load_tokenizer(directory: Path | str, trust: bool = False) -> Any:
+    """Load a tokenizer from a directory, padding on the right; one without a padding token pads with its end token.
+
+    A tokenizer.json without a tokenizer_config.json is taken as it is: transformers would make it what a config.json
+    beside it names, which may be another model's. Code that comes with a tokenizer is run only on `trust`. Raises
+    `UserError` if nothing there loads.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    if not Path(directory).is_dir():
+        raise UserError(f"{directory}: no such directory; a tokenizer was expected there")
+    if not any(any(Path(directory).glob(p)) for p in ("tokenizer*", "vocab*", "*.model")):
+        raise UserError(f"{directory}: holds no tokenizer (no tokenizer.json, vocab.txt or the like)")
+    alone = Path(directory) / "tokenizer.json"
+    with loading(directory, trust, "no tokenizer that loads"):
+        if alone.is_file() and not alone.with_name("tokenizer_config.json").exists():
+            tokenizer: Any = PreTrainedTokenizerFast(tokenizer_file=os.fspath(alone))
+            vocabulary = tokenizer.get_vocab()
+            found = {role: next(filter(vocabulary.__contains__, names), None) for role, names in _ROLES.items()}
+            tokenizer.add_special_tokens({role: token for role, token in found.items() if token is not None})
+        else:
+            place = os.fspath(directory)
+            tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=trust)
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token is None:
+            raise UserError(f"{directory}: the tokenizer has neither a padding nor an end token")
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def specials_of(tokenizer: Any) -> Specials:
+    """Find out which tokens a tokenizer puts before and after a sequence, by trying one."""
+    probe = spell([_PROBE], kmer_of(tokenizer))[0]
+    bare = list(tokenizer(probe, add_special_tokens=False)["input_ids"])
+    full = list(tokenizer(probe)["input_ids"])
+    for start in range(len(full) - len(bare) + 1):
+        if full[start : start + len(bare)] == bare:
+            return Specials(
+                prefix=tuple(full[:start]),
+                suffix=tuple(full[start + len(bare) :]),
+                pad=int(tokenizer.pad_token_id),
+                unknown=tokenizer.unk_token_id,
+                mask=tokenizer.mask_token_id,
+            )
+    raise UserError(f"{tokenizer.name_or_path}: cannot tell this tokenizer's special tokens from a sequence's own")
+
+
+def length_limit(tokenizer: Any) -> int | None:
+    """The longest input, in tokens, that a tokenizer states; None if it states none."""
+    limit = tokenizer.model_max_length
+    return int(limit) if limit is not None and limit <= _SANE_LENGTH else None
+
+
+def stated_limit(tokenizer: Any, directory: Path | str) -> int | None:
+    """The longest input, in tokens, that a directory's tokenizer or config.json states; None if they state none.
+
+    RoBERTa and its kin number positions from the padding id on, and so lose that many and one more.
+    """
+    limits = [length_limit(tokenizer)]
+    config = Path(directory) / "config.json"
+    stated = read_json(config) if config.is_file() else {}
+    positions = stated.get("max_position_embeddings")
+    if isinstance(positions, int) and positions > 0:
+        kind = str(stated.get("model_type", ""))
+        offset = "roberta" in kind or (
+            kind == "esm" and stated.get("position_embedding_type", "absolute") == "absolute"
+        )
+        limits.append(positions - (int(stated.get("pad_token_id") or 0) + 1 if offset else 0))
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def kmer_of(tokenizer: Any) -> int | None:
+    """k of a vocabulary made of k-mers alone (as DNABERT's), whose input is overlapping k-mers apart by blanks."""
+    special = set(tokenizer.all_special_tokens)
+    lengths = {len(token) for token in tokenizer.get_vocab() if token not in special}
+    k = min(lengths, default=0)
+    return k if lengths == {k} and k > 1 else None
+
+
+def spell(sequences: list[str], k: int | None) -> list[str]:
+    """Sequences as their tokenizer wants them: as they are, or as overlapping k-mers apart by blanks."""
+    if k is None:
+        return sequences
+    return [" ".join(s[i : i + k] for i in range(max(1, len(s) - k + 1))) for s in sequences]

@@ -1,0 +1,1 @@
+"""What surrounds a training and changes nothing of its result."""

@@ -1,0 +1,1 @@
+"""What Snakemake asks: which settings and files each stage reads. Imports neither numpy, pandas nor torch."""

@@ -1,0 +1,210 @@
+"""Which files each stage reads: pure functions of the config and a job's wildcards."""
+
+from pathlib import Path
+
+from dnalm.config.datasets import Repeats
+from dnalm.config.models import Model
+from dnalm.config.root import Config
+from dnalm.names import SHARDS, SPLITS
+from dnalm.workflow import stages
+from dnalm.workflow.stages import Wildcards, repeats_of, table_of
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+"""What a trained tokenizer consists of."""
+
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx")
+
+
+def fasta(genome: str) -> list[str]:
+    """A genome's FASTA and its two indices."""
+    return [f"resources/genomes/{genome}.fa.gz{suffix}" for suffix in ("", ".fai", ".gzi")]
+
+
+def genome_parts(config: Config, wildcards: Wildcards) -> list[str]:
+    """The FASTA files that a genome is made of: downloaded, given or simulated."""
+    genome = config.genomes[wildcards.genome]
+    if genome.simulate:
+        return [f"resources/simulations/{wildcards.genome}.fa.gz"]
+    if genome.path:
+        return list(genome.parts().values())
+    return [f"resources/downloads/genomes/{wildcards.genome}/{part}" for part in genome.parts()]
+
+
+def genome_fasta(config: Config, wildcards: Wildcards) -> list[str]:
+    """The genome of a shard."""
+    return fasta(wildcards.genome)
+
+
+def catalogue_files(config: Config, wildcards: Wildcards) -> list[str]:
+    """The files that a catalogue is read from."""
+    catalogue = config.catalogues[wildcards.catalogue]
+    if catalogue.find:
+        return [f"results/genomes/{catalogue.genome}/trf/{shard}.dat" for shard in range(SHARDS)]
+    if catalogue.simulated:
+        return [f"resources/simulations/{catalogue.genome}.vcf"]
+    return [catalogue.path or f"resources/downloads/catalogues/{wildcards.catalogue}/all"]
+
+
+def catalogue_genome(config: Config, wildcards: Wildcards) -> list[str]:
+    """The genome that a catalogue lies on or is simulated from, if any."""
+    genome = config.catalogues[wildcards.catalogue].genome
+    return fasta(genome) if genome else []
+
+
+def masked_catalogues(config: Config, wildcards: Wildcards) -> list[str]:
+    """The catalogues named by a mask's folder, e.g. `soft+danbing`."""
+    return [f"results/catalogues/{name}.parquet" for name in wildcards.mask.split("+")[1:]]
+
+
+def positives_catalogue(config: Config, wildcards: Wildcards) -> list[str]:
+    """The catalogue of a data set's positives."""
+    return [f"results/catalogues/{repeats_of(config, wildcards).catalogue}.parquet"]
+
+
+def positives_genome(config: Config, wildcards: Wildcards) -> list[str]:
+    """The genome that a data set's positives lie on, if any."""
+    genome = config.catalogues[repeats_of(config, wildcards).catalogue].home
+    return fasta(genome) if genome else []
+
+
+def negatives_genome(config: Config, wildcards: Wildcards) -> list[str]:
+    """The genome that a data set's negatives are drawn from."""
+    return fasta(repeats_of(config, wildcards).genome)
+
+
+def pieces(config: Config, wildcards: Wildcards, source: str, suffix: str = "parquet") -> list[str]:
+    """The pieces of a data set's genome that negatives of `source` come from: one file a shard, none if unused."""
+    dataset = repeats_of(config, wildcards)
+    if source not in [*dataset.piece_sources(), *(["context"] if dataset.flank else [])]:
+        return []
+    # The context of a flank may be of any length; only what a negative is cut from has a minimum.
+    minimum = 1 if source == "context" else dataset.min_length
+    place = f"results/genomes/{dataset.genome}/{stages.mask_name(config, dataset)}/{source}/min{minimum}"
+    return [f"{place}/{shard}.{suffix}" for shard in range(SHARDS)]
+
+
+def ledgers(config: Config, wildcards: Wildcards) -> list[str]:
+    """The ledgers that lead to a data set's records, in the order of the stages."""
+    dataset = config.datasets[wildcards.dataset]
+    own = f"results/{wildcards.dataset}/preparation/records.json"
+    if not isinstance(dataset, Repeats):
+        return [own]
+    return [
+        *(
+            f"results/catalogues/{name}.json"
+            for name in sorted({dataset.catalogue, *dataset.masked_catalogues(config)})
+        ),
+        f"results/{wildcards.dataset}/preparation/positives.json",
+        *(path for source in dataset.piece_sources() for path in pieces(config, wildcards, source, "json")),
+        own,
+    ]
+
+
+def predictions(config: Config, wildcards: Wildcards) -> list[str]:
+    """The predictions of every run on a data set."""
+    mine = stages.runs_on(config, wildcards.dataset)
+    return [f"{stages.run_folder(run)}/predictions.parquet" for run in mine]
+
+
+def located_catalogues(config: Config, wildcards: Wildcards) -> list[str]:
+    """The catalogues that say where on a data set's genome repeats lie; none for a table."""
+    dataset = config.datasets[wildcards.dataset]
+    if not isinstance(dataset, Repeats):
+        return []
+    return [f"results/catalogues/{name}.parquet" for name in dataset.masked_catalogues(config)]
+
+
+def background(config: Config, wildcards: Wildcards) -> list[str]:
+    """The windows of the genome that are scored beside a data set's splits, if it has any."""
+    wanted = config.datasets[wildcards.dataset].has_background
+    return [f"results/{wildcards.dataset}/data/background.parquet"] if wanted else []
+
+
+def audited_tokens(config: Config, wildcards: Wildcards) -> list[str]:
+    """What the tokenizers of a data set's models made of it."""
+    models = stages.models_on(config, wildcards.dataset)
+    place = f"results/{wildcards.dataset}/tokens"
+    return [
+        f"{place}/{model}/{split}.{part}" for model in models for split in SPLITS for part in ("json", "offsets.npy")
+    ]
+
+
+def table_files(config: Config, wildcards: Wildcards) -> list[str]:
+    """The tables that a data set is read from."""
+    return list(table_of(config, wildcards).parts().values())
+
+
+def checkpoint_files(config: Config, wildcards: Wildcards) -> list[str]:
+    """What a model's weights come from: a hub snapshot, the files of a directory, or nothing for a new architecture."""
+    model = config.models[wildcards.model]
+    if model.on_hub:
+        return _fetched(model)
+    return _listed(model.checkpoint) if model.checkpoint else []
+
+
+def checkpoint_folder(config: Config, wildcards: Wildcards) -> str:
+    """The directory a model's weights are loaded from; empty for a new architecture."""
+    model = config.models[wildcards.model]
+    if model.on_hub:
+        return snapshot(model)
+    return model.checkpoint or ""
+
+
+def snapshot(model: Model) -> str:
+    """The directory that a hub model is fetched into."""
+    return f"resources/models/{stages.hub_folder(model)}/{model.revision}"
+
+
+def _fetched(model: Model) -> list[str]:
+    return [snapshot(model), f"{snapshot(model)}.json"]
+
+
+def tokenizer_files(config: Config, wildcards: Wildcards) -> list[str]:
+    """What a model's tokenizer comes from."""
+    model = config.models[wildcards.model]
+    place = tokenizer_folder(config, wildcards)
+    if model.tokenizer and model.tokenizer.train:
+        return [f"{place}/{name}" for name in TOKENIZER_FILES]
+    return _fetched(model) if model.on_hub else [path for path in _listed(place) if not path.endswith(WEIGHTS)]
+
+
+def tokenizer_folder(config: Config, wildcards: Wildcards) -> str:
+    """The directory a model's tokenizer is loaded from; one that is trained depends on the data set."""
+    tokenizer = config.models[wildcards.model].tokenizer
+    if tokenizer is None:
+        return checkpoint_folder(config, wildcards)
+    return tokenizer.path or f"results/models/{wildcards.model}/tokenizer/{wildcards.dataset}"
+
+
+def training_tables(config: Config, wildcards: Wildcards) -> list[str]:
+    """The tables that a fine-tuning reads; one that trains nothing needs no training split."""
+    return [f"results/{wildcards.dataset}/data/{split}.parquet" for split in _training_splits(config, wildcards)]
+
+
+def training_tokens(config: Config, wildcards: Wildcards) -> list[str]:
+    """The token tables that a fine-tuning reads."""
+    splits = _training_splits(config, wildcards)
+    reverse = config.recipes[wildcards.recipe].reverse_complement and "train" in splits
+    return _tokens(wildcards, *splits, *(["train_reverse"] if reverse else []))
+
+
+def _training_splits(config: Config, wildcards: Wildcards) -> list[str]:
+    return ["validation", *([] if config.recipes[wildcards.recipe].method == "none" else ["train"])]
+
+
+def scored_tokens(config: Config, wildcards: Wildcards) -> list[str]:
+    """The token tables that predictions are made for."""
+    return _tokens(
+        wildcards, "validation", "test", *(["background"] if config.datasets[wildcards.dataset].has_background else [])
+    )
+
+
+def _tokens(wildcards: Wildcards, *tables: str) -> list[str]:
+    place = f"results/{wildcards.dataset}/tokens/{wildcards.model}"
+    return [f"{place}/{table}.{part}.npy" for table in tables for part in ("ids", "offsets")]
+
+
+def _listed(directory: str) -> list[str]:
+    """The files of a directory that a user gave: Snakemake does not look into directories."""
+    found = Path(directory).iterdir() if Path(directory).is_dir() else []
+    return sorted(str(path) for path in found if path.is_file() and not path.name.startswith("."))

@@ -1,0 +1,47 @@
+"""Simulated predictions of related records, for which the true metrics are known."""
+
+import numpy as np
+from scipy.stats import norm
+
+from dnalm.tables.predictions import Predictions
+
+SETTINGS = {
+    "confidence": 0.95, "replicates": 400, "seed": 1, "calibration_bins": 15, "temperature": False,
+    "prevalences": [0.5, 0.01, 0.001], "effective_groups": 2, "largest_group": 1.0,
+}  # fmt: skip
+
+
+def group_sizes(rng: np.random.Generator, number: int, mean: float, skew: float, largest: float = 1.0) -> np.ndarray:
+    """Records of each group, lognormal of shape `skew` (0: all equal), none over `largest` of all records."""
+    sizes = np.maximum(1, rng.lognormal(np.log(mean) - skew**2 / 2, skew, number).round()).astype(int)
+    while sizes.max() > largest * sizes.sum():
+        sizes[sizes.argmax()] = int(largest * sizes.sum()) - 1
+    return sizes
+
+
+def simulate(
+    rng: np.random.Generator, sizes: np.ndarray, separation: float, spread: float = 0.8, runs: int = 1
+) -> tuple[list[Predictions], np.ndarray]:
+    """Predictions of equally good runs on the same records, and the group of each record (n,).
+
+    A record's logit is +-separation by its label, plus two effects of its group (how easy it is, and a shift; standard
+    deviations `spread` and half of it), shared by the runs, plus noise of standard deviation 1, half of it shared.
+    """
+    codes = np.repeat(np.arange(len(sizes)), sizes)
+    labels = rng.integers(0, 2, len(codes))
+    sign = 2 * labels - 1
+    effects = spread * rng.normal(size=(2, len(sizes)))[:, codes]
+    logit = separation * sign + effects[0] * sign + effects[1] / 2 + np.sqrt(0.5) * rng.normal(size=len(codes))
+    ids = np.array([f"r{i}" for i in range(len(codes))], dtype=object)
+    made = []
+    for _ in range(runs):
+        score = norm.cdf(logit + np.sqrt(0.5) * rng.normal(size=len(codes))).round(6)
+        made.append(Predictions(ids, labels, np.column_stack((1 - score, score))))
+    return made, codes
+
+
+def true_metrics(separation: float, spread: float = 0.8) -> dict[str, float]:
+    """What the metrics of `simulate`d predictions tend to as the groups become many."""
+    distance = separation / np.sqrt(1 + 1.25 * spread**2)
+    accuracy = float(norm.cdf(distance))
+    return {"accuracy": accuracy, "mcc": 2 * accuracy - 1, "auroc": float(norm.cdf(np.sqrt(2) * distance))}

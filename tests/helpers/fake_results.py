@@ -1,0 +1,104 @@
+"""A small results tree with the files the report reads; its figures are made up."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dnalm.evaluation.statistics.run_metrics import evaluate
+from dnalm.files import write_json, write_tsv
+from dnalm.tables.predictions import Predictions, write_predictions
+
+SETTINGS = {
+    "confidence": 0.95, "replicates": 200, "seed": 1, "calibration_bins": 10, "temperature": True, "prevalences": [0.5, 0.01, 0.001],
+    "effective_groups": 30, "largest_group": 0.05,
+}  # fmt: skip
+"""What `evaluate` is asked for."""
+CRITERIA = ("accuracy", "macro_f1", "mcc", "macro_precision", "macro_recall")
+
+
+def predictions(n: int, classes: int, skill: float, seed: int, split: str) -> Predictions:
+    """Scores that favour the true label by `skill` (0: chance)."""
+    labels = np.arange(n) % classes
+    noise = np.random.default_rng([seed, len(split)]).normal(size=(n, classes))
+    noise[np.arange(n), labels] += skill
+    scores = np.exp(noise - noise.max(axis=1, keepdims=True))
+    ids = np.array([f"{split}{i}" for i in range(n)], dtype=object)
+    return Predictions(ids, labels, (scores / scores.sum(axis=1, keepdims=True)).round(6))
+
+
+def add_run(
+    results: Path, run: dict, skill: float, n: int = 300, classes: int = 2, epochs: int = 6, method: str = "full"
+) -> None:
+    """Write predictions, metrics, run.json and (for a model) the training log of one run."""
+    folder = results / run["dataset"] / "runs" / run["model"] / run["recipe"] / f"seed{run['seed']}"
+    seed = run["seed"] + 10 * len(run["recipe"])
+    scored = {split: predictions(n, classes, skill, seed, split) for split in ("validation", "test")}
+    write_predictions(folder / "predictions.parquet", scored)
+    groups = {split: np.array([f"group{i // 3}" for i in range(n)]) for split in scored}
+    metrics = evaluate(scored, groups, SETTINGS)
+    write_json(folder / "metrics.json", metrics)
+    versions = {"python": "3.12.1", "numpy": "2.4.6", "scikit-learn": "1.9.1"}
+    if run["model"] == "baseline":
+        account = {
+            "description": "Logistic regression on something simple",
+            "chosen": {"C": 1.0, "k": 4},
+            "converged": True,
+        }
+        write_json(folder / "run.json", {"spec": {"name": run["recipe"], "seed": 1}, "versions": versions, "device": "cpu", "seconds": 1.2, "baseline": account})  # fmt: skip
+        return
+    best = max(1, epochs - 2) if epochs > 1 else epochs
+    recipe = {"method": method, "best_metric": "mcc", "learning_rate": 5e-4, "epochs": epochs, "overlong": "window"}
+    record = {"spec": {"recipe": recipe, "seed": run["seed"], "checkpoint": None}, "versions": versions | {"torch": "2.13.0"}, "device": "cpu"}  # fmt: skip
+    counts = {"records": 900, "overlong": 0, "dropped": 0, "windows": 900, "unknown_tokens": 0}
+    record |= {
+        "seconds": 81.4,
+        "best_epoch": best,
+        "counts": {"train": counts, "validation": counts},
+        "max_tokens": 512,
+        "trainable_parameters": 12_034 if method == "lora" else 456_194,
+        "engine": {"kind": "packed", "because": "shown to give the same results as padded", "padding": 0.1642},
+    }
+    write_json(folder / "run.json", record | {"parameters": 456_194, "files": {"model.safetensors": "ab" * 32}})
+    mcc = metrics["validation"]["mcc"]
+    rows = []
+    for epoch in range(1, epochs + 1) if method != "none" else [0]:
+        shape = 1 - abs(epoch - best) / (epochs + 2)
+        losses = (None if method == "none" else 0.69 * 0.82**epoch, 0.7 - 0.2 * shape * mcc)
+        rows.append([epoch, epoch * 50, *losses, *[mcc * shape] * 5, 5e-4 * (1 - epoch / (epochs + 1))])
+    columns = ["epoch", "step", "training_loss", "validation_loss", *CRITERIA, "learning_rate"]
+    write_tsv(folder / "training_log.tsv", pd.DataFrame(rows, columns=columns), float_format="%.6g")
+
+
+def distribution(median: float) -> dict:
+    """Quartiles around a median, as manifests hold them."""
+    return {"n": 9, "mean": median, "minimum": 0, "quartile_1": median / 2, "median": median, "quartile_3": median * 2, "maximum": median * 4}  # fmt: skip
+
+
+def add_manifest(
+    results: Path, dataset: str, names: list[str], sizes: tuple[int, int, int] = (900, 300, 300), **more
+) -> dict:
+    """Write a manifest for labels of these names; `more` replaces parts of it."""
+    splits = {}
+    for split, size in zip(("train", "validation", "test"), sizes, strict=True):
+        splits[split] = {
+            "records": size,
+            "labels": {str(k): size // len(names) for k in range(len(names))},
+            "groups": size // 3,
+            "sha256": "0123456789abcdef" * 4,
+            "length": {str(k): distribution(80 + 3 * k) for k in range(len(names))},
+            "gc": {str(k): distribution(0.4 + 0.01 * k) for k in range(len(names))},
+        }
+    pairs = ("train/validation", "train/test", "validation/test")
+    manifest = {
+        "ledger": [{"stage": "import_table", "source": "table", "in": sum(sizes) + 7, "kept": sum(sizes), "dropped": {"empty sequence": 7}}],
+        "splits": splits,
+        "labels": {str(k): name for k, name in enumerate(names)},
+        "groups": {"number": 500, "largest": 41, "largest_fraction": 0.027333, "in_several_splits": 0, "definition": ["identical on either strand"]},
+        "shared_sequences": dict.fromkeys(pairs, 0),
+        "kept_vs_dropped": None,
+        "negatives_called_by_trf": None,
+        "warnings": [],
+    } | more  # fmt: skip
+    write_json(results / dataset / "data" / "manifest.json", manifest)
+    return manifest

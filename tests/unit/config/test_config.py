@@ -1,0 +1,229 @@
+"""Every mistake in a config is one line that names the key."""
+
+import copy
+import json
+import re
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from dnalm.config.loading import check_files, load_config
+from dnalm.config.root import Config
+from dnalm.errors import UserError
+from dnalm.workflow.stages import section
+
+BASE = yaml.safe_load("""
+genomes: {g: {simulate: {}}, other: {simulate: {}}}
+catalogues: {c: {genome: g, simulated: true}, loose: {format: vntrseek, url: "http://x/y"}, far: {genome: other, simulated: true}}
+datasets:
+  d: {kind: repeats, genome: g, catalogue: c}
+  t: {kind: table, path: table.csv}
+models:
+  m: {architecture: {model_type: bert}, tokenizer: {train: bpe}}
+  hub: {checkpoint: a/b, revision: main}
+recipes: {r: {}, none: {method: none}}
+runs: [{dataset: d, model: m, recipe: r}]
+""")
+
+
+def changed(path, value):
+    config = copy.deepcopy(BASE)
+    node = config
+    *parents, last = path
+    for key in parents:
+        node = node.setdefault(key, {}) if isinstance(node, dict) else node[key]
+    node[last] = value
+    return config
+
+
+def test_defaults_are_complete():
+    config = load_config(BASE, check_paths=False)
+    dataset = config.datasets["d"]
+    assert dataset.min_length == 26
+    assert dataset.split.method == "grouped"
+    assert dataset.negatives == {"unique": 1.0}
+    assert config.runs[0].seeds == [1]
+    assert config.datasets["d"].masked_catalogues(config) == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["recipes", "r", "learning_rat"], 1, "recipes.r.learning_rat: unknown key; did you mean 'learning_rate'?"),
+        (["datasets", "d", "min_lenght"], 1, "datasets.d.min_lenght: unknown key; did you mean 'min_length'?"),
+        (["datasets", "d", "balance"], {"gc_tol": 1}, "datasets.d.balance.gc_tol: unknown key; did you mean 'gc_tolerance'?"),
+        (["datasets", "d", "split"], {"fractions": {"tst": 1}}, "datasets.d.split.fractions.tst: unknown key; did you mean 'test'?"),
+        (["genomes", "g", "simulate"], {"lenght": 1}, "genomes.g.simulate.lenght: unknown key; did you mean 'length'?"),
+        (["dataset"], {}, "dataset: unknown key; did you mean 'datasets'?"),
+        (["runs", 0, "modle"], "m", "runs[0].modle: unknown key; did you mean 'model'?"),
+        (["datasets", "d", "kind"], "repeat", "datasets.d.kind: give one of repeats, table (found 'repeat')"),
+        (["datasets", "d", "genome"], "h", "datasets.d.genome: no entry 'h'; there is g, other"),
+        (["runs", 0, "recipe"], "rr", "runs[0].recipe: no entry 'rr'; did you mean 'r'?"),
+        (["datasets", "d", "mask"], {"catalogues": ["loose"]}, "datasets.d.mask.catalogues: 'loose' does not lie on genome 'g'"),
+        (["datasets", "d", "catalogue"], "far", "datasets.d.catalogue: 'far' lies on genome 'other', the data set on 'g'"),
+        (["datasets", "d"], {"kind": "repeats", "genome": "g", "catalogue": "loose", "flank": 9}, "datasets.d.flank: catalogue 'loose' has no genome"),
+        (["datasets", "d"], {"kind": "repeats", "genome": "g", "catalogue": "loose", "split": {"method": "chromosome", "chromosomes": {"train": ["1"], "validation": ["2"], "test": ["3"]}}}, "datasets.d.split.method: catalogue 'loose' has no genome"),
+        (["datasets", "a b"], BASE["datasets"]["d"], "datasets.a b: 'a b' is not allowed here"),
+        (["datasets", "../x"], BASE["datasets"]["d"], "'../x' is not allowed here"),
+        (["datasets", "$(touch x)"], BASE["datasets"]["d"], "'$(touch x)' is not allowed here"),
+        (["datasets", "x\n"], BASE["datasets"]["d"], "is not allowed here"),
+        (["datasets", "summary"], BASE["datasets"]["d"], "datasets.summary: this name is reserved"),
+        (["models", "baseline"], BASE["models"]["m"], "models.baseline: this name is reserved"),
+        (["genomes", "g"], {"url": "file:///etc/passwd"}, "'file:///etc/passwd' is not an http, https or ftp address"),
+        (["genomes", "g"], {"url": "http://x/{chromosome}.fa"}, "needs `chromosomes`"),
+        (["genomes", "g"], {"url": "http://x", "path": "y"}, "genomes.g: give exactly one of url, path, simulate (found url and path)"),
+        (["catalogues", "loose"], {"url": "http://x"}, "catalogues.loose: give its `format`"),
+        (["catalogues", "loose"], {"url": "http://x", "format": "bed"}, "needs a `genome`"),
+        (["catalogues", "c"], {"genome": "g", "format": "bed", "path": "x", "filters": ["PASS"]}, "`filters` are for format vntrseek"),
+        (["datasets", "d", "split"], {"fractions": {"train": 0.5, "validation": 0.2, "test": 0.2}}, "fractions sum to 0.9, not 1"),
+        (["datasets", "d", "split"], {"method": "chromosome"}, "`chromosomes` goes with method: chromosome"),
+        (["datasets", "d", "split"], {"method": "chromosome", "chromosomes": {"train": ["1"], "validation": ["1"], "test": ["2"]}}, "1 listed twice"),
+        (["datasets", "d", "split"], {"method": "chromosome", "chromosomes": {"train": ["1"], "test": ["2"]}}, "none for validation"),
+        (["datasets", "d", "negatives"], {"unique": 0}, "give at least one source a weight above 0"),
+        (["datasets", "d", "balance"], {"match": ["gc"]}, "gc is matched together with length"),
+        (["datasets", "t", "train"], "x.csv", "give either `path`, or all of `train`, `validation` and `test`"),
+        (["datasets", "t", "labels"], {"0": "x", "1": "x"}, "datasets.t: labels: the names must differ"),
+        (["datasets", "t", "labels"], {"0": "1", "1": "0"}, "a number can only name itself"),
+        (["genomes", "g"], {"path": "x", "sha256": "a" * 64}, "genomes.g: sha256: goes with `url`"),
+        (["genomes", "g"], {"url": "http://x", "md5": {"chr1": "a" * 32}}, "genomes.g: md5: give one for each"),
+        (["genomes", "g"], {"url": "http://x/{chromosome}", "chromosomes": ["1", "2"], "md5": {"1": "a" * 32}}, "md5: give one for each"),
+        (["genomes", "g"], {"url": "http://x/{chromosome}", "chromosomes": ["a/b"]}, "chromosomes: 'a/b' cannot be a part of a file name"),
+        (["catalogues", "loose"], {"path": "x", "format": "vntrseek", "md5": "a" * 32}, "catalogues.loose: md5: goes with `url`"),
+        (["datasets", "d"], "foo", "datasets.d: give keys and values here (found 'foo')"),
+        (["datasets", "t", "labels"], {"1": "x"}, "number them 0, 1, 2"),
+        (["recipes", "r", "epochs"], "ten", "recipes.r.epochs: input should be a valid number"),
+        (["recipes", "r", "learning_rate"], float("nan"), "recipes.r.learning_rate"),
+        (["recipes", "r", "lora"], {"rank": 4}, "recipes.r: lora: goes with method: lora or qlora (found full)"),
+        (["recipes", "r"], {"method": "lora", "lora": {"rnak": 4}}, "recipes.r.lora.rnak: unknown key; did you mean 'rank'?"),
+        (["recipes", "r"], {"method": "lora", "lora": {"rank": 0}}, "recipes.r.lora.rank: input should be greater than or equal to 1"),
+        (["recipes", "r"], {"method": "lora", "lora": {"target_modules": []}}, "recipes.r.lora.target_modules: list should have at least 1 item"),
+        (["recipes", "r"], {"method": "lora", "lora": {"target_parameters": ["w"], "dropout": 0.1}}, "recipes.r.lora: dropout: `target_parameters` cannot have any; use 0"),
+        (["recipes", "r", "method"], "loar", "recipes.r.method: input should be 'full', 'lora', 'qlora', 'frozen' or 'none'"),
+        (["recipes", "r"], {"method": "qlora", "sharding": "fsdp"}, "recipes.r: sharding: 4-bit weights are not divided among processes; use none"),
+        (["recipes", "r"], {"engine": "packed", "sharding": "fsdp", "processes": 2}, "recipes.r: engine: a model divided among processes is padded; use auto, or sharding: none"),
+        (["recipes", "r"], {"sharding": "zero2"}, "recipes.r: sharding: zero2 divides a model among processes, and there is 1; set processes"),
+        (["recipes", "r", "sharding"], "zero3", "recipes.r.sharding: input should be 'none', 'fsdp' or 'zero2'"),
+        (["recipes", "r", "engine"], "pack", "recipes.r.engine: input should be 'auto', 'packed' or 'padded'"),
+        (["recipes", "r", "compile"], "yes", "recipes.r.compile: give auto, true or false (found 'yes')"),
+        (["recipes", "r", "processes"], 0, "recipes.r.processes: input should be greater than or equal to 1"),
+        (["recipes", "r", "gpus"], -1, "recipes.r.gpus: input should be greater than or equal to 0"),
+        (["recipes", "r", "focal_gamma"], -1, "recipes.r.focal_gamma: input should be greater than or equal to 0"),
+        (["recipes", "r", "class_weights"], "balance", "recipes.r.class_weights: give none, balanced, or labels with weights above 0 (found 'balance')"),
+        (["recipes", "r", "class_weights"], {"yes": 0}, "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
+        (["recipes", "r", "class_weights"], {"yes": float("inf")}, "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
+        (["recipes", "r", "class_weights"], {"yes": True}, "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
+        (["recipes", "r", "class_weights"], {}, "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
+        (["recipes", "r", "class_weights"], {False: 2}, "recipes.r.class_weights: quote the labels"),
+        (["checkpoint_minutes"], 0, "checkpoint_minutes: input should be greater than 0"),
+        (["report_to"], ["mlflow"], "report_to[0]: input should be 'tensorboard' or 'wandb' (found 'mlflow')"),
+        (["recipes", "r"], None, "recipes.r: give keys and values here (found None)"),
+        (["models", "m"], {"architecture": {"model_type": "bert"}}, "an `architecture` needs a `tokenizer`"),
+        (["runs", 0, "recipe"], "none", "recipe 'none' trains nothing and model 'm' has random weights"),
+        (["runs"], [BASE["runs"][0], BASE["runs"][0]], "runs[1]: d/m/r/seed1 is listed twice"),
+        (["catalogues", "c", "genome"], "gg", "catalogues.c.genome: no entry 'gg'"),
+        (["datasets"], None, "datasets"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_with_its_key(path, value, message):
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        load_config(changed(path, value), check_paths=False)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key"),
+    [
+        (["genomes", "h"], {"path": "no.fa"}, "genomes.h.path"),
+        (["catalogues", "loose"], {"path": "no.vcf", "format": "vntrseek"}, "catalogues.loose.path"),
+        (["datasets", "t", "path"], "no.csv", "datasets.t.path"),
+        (["datasets", "t", "path"], "a{b}.csv", "datasets.t.path"),
+        (["models", "hub"], {"checkpoint": "a/b"}, "models.hub.checkpoint (a hub id needs a `revision`)"),
+        (["models", "m", "tokenizer"], {"path": "no"}, "models.m.tokenizer.path"),
+    ],
+)
+def test_a_missing_file_is_named_with_its_key(path, value, key, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "table.csv").touch()
+    with pytest.raises(
+        UserError, match=re.escape(f"{key}: ") + "(no such file or directory|a path cannot hold braces)"
+    ):
+        load_config(changed(path, value))
+
+
+def test_every_key_has_a_meaning():
+    """What config/README.md shows; the three fractions and what a run refers to speak for themselves."""
+    silent = {
+        f"{name}.{key}"
+        for name, section in Config.model_json_schema()["$defs"].items()
+        for key, value in section["properties"].items()
+        if "description" not in value
+    }
+    allowed = {"Fractions.train", "Fractions.validation", "Fractions.test", "Run.dataset", "Run.model", "Run.recipe"}
+    allowed |= {"MaxRecords.train", "MaxRecords.validation", "MaxRecords.test", "Repeats.kind", "Table.kind"}
+    assert silent <= allowed
+
+
+def specs(config):
+    job = SimpleNamespace(model="m", dataset="d", recipe="r", seed="1")
+    return {stage: section(load_config(config, check_paths=False), stage, job) for stage in ("finetune", "report")}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["recipes", "r", "processes"], 4),
+        (["recipes", "r", "gpus"], 2),
+        (["recipes", "r"], {**BASE["recipes"]["r"], "processes": 2, "sharding": "fsdp"}),
+        (["checkpoint_minutes"], 30),
+        (["report_to"], ["wandb"]),
+        (["device"], "cpu"),
+    ],
+)
+def test_what_changes_nothing_that_is_learnt_repeats_nothing(path, value):
+    assert specs(changed(path, value)) == specs(BASE)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("class_weights", "balanced"),
+        ("class_weights", {"no repeat": 2}),
+        ("focal_gamma", 2),
+        ("engine", "padded"),
+        ("compile", False),
+        ("method", "qlora"),
+    ],
+)
+def test_what_changes_the_model_trains_it_again(key, value):
+    found = specs(changed(["recipes", "r", key], value))
+    assert all(found[stage] != spec for stage, spec in specs(BASE).items())
+    assert json.loads(found["finetune"])["recipe"][key] == value
+
+
+def test_labels_of_weights_may_be_written_as_numbers():
+    weights = load_config(changed(["recipes", "r", "class_weights"], {0: 1, "tandem repeat": 2}), check_paths=False)
+    assert weights.recipes["r"].class_weights == {"0": 1.0, "tandem repeat": 2.0}
+
+
+def test_qlora_takes_the_adapters_of_lora():
+    config = load_config(changed(["recipes", "r"], {"method": "qlora", "lora": {"rank": 4}}), check_paths=False)
+    assert config.recipes["r"].lora.rank == 4
+
+
+def test_4_bits_need_a_gpu():
+    raw = copy.deepcopy(BASE) | {"device": "cpu"}
+    raw["recipes"]["r"] = {"method": "qlora"}
+    with pytest.raises(UserError, match=r"runs\[0\]: recipe 'r' \(qlora\) needs a CUDA GPU, and `device` is cpu"):
+        load_config(raw, check_paths=False)
+
+
+def test_a_key_given_twice_is_named_with_both_lines(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("runs:\n  - {dataset: d}\nrecipes:\n  full: {epochs: 3,\n    batch_size: 4,\n    epochs: 5}\n")
+    with pytest.raises(UserError) as caught:
+        check_files([path])
+    assert str(caught.value) == f"{path}, line 6: key 'epochs' was given before, in line 4; keep one of them"
+    path.write_text("a: &x {b: 1}\nc: {<<: *x, b: 2}\nd: [{a: 1}, {a: 2}]\n? [1, 2]\n: 3\n")
+    check_files([path])

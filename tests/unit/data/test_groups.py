@@ -1,0 +1,92 @@
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnalm.data.groups import definition, group_records
+from dnalm.tables.sequences import sequence_table
+
+
+def unrelated(count, length=60, seed=1):
+    return ["".join(row) for row in np.random.default_rng(seed).choice(list("ACGT"), (count, length))]
+
+
+def table(rows):
+    """Rows are dicts; each gets a sequence of its own unless it brings one."""
+    own = unrelated(len(rows))
+    rows = [{"id": f"r{n}", "sequence": own[n], "label": 0, "source": "x"} | row for n, row in enumerate(rows)]
+    extra = ["positive"] if any("positive" in row for row in rows) else []
+    return sequence_table(pd.DataFrame(rows), extra)
+
+
+def test_unrelated_records_are_groups_of_their_own():
+    assert group_records(table([{}, {}, {}])) == ["r0", "r1", "r2"]
+
+
+def test_twins_motifs_and_sequences_link_and_chains_count():
+    same = "ACGTTGACCATGATTACAGGCATTCGAC"
+    records = table(
+        [
+            {"id": "b", "positive": "b", "motif": "AAGGC"},
+            {"id": "c", "positive": "c", "motif": "GCCTTGCCTT"},  # reverse complement, twice
+            {"id": "a", "positive": "c", "sequence": same},
+            {"id": "d", "positive": "d", "motif": "TACCCG", "sequence": same},
+            {"id": "e", "positive": "e", "motif": "ATTTAC"},
+        ]
+    )
+    assert group_records(records) == ["a", "a", "a", "a", "e"]
+
+
+def locus(chrom, start, end, flank=0):
+    seed = start + 1000 * ord(chrom)
+    return {"chrom": chrom, "start": start, "end": end, "sequence": unrelated(1, end - start + 2 * flank, seed)[0]}
+
+
+def test_overlapping_loci_link():
+    records = table(
+        [locus("a", 0, 100), locus("a", 99, 140), locus("a", 140, 180), locus("b", 0, 100), locus("a", 20, 60), {}]
+    )
+    assert group_records(records) == ["r0", "r0", "r2", "r3", "r0", "r5"]
+
+
+def test_a_locus_has_its_flanks():
+    records = table([locus("a", 100, 140, 20), locus("a", 179, 219, 20), locus("a", 260, 300, 20)])
+    assert group_records(records) == ["r0", "r0", "r2"]
+
+
+loci = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 60), st.integers(26, 40)), min_size=1, max_size=12)
+
+
+@given(loci, st.randoms())
+@settings(deadline=None, max_examples=50)
+def test_overlaps_are_those_of_all_pairs_in_any_order(places, random):
+    rows = [locus(chrom, start, start + size) for chrom, start, size in places]
+    for n, row in enumerate(rows):
+        row["id"] = f"r{n:02d}"
+        row["sequence"] = unrelated(1, row["end"] - row["start"], 100 + n)[0]
+    label = list(range(len(rows)))
+    for _ in rows:
+        for i, a in enumerate(rows):
+            for j, b in enumerate(rows):
+                if a["chrom"] == b["chrom"] and a["start"] < b["end"] and b["start"] < a["end"]:
+                    label[i] = label[j] = min(label[i], label[j])
+    order = random.sample(range(len(rows)), len(rows))
+    groups = group_records(table([rows[n] for n in order]))
+    assert groups == [f"r{label[n]:02d}" for n in order]
+
+
+def test_arrays_that_are_alike_are_one_group_though_their_motifs_differ():
+    """7 % of scattered changes are more than near-identity allows; of what is no array, they make another sequence."""
+    (one,) = unrelated(1, 100, 1)
+    other = "".join(
+        dict(zip("ACGT", "CGTA", strict=True))[base] if at % 14 == 3 else base for at, base in enumerate(one)
+    )
+    rows = [{"id": "a", "sequence": one, "motif": one[:20]}, {"id": "b", "sequence": other, "motif": other[60:83]}]
+    arrays = table([{**row, "label": 1, "source": "vntrseek"} for row in rows])
+    assert group_records(arrays) == ["a", "a"]
+    assert group_records(table([{"id": row["id"], "sequence": row["sequence"]} for row in rows])) == ["a", "b"]
+
+
+def test_the_definition_says_what_is_done():
+    assert len(definition("repeats")) == 6
+    assert len(definition("table")) == 2

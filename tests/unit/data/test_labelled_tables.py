@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dnalm.data.labelled_tables import import_tables
+from dnalm.errors import UserError
+from dnalm.files import read_user_table
+from dnalm.names import SEQUENCE_COLUMNS
+
+PATHS = {"all": Path("t.csv"), "train": Path("a.csv"), "test": Path("b.parquet")}
+
+
+def read(rows, part="all", labels=None, columns=("sequence", "label")):
+    return import_tables({part: pd.DataFrame(rows, columns=columns)}, PATHS, "sequence", "label", labels)
+
+
+def test_one_table():
+    records, facts = read([(" acgt ", "0"), ("ACGN", "1"), ("NA", "1")])
+    assert list(records.columns) == [*SEQUENCE_COLUMNS, "soft_masked"]
+    assert records["id"].tolist() == ["table-000001", "table-000002", "table-000003"]
+    assert records["sequence"].tolist() == ["ACGT", "ACGN", "NA"]
+    assert records["label"].tolist() == [0, 1, 1]
+    assert set(records["source"]) == {"table"}
+    assert facts == {"ambiguous": {"all": 2}}
+
+
+def test_the_case_that_was_given_is_remembered():
+    records, _ = read([(" acgT ", "0"), ("ACGN", "1"), ("nnAA", "1")])
+    assert records["soft_masked"].tolist() == [0.75, 0.0, 0.5]
+    assert records["sequence"].tolist() == ["ACGT", "ACGN", "NNAA"]
+
+
+def test_splits_keep_their_names():
+    parts = {"train": pd.DataFrame({"sequence": ["A", "C"], "label": ["0", "1"]})}
+    parts["test"] = pd.DataFrame({"sequence": ["A"], "label": [1]})  # a parquet table has numbers
+    records, _ = import_tables(parts, PATHS, "sequence", "label", None)
+    assert records["id"].tolist() == ["train-000001", "train-000002", "test-000001"]
+    assert records["split"].tolist() == ["train", "train", "test"]
+    assert records["label"].tolist() == [0, 1, 1]
+
+
+def test_labels_by_name_or_number():
+    records, _ = read(
+        [("A", "promoter"), ("C", "0"), ("G", "other"), ("T", "1")], labels={"0": "other", "1": "promoter"}
+    )
+    assert records["label"].tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ([("A", "0"), ("", "1")], {}, r"t.csv, line 3: empty sequence"),
+        ([("A", "0"), ("ACGE", "1")], {}, r"t.csv, line 3: 'E' is no nucleotide"),
+        ([("A", "0"), ("ACGU", "1")], {}, r"t.csv, line 3: 'U' is no nucleotide"),
+        ([("A", "0"), ("A", "")], {}, r"t.csv, line 3: empty label"),
+        ([("A", "0"), ("A", "yes")], {}, r"t.csv, line 3: label 'yes' is not one of 0, 1, 2"),
+        ([("A", "0"), ("A", "-1")], {}, r"line 3: label '-1' is not"),
+        ([("A", "0"), ("A", "1.5")], {}, r"line 3: label '1.5' is not"),
+        ([("A", "0"), ("A", "2")], {}, r"t.csv.*no record has label 1.*found 0, 2"),
+        ([("A", "0"), ("A", "999999999")], {}, r"no record has label 1"),
+        ([("A", "0"), ("A", "0")], {}, r"every label is 0"),
+        ([("A", "0"), ("A", "c")], {"labels": {"0": "a", "1": "b"}}, r"line 3: label 'c' is not one of `labels`: 0 \(a\), 1 \(b\)"),
+        ([("A", "0"), ("A", "2")], {"labels": {"0": "a", "1": "b"}}, r"line 3: label '2' is not one of"),
+        ([("A", "0"), ("A", "1")], {"labels": {"0": "a", "1": "b", "2": "c"}}, r"no record has label 2"),
+        ([], {}, r"t.csv: the table has no rows"),
+        ([("A", "0")], {"columns": ("Sequences", "label")}, r"t.csv, line 1: no column 'sequence'; did you mean 'Sequences'\? \(columns: Sequences, label\)"),
+        ([("A", "0")], {"columns": ("x", "label")}, r"no column 'sequence' \(columns: x, label\)"),
+    ],
+)  # fmt: skip
+def test_wrong_input(rows, options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame(rows, columns=options.get("columns", ("sequence", "label"))).to_csv("t.csv", index=False)
+    with pytest.raises(UserError, match=message):
+        read(rows, **options)
+
+
+def test_blank_lines_do_not_shift_line_numbers(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("sequence,label\n\nA,0\n\n\nACGE,1\n\n")
+    with pytest.raises(UserError, match=r"t.csv, line 6: 'E' is no nucleotide"):
+        import_tables({"all": read_user_table(path)}, {"all": path}, "sequence", "label", None)
+
+
+def test_a_parquet_table_has_rows_not_lines():
+    with pytest.raises(UserError, match=r"b.parquet, row 2: empty sequence"):
+        import_tables(
+            {"test": pd.DataFrame({"sequence": ["A", None], "label": [0, 1]})}, PATHS, "sequence", "label", None
+        )

@@ -1,0 +1,341 @@
+import json
+import subprocess
+import sys
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulated_splits import mutated, random_sequences, simulate
+
+from dnalm.data import leakage as leakage_module
+from dnalm.data.divide import Settings, divide
+from dnalm.data.labelled_tables import import_tables
+from dnalm.data.leakage import compare
+from dnalm.files import read_user_table, sha256
+from dnalm.names import SPLITS
+from dnalm.sequence import trf
+from dnalm.sequence.alphabet import reverse_complement
+from dnalm.tables.sequences import LOCUS, sequence_table
+
+PAIRS = [f"{a}/{b}" for a, b in combinations(SPLITS, 2)]
+UNIT = "ACGTTGCAGGCATTACGAGT"
+
+
+@pytest.fixture(autouse=True)
+def without_trf(monkeypatch):
+    monkeypatch.setattr(leakage_module, "called_by_trf", lambda sequences: None)
+
+
+@pytest.fixture
+def clean():
+    return simulate(300)
+
+
+def add(tables, split, **record):
+    """The tables with one record more, its id `new`; what is not given is a negative's."""
+    row = sequence_table({"label": [0], "source": ["unique"], "id": ["new"], **{k: [v] for k, v in record.items()}})
+    return tables | {split: pd.concat([tables[split], row], ignore_index=True)}
+
+
+def numbers(facts):
+    """Every count that is not 0, by path."""
+    counts = [pair for place in ("within", "across", "conflicting_labels") for pair in walk(facts[place], place)]
+    beside = ("located_left", "located_right", "examples", "families")
+    return {path: value for path, value in counts if value and path.split(".")[-1] not in beside}
+
+
+def walk(node, path):
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from walk(value, f"{path}.{key}")
+        else:
+            yield f"{path}.{key}", value
+
+
+def test_a_clean_set_is_clean(clean):
+    facts = compare(clean, [], "repeats")
+    assert numbers(facts) == {} and facts["examples"] == {}
+    assert facts["splits"]["train"] == {"records": 180, "sequences": 180}
+    assert facts["negatives"] == {"n": 150, "in_catalogue": None, "called_by_trf": None}
+    assert list(facts["across"]) == PAIRS
+    assert facts["across"]["train/test"]["motif_family"] == {"records_left": 0, "records_right": 0, "families": 0}
+    table = compare(simulate(300, "table"), [], "table")
+    assert numbers(table) == {} and table["negatives"] == {"n": 0, "in_catalogue": None, "called_by_trf": None}
+    assert table["across"]["train/test"]["motif_family"] is table["across"]["train/test"]["array_identity"] is None
+
+
+def test_an_exact_copy_across(clean):
+    facts = compare(add(clean, "test", sequence=clean["train"]["sequence"][0]), [], "repeats")
+    assert numbers(facts) == {
+        "across.train/test.exact": 1,
+        "across.train/test.near.records_left": 1,
+        "across.train/test.near.records_right": 1,
+    }
+    assert facts["examples"] == {"exact train/test": [["r000000", "new"]], "near train/test": [["r000000", "new"]]}
+
+
+def test_a_reverse_complement_across(clean):
+    facts = compare(add(clean, "test", sequence=reverse_complement(clean["validation"]["sequence"][0])), [], "repeats")
+    assert numbers(facts) == {
+        "across.validation/test.reverse_complement": 1,
+        "across.validation/test.near.records_left": 1,
+        "across.validation/test.near.records_right": 1,
+    }
+    assert facts["examples"]["reverse_complement validation/test"] == [["r000180", "new"]]
+
+
+def test_a_near_copy_across(clean):
+    copy = reverse_complement(mutated(np.random.default_rng(1), clean["train"]["sequence"][2], 0.02))
+    facts = compare(add(clean, "validation", sequence=copy), [], "repeats")
+    assert numbers(facts) == {
+        "across.train/validation.near.records_left": 1,
+        "across.train/validation.near.records_right": 1,
+    }
+    assert facts["examples"] == {"near train/validation": [["r000002", "new"]]}
+
+
+@pytest.mark.parametrize("kind", ["exact", "reverse_complement", "near"])
+def test_copies_within_a_split_are_counted_once_as_the_closest_kind(clean, kind):
+    for row in (0, 1):  # a window and an array
+        original = clean["train"]["sequence"][row]
+        copy = {
+            "exact": original,
+            "reverse_complement": reverse_complement(original),
+            "near": mutated(np.random.default_rng(1), original, 0.02),
+        }[kind]
+        label = int(clean["train"]["label"][row])
+        tables = add(clean, "train", sequence=copy, label=label)
+        facts = compare(tables, [], "repeats")
+        assert numbers(facts) == {f"within.train.{kind}": 1}
+        assert facts["examples"] == {f"{kind} train": [[f"r00000{row}", "new"]]}
+
+
+def test_like_arrays_across(clean):
+    tables = add(clean, "train", sequence=UNIT * 6, label=1, source="trf")
+    tables = add(tables, "test", sequence=mutated(np.random.default_rng(1), UNIT * 6, 0.06), label=1, source="trf")
+    facts = compare(tables, [], "repeats")
+    assert numbers(facts) == {
+        "across.train/test.array_identity.records_left": 1,
+        "across.train/test.array_identity.records_right": 1,
+    }
+    assert facts["examples"] == {"array_identity train/test": [["new", "new"]]}
+
+
+def test_flanks_are_no_part_of_an_array(clean):
+    rng = np.random.default_rng(1)
+    place = {"label": 1, "source": "trf", "chrom": "chr1", "end": 1120}
+    left, right, other, another = random_sequences(rng, [200] * 4)
+    tables = add(clean, "train", sequence=left + UNIT * 6 + right, start=1000, **place)
+    facts = compare(add(tables, "test", sequence=other + UNIT * 6 + another, start=1000, **place), [], "repeats")
+    assert facts["across"]["train/test"]["array_identity"]["records_right"] == 1
+    assert facts["across"]["train/test"]["exact"] == 0
+
+
+def test_arrays_too_long_to_align_are_counted(clean, monkeypatch):
+    monkeypatch.setattr(leakage_module, "LONGEST", 119)
+    tables = {split: table[table["sequence"].str.len() < 110] for split, table in clean.items()}
+    facts = compare(add(tables, "test", sequence=UNIT * 6, label=1), [], "repeats")
+    across = facts["across"]
+    assert [across[pair]["array_identity"]["not_aligned"] for pair in PAIRS] == [0, 1, 1]
+
+
+def test_a_motif_family_across(clean):
+    tables = add(clean, "train", sequence=UNIT * 6, label=1, source="trf", motif=UNIT)
+    turned = reverse_complement(UNIT[5:] + UNIT[:5])
+    facts = compare(add(tables, "test", sequence=turned * 3, label=1, source="trf", motif=turned), [], "repeats")
+    assert numbers(facts) == {
+        "across.train/test.motif_family.records_left": 1,
+        "across.train/test.motif_family.records_right": 1,
+    }
+    assert facts["across"]["train/test"]["motif_family"]["families"] == 1
+    assert facts["examples"] == {"motif_family train/test": [["new", "new"]]}
+    no_motifs = compare({split: table.assign(motif=None) for split, table in clean.items()}, [], "repeats")
+    assert no_motifs["across"]["train/test"]["motif_family"] is None
+
+
+def test_overlapping_loci_flanks_included(clean):
+    one, other = random_sequences(np.random.default_rng(1), [120, 120])
+    tables = add(clean, "train", sequence=one, chrom="chr1", start=1010, end=1110)
+    facts = compare(add(tables, "validation", sequence=other, chrom="chr1", start=1129, end=1229), [], "repeats")
+    assert facts["across"]["train/validation"]["locus"] == {
+        "located_left": 1,
+        "located_right": 1,
+        "records_left": 1,
+        "records_right": 1,
+    }
+    assert facts["examples"] == {"locus train/validation": [["new", "new"]]}
+    for place in ({"chrom": "chr1", "start": 1130, "end": 1230}, {"chrom": "chr2", "start": 1129, "end": 1229}):
+        assert numbers(compare(add(tables, "validation", sequence=other, **place), [], "repeats")) == {}
+
+
+def test_loci_on_the_catalogues_own_assembly(clean):
+    place = pd.DataFrame([["chr9", 50, 90]] * 2, columns=list(LOCUS))
+    tables = {split: table.assign(**dict.fromkeys(LOCUS)) for split, table in clean.items()}
+    for split, row in (("train", 0), ("test", 1)):
+        tables[split] = tables[split].astype({"locus_start": "Int64", "locus_end": "Int64"})
+        tables[split].loc[row, list(LOCUS)] = place.loc[0]
+    assert numbers(compare(tables, [], "repeats")) == {
+        "across.train/test.locus.records_left": 1,
+        "across.train/test.locus.records_right": 1,
+    }
+
+
+def test_conflicting_labels(clean):
+    copy = reverse_complement(clean["train"]["sequence"][0])
+    facts = compare(add(clean, "train", sequence=copy, label=1), [], "table")
+    assert numbers(facts) == {
+        "within.train.reverse_complement": 1,
+        "conflicting_labels.sequences": 1,
+        "conflicting_labels.records": 2,
+    }
+    assert facts["conflicting_labels"]["examples"] == ["r000000"]
+    assert facts["examples"]["conflicting_labels"] == [["r000000", "new"]]
+
+
+def test_negatives_in_a_catalogue_and_called_by_trf(clean, monkeypatch):
+    monkeypatch.setattr(leakage_module, "called_by_trf", lambda sequences: [s.startswith("TTTTTTT") for s in sequences])
+    window = "TTTTTTT" + random_sequences(np.random.default_rng(1), [113])[0]
+    tables = add(clean, "test", sequence=window, chrom="chr1", start=1010, end=1110, source="interspersed")
+    array = {"sequence": "TTTTTTT" + UNIT * 6, "label": 1, "chrom": "chr1", "start": 5000, "end": 5127}
+    tables = add(tables, "train", **array)
+    near = pd.DataFrame({"chrom": ["chr1", "chr1", "chr2"], "start": [0, 1119, 1000], "end": [1000, 1125, 1200]})
+    there = pd.DataFrame({"chrom": ["chr1"], "start": [5000], "end": [5127], "id": ["x"]})
+    found = {
+        "number": 1,
+        "of": 151,
+        "by_source": {"interspersed": {"number": 1, "of": 1}, "unique": {"number": 0, "of": 150}},
+    }
+    facts = compare(tables, [there, near], "repeats")["negatives"]
+    assert facts == {"n": 151, "in_catalogue": found, "called_by_trf": found}
+    facts = compare(tables, [near.assign(start=near["start"] + 1)], "repeats")["negatives"]
+    assert facts["in_catalogue"]["number"] == 0
+
+
+@pytest.mark.skipif(not trf.is_installed(), reason="needs trf")
+def test_trf_itself(clean, monkeypatch):
+    monkeypatch.setattr(leakage_module, "called_by_trf", trf.called_by_trf)
+    facts = compare(add(clean, "test", sequence=UNIT * 6, source="shuffled"), [], "repeats")
+    assert facts["negatives"]["called_by_trf"]["by_source"]["shuffled"] == {"number": 1, "of": 1}
+
+
+def test_shuffles_are_compared_as_arrays(clean):
+    tables = add(clean, "train", sequence=UNIT * 6, source="shuffled")
+    facts = compare(add(tables, "test", sequence=UNIT * 6, source="shuffled"), [], "repeats")
+    assert facts["across"]["train/test"]["array_identity"]["records_right"] == 1
+    assert facts["across"]["train/test"]["near"]["records_right"] == 0
+
+
+records = st.lists(st.tuples(st.text("AC", min_size=1, max_size=3), st.integers(0, 1)), max_size=8)
+
+
+@given(st.tuples(records, records, records))
+@settings(max_examples=60)
+def test_exact_counts_are_those_of_sets(rows):
+    tables = {}
+    for split, part in zip(SPLITS, rows, strict=True):
+        columns = {"id": [f"{split}{n}" for n in range(len(part))], "sequence": [s for s, _ in part]}
+        tables[split] = sequence_table({**columns, "label": [label for _, label in part], "source": "table"})
+    facts = compare(tables, [], "table")
+    own = {split: [s for s, _ in part] for split, part in zip(SPLITS, rows, strict=True)}
+    for split in SPLITS:
+        seen, expected = set(), {"exact": 0, "reverse_complement": 0, "near": 0}
+        for sequence in own[split]:
+            expected["exact"] += sequence in seen
+            expected["reverse_complement"] += sequence not in seen and reverse_complement(sequence) in seen
+            seen.add(sequence)
+        assert facts["within"][split] == expected
+    for left, right in combinations(SPLITS, 2):
+        a, b = set(own[left]), set(own[right])
+        turned = {s for s in b - a if reverse_complement(s) in a}
+        found = facts["across"][f"{left}/{right}"]
+        assert (found["exact"], found["reverse_complement"]) == (len(a & b), len(turned))
+        either = a | {reverse_complement(s) for s in a}
+        assert found["near"]["records_right"] == sum(s in either for s in own[right])
+    labels = {}
+    for sequence, label in (row for part in rows for row in part):
+        labels.setdefault(min(sequence, reverse_complement(sequence)), []).append(label)
+    several = [found for found in labels.values() if len(set(found)) > 1]
+    expected = {"sequences": len(several), "records": sum(map(len, several))}
+    assert {name: facts["conflicting_labels"][name] for name in expected} == expected
+
+
+def test_published_splits_of_core_promoters(shared):
+    folder = shared / "data/gue/prom/prom_core_all"
+    paths = {"train": folder / "train.csv", "validation": folder / "dev.csv", "test": folder / "test.csv"}
+    parts = {split: read_user_table(path) for split, path in paths.items()}
+    records, _ = import_tables(parts, paths, "sequence", "label", None)
+    tables = {split: records[records["split"] == split] for split in SPLITS}
+    facts = compare(tables, [], "table")
+    assert {pair: facts["across"][pair]["exact"] for pair in PAIRS} == {
+        "train/validation": 54,
+        "train/test": 42,
+        "validation/test": 8,
+    }
+    assert facts["conflicting_labels"]["sequences"] == 64
+
+
+def test_the_loci_of_arrays_reach_the_split_tables(monkeypatch):
+    monkeypatch.setattr("dnalm.data.divide.called_by_trf", lambda sequences: None)
+    sequences = random_sequences(np.random.default_rng(1), [60] * 40)
+    columns = {"id": [f"r{n:02d}" for n in range(40)], "sequence": sequences, "label": [0, 1] * 20, "source": "trf"}
+    place = {"locus_chrom": "chr1", "locus_start": range(0, 4000, 100), "locus_end": range(50, 4050, 100)}
+    table = sequence_table({**columns, **place, "positive": columns["id"]}, ["positive", *LOCUS])
+    caps = dict.fromkeys(SPLITS)
+    fractions = {"train": 0.6, "validation": 0.2, "test": 0.2}
+    tables, _ = divide(table, [], Settings("repeats", "random", fractions, None, 1, caps, False, None))
+    assert compare(tables, [], "repeats")["across"]["train/test"]["locus"]["located_right"] == 8
+
+
+def run_script(folder, *arguments, kind="repeats"):
+    command = [sys.executable, "scripts/compare_splits.py", "--spec", "-", "--data", str(folder)]
+    command += [*map(str, arguments), "--output", str(folder / "leakage.json")]
+    return subprocess.run(command, input=json.dumps({"kind": kind}), capture_output=True, text=True)
+
+
+def write(tables, folder):
+    for split, table in tables.items():
+        table.to_parquet(folder / f"{split}.parquet", index=False)
+
+
+def test_the_script_writes_the_same_bytes_again(tmp_path, clean):
+    write(add(clean, "test", sequence=clean["train"]["sequence"][0], chrom="chr1", start=10, end=20), tmp_path)
+    catalogue = tmp_path / "catalogue.parquet"
+    pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [30], "motif": ["A"]}).to_parquet(catalogue)
+    hashes = []
+    for _ in range(2):
+        done = run_script(tmp_path, "--catalogues", catalogue)
+        assert done.returncode == 0, done.stderr
+        hashes.append(sha256(tmp_path / "leakage.json"))
+    facts = json.loads((tmp_path / "leakage.json").read_text())
+    assert hashes[0] == hashes[1]
+    assert facts["across"]["train/test"]["exact"] == 1 and facts["negatives"]["in_catalogue"]["number"] == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "arguments", "said"),
+    [
+        (lambda folder: (folder / "test.parquet").unlink(), [], "test.parquet: no such file"),
+        (lambda folder: (folder / "test.parquet").write_text("id,sequence"), [], "test.parquet: cannot read this parquet"),
+        (
+            lambda folder: pd.DataFrame({"id": ["a"]}).to_parquet(folder / "test.parquet"),
+            [],
+            "test.parquet: no column 'sequence'; compare the tables that split_labels.py writes",
+        ),
+        (
+            lambda folder: sequence_table({"id": ["a", "b"], "sequence": ["A", None], "label": 0}).to_parquet(folder / "test.parquet"),
+            [],
+            "test.parquet, row 2: no sequence",
+        ),
+        (lambda folder: None, ["--catalogues", "train.parquet"], "train.parquet: no such file"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_one_line(tmp_path, clean, spoil, arguments, said):
+    write(clean, tmp_path)
+    spoil(tmp_path)
+    done = run_script(tmp_path, *arguments)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and last.startswith("error: ") and said in last
+    assert "Traceback" not in done.stderr and not (tmp_path / "leakage.json").exists()

@@ -1,0 +1,359 @@
+"""The report: the page is whole, safe and its own, and holds what the results hold."""
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from fake_findings import add_audit, add_comparison, check, comparison, probe
+from fake_results import add_manifest, add_run, distribution
+
+from dnalm.errors import UserError
+from dnalm.evaluation.report import charts, datacard, table_links, trust, views
+from dnalm.evaluation.report.page import code, render
+from dnalm.evaluation.report.results import read_dataset
+from dnalm.files import write_json
+
+SCRIPT = ROOT / "scripts" / "report.py"
+REPEATS = {
+    "kind": "repeats", "genome": "hg38", "catalogue": "arrays", "negatives": {"unique": 2.0, "shuffled": 1.0, "interspersed": 0.0},
+    "balance": {"match": ["length", "gc"]}, "split": {"method": "grouped"}, "audit": {"shortcut_auroc": 0.6},
+}  # fmt: skip
+TABLE = {
+    "kind": "table", "train": "a.csv", "validation": "b.csv", "test": "c.csv", "split": {"method": "grouped"},
+    "audit": {"shortcut_auroc": 0.6},
+}  # fmt: skip
+LEDGER = [
+    {"stage": "extract", "source": "vntrseek", "in": 3737, "kept": 3710, "dropped": {"shorter than min_length": 14, "duplicate": 13}},
+    {"stage": "split_labels", "source": "unique", "in": 12, "kept": 12, "dropped": {}},
+]  # fmt: skip
+BASELINES = ("majority", "length_gc", "kmer", "boosting", "periodicity", "cnn", "trf")
+SAID = {"evaluation": {"confidence": 0.95}}
+FEW = "6.3 effective groups of records, at least 30 are needed"
+
+
+def run_of(dataset: str, model: str, recipe: str, seed: int = 1) -> dict:
+    return {"dataset": dataset, "model": model, "recipe": recipe, "seed": seed}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Four data sets: a rich one, a table, three classes with one epoch, and one with a baseline alone."""
+    results = tmp_path_factory.mktemp("results")
+    runs = []
+
+    def add(run: dict, skill: float, **options) -> None:
+        runs.append(run)
+        add_run(results, run, skill, **options)
+
+    for baseline in BASELINES:
+        add(run_of("rich", "baseline", baseline), {"periodicity": 3, "trf": 5}.get(baseline, 0.5))
+    for seed in (1, 2, 3):
+        add(run_of("rich", "small", "scratch", seed), 0.8 + seed / 10)
+    add(run_of("rich", "grover", "full"), 1.4)
+    add(run_of("table", "baseline", "kmer"), 0.5)
+    add(run_of("table", "mistral", "as-is"), 2.5, method="none", epochs=0)
+    add(run_of("three", "small", "scratch"), 1, classes=3, epochs=1)
+    add(run_of("bare", "baseline", "kmer"), 1)
+    compared = {"kept": distribution(80), "dropped": distribution(90), "ks": 0.0241}
+    add_manifest(
+        results, "rich", ["no repeat", "tandem repeat"], ledger=LEDGER, kept_vs_dropped={"gc": compared, "length": compared},
+        negatives_called_by_trf={"called": 192, "of": 2866, "fraction": 0.066992, "by_source": {}},
+        warnings=["TRF calls 6.7% of the unique negatives."],
+    )  # fmt: skip
+    add_manifest(results, "table", ["0", "1"])
+    add_manifest(results, "three", ["none", "<script>alert(1)</script>", "donor & 'co'"])
+    add_manifest(results, "bare", ["0", "1"])
+    keys = list(dict.fromkeys(f"{run['model']}/{run['recipe']}" for run in runs if run["dataset"] == "rich"))
+    others = [
+        comparison("small", "scratch", "periodicity", 0.6, 0.9, p_holm=0.012),
+        comparison("baseline", "trf", "periodicity", 0.91, 0.9, p_holm=0.31),
+    ]
+    add_comparison(results, "rich", keys, comparison("grover", "full", "periodicity", 0.7, 0.9), others)
+    withheld = {"low": None, "high": None, "p": None, "significant": False, "detectable": None, "note": FEW}
+    add_comparison(
+        results,
+        "table",
+        ["baseline/kmer", "mistral/as-is"],
+        comparison("mistral", "as-is", "kmer", 0.8, 0.2, **withheld),
+    )
+    add_comparison(results, "three", [])
+    add_comparison(results, "bare", [], note="There is no model to compare.")
+    checks = [
+        check("classes", "Every class in every split"),
+        check("shortcuts", "Shortcuts", "fail", "Set `balance.match`.", found="GC <alone> tells."),
+        check("overlong", "Long records", "warn"),
+    ]
+    probes = [probe("length", 0.51), probe("gc", 0.83, "fail", "see `gc`"), probe("tokens/small", 0.41, "warn")]
+    add_audit(results, "rich", checks, [*probes, probe("case", None, "pass", "upper case")])
+    for name in ("table", "three", "bare"):
+        add_audit(results, name)
+    datasets = {"rich": REPEATS, "table": TABLE, "three": TABLE, "bare": TABLE}
+    return results, {"runs": runs, "datasets": datasets, "config": {**SAID, "datasets": datasets, "runs": runs}}
+
+
+@pytest.fixture(scope="module")
+def page(tree):
+    results, spec = tree
+    datasets = [read_dataset(results, name, config, spec["runs"]) for name, config in spec["datasets"].items()]
+    return render(datasets, spec["config"])
+
+
+class Checker(HTMLParser):
+    """Collects ids, text and resources, and fails on a tag that is not closed in order."""
+
+    VOID = frozenset({"meta", "br", "hr", "img", "input", "link"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.files: dict[str, str] = {}
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        assert tag not in ("link", "iframe", "img", "object", "use", "image", "form", "base")
+        assert not any(name.startswith("on") for name in values)
+        if "download" in values:
+            self.files[values["download"]] = values.pop("href")
+        self.ids += [values["id"]] if "id" in values else []
+        self.references += [values[name] for name in ("href", "src", "xlink:href") if name in values]
+        self.references += re.findall(r"url\(([^)]*)\)", " ".join(value or "" for value in values.values()))
+        self.references += [f"#{key}" for key in (values.get("aria-labelledby") or "").split()]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text.append(data)
+
+
+def checked(page: str) -> Checker:
+    checker = Checker()
+    checker.feed(page)
+    checker.close()
+    assert checker.open == []
+    return checker
+
+
+def test_the_page_is_whole_and_needs_no_network(page):
+    checker = checked(page)
+    assert len(set(checker.ids)) == len(checker.ids)
+    assert {reference for reference in checker.references if not reference.startswith("#")} == set()
+    assert {reference[1:] for reference in checker.references} <= set(checker.ids)
+    assert set(re.findall(r"https?://[^\"'< ]*", page)) <= {"http://www.w3.org/2000/svg"}
+    assert "@import" not in page and "url(http" not in page
+    assert len(page) < 1_000_000
+
+
+def test_the_page_forbids_itself_every_request_and_every_script_but_its_own(page):
+    (script,) = re.findall("<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    assert f'<meta http-equiv="Content-Security-Policy" content="{policy}">' in page
+
+
+def test_tables_can_be_taken_along(page, tree):
+    files = checked(page).files
+    assert all(address.startswith("data:text/tab-separated-values;base64,") for address in files.values())
+    names = ("metrics", "comparison", "strata", "audit", "shortcuts", "prevalence", "calibration")
+    assert {f"rich-{name}.tsv" for name in names} <= set(files) and "bare-comparison.tsv" not in files
+    tables = {name: base64.b64decode(address.split(",")[1]).decode() for name, address in files.items()}
+    for text in tables.values():
+        assert len({line.count("\t") for line in text.splitlines()}) == 1
+    lines = [line.split("\t") for line in tables["rich-metrics.tsv"].splitlines()]
+    assert len(lines) == 1 + len(BASELINES) + 4
+    results, spec = tree
+    group = read_dataset(results, "rich", REPEATS, spec["runs"]).group("grover/full")
+    row = dict(zip(lines[0], next(line for line in lines if line[1] == "grover"), strict=True))
+    assert float(row["mcc"]) == pytest.approx(group.mean("mcc"), rel=1e-5)
+    assert float(row["mcc_low"]) == pytest.approx(group.interval("mcc")[0], rel=1e-5)
+    assert table_links._field("a\tb\nc") == "a b c" and table_links._field(None) == "NA"
+
+
+def test_every_run_and_every_number_of_the_data_is_there(page):
+    text = " ".join(checked(page).text)
+    for name in (
+        "small · scratch", "seed 2", "mean of 3 seeds", "grover · full", "mistral · as-is", "periodicity", "length and GC",
+        "Tandem Repeats Finder", "reference", "small CNN", "k-mer boosting", "commonest label",
+    ):  # fmt: skip
+        assert name in text
+    for said in (
+        "13 duplicate; 14 shorter than min_length", "Divide into splits", "192 of 2,866, 6.7 %", "0.024",
+        "TRF calls 6.7% of the unique negatives.", "Nothing was trained", "Epoch 4 of 6 was kept (highest validation MCC",
+        "Tandem repeats of arrays against shuffled and unique sequence of hg38, matched by length and GC; 1,500 records",
+        "Labelled table with 2 classes; 1,500 records, splits as published.", "456,194 parameters", "0123456789abcdef" * 4,
+        "4 data sets, 6 model runs and 9 baselines", "packed (shown to give the same results as padded; 16.4 % padding)",
+        "GC <alone> tells.", "failed", "warning", "not shown to differ", FEW, "grover · full − periodicity",
+        "No figure for over 49 bp: one class only.", "Precision at 0.1 %", "Not measured: soft-masking (upper case).",
+    ):  # fmt: skip
+        assert said in text, said
+
+
+def test_everything_is_escaped(page):
+    assert page.count("<script>") == 1
+    assert "&lt;script&gt;alert(1)" in page and "donor &amp; &#39;co&#39;" in page
+
+
+def test_the_same_results_give_the_same_bytes_through_the_script(tree, page, tmp_path):
+    results, spec = tree
+    output = tmp_path / "report" / "index.html"
+    command = [sys.executable, SCRIPT, "--spec", "-", "--results", results, "--output", output]
+    done = subprocess.run([*map(str, command)], input=json.dumps(spec), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert output.read_text() == page
+
+
+def test_one_data_set_has_no_contents_list_and_missing_parts_vanish(tree):
+    results, spec = tree
+    page = render([read_dataset(results, "bare", TABLE, spec["runs"])], SAID)
+    checked(page)
+    assert 'aria-label="Data sets"' not in page and "The ladder" not in page
+    assert "Training</h3>" not in page and "Kept against dropped" not in page and "Who is better where" not in page
+    assert "No language model was run here. The best baseline, a k-mer logistic regression, has a test MCC of" in page
+    nothing = render([read_dataset(results, "bare", TABLE, [])], SAID)
+    checked(nothing)
+    assert "Nothing was run on this data set." in nothing and "Runs side by side" not in nothing
+
+
+def test_data_sets_that_share_a_model_are_a_ladder(tmp_path):
+    runs = [run_of(name, *group) for name in ("first", "second") for group in (("baseline", "kmer"), ("small", "x"))]
+    for run in runs:
+        add_run(tmp_path, run, 1.5 if run["dataset"] == "first" else 0.6, n=60, epochs=1)
+    datasets = []
+    for name in ("first", "second"):
+        add_manifest(tmp_path, name, ["0", "1"])
+        add_audit(tmp_path, name)
+        add_comparison(tmp_path, name, [])
+        datasets.append(read_dataset(tmp_path, name, TABLE, runs))
+    checker = checked(render(datasets, SAID))
+    assert len(set(checker.ids)) == len(checker.ids) and "ladder" in checker.ids
+    assert "The same models and baselines on 2 data sets" in " ".join(checker.text)
+
+
+def test_data_sets_come_in_the_order_of_the_runs(tmp_path):
+    names = ("top", "middle", "bottom")
+    runs = [run_of(name, *group) for name in names for group in (("baseline", "kmer"), ("small", "x"))]
+    for run in runs:
+        add_run(tmp_path, run, 1.5, n=60, epochs=1)
+    for name in names:
+        add_manifest(tmp_path, name, ["0", "1"])
+        add_audit(tmp_path, name)
+        add_comparison(tmp_path, name, [])
+    datasets = dict.fromkeys(sorted(names), TABLE)
+    spec = {"runs": runs, "datasets": datasets, "config": {**SAID, "datasets": datasets, "runs": runs}}
+    output = tmp_path / "page.html"
+    command = [sys.executable, SCRIPT, "--spec", "-", "--results", tmp_path, "--output", output]
+    subprocess.run([*map(str, command)], input=json.dumps(spec), text=True, check=True)
+    checker = checked(output.read_text())
+    assert [name for name in checker.ids if name in {f"data-{name}" for name in names}] == [f"data-{n}" for n in names]
+    assert " of it" in (told := " ".join(checker.text)) and told.index("on top") < told.index("on bottom")
+
+
+def small_tree(results: Path, runs: list[dict], **manifest) -> None:
+    add_manifest(results, "d", ["0", "1"], **manifest)
+    add_audit(results, "d")
+    add_comparison(results, "d", [])
+
+
+def test_a_damaged_log_is_an_error_that_names_it(tmp_path):
+    run = run_of("d", "small", "scratch")
+    add_run(tmp_path, run, 1, n=20)
+    small_tree(tmp_path, [run])
+    log = tmp_path / "d/runs/small/scratch/seed1/training_log.tsv"
+    log.write_text("epoch\tstep\n")
+    with pytest.raises(UserError, match=f"^{log}: "):
+        read_dataset(tmp_path, "d", TABLE, [run])
+
+
+def test_backticks_become_code_and_the_rest_is_escaped():
+    assert code("a <b> `find: <trf>` to mask") == "a &lt;b&gt; <code>find: &lt;trf&gt;</code> to mask"
+
+
+def test_runs_on_different_records_and_overlong_ones_are_cautioned(tmp_path):
+    runs = [run_of("d", "baseline", "kmer"), run_of("d", "small", "scratch")]
+    add_run(tmp_path, runs[0], 1, n=30)
+    add_run(tmp_path, runs[1], 1, n=28)
+    path = tmp_path / "d/runs/small/scratch/seed1/run.json"
+    record = json.loads(path.read_text())
+    record["counts"]["train"] |= {"overlong": 30, "unknown_tokens": 1}
+    write_json(path, record)
+    compared = {"kept": distribution(0.51) | {"n": 2702}, "dropped": distribution(0.127) | {"n": 1014}, "ks": 0.594}
+    small_tree(tmp_path, runs, kept_vs_dropped={"gc": compared, "length": compared | {"ks": 0.1}})
+    said = datacard.cautions(read_dataset(tmp_path, "d", TABLE, runs))
+    assert said == [
+        "1,014 positives found no matching negative and were dropped; they differ from the 2,702 kept (median GC fraction"
+        " 0.127 against 0.510), so the scores say little about such arrays.",
+        "The runs were not scored on the same test records (28 to 30 of them): compare with care.",
+        "small · scratch: 30 of 1,800 train and validation records exceed its limit of 512 tokens (cut into windows, scores averaged).",
+        "small · scratch: its tokenizer does not know 1 token of train and validation.",
+    ]
+
+
+def test_few_dropped_positives_are_no_warning(tmp_path):
+    runs = [run_of("d", "baseline", "kmer")]
+    add_run(tmp_path, runs[0], 1, n=30)
+    compared = {"kept": distribution(0.51) | {"n": 990}, "dropped": distribution(0.127) | {"n": 10}, "ks": 0.594}
+    small_tree(tmp_path, runs, kept_vs_dropped={"gc": compared})
+    assert datacard.cautions(read_dataset(tmp_path, "d", TABLE, runs)) == []
+
+
+def test_motifs_that_were_inferred_or_are_missing_are_told(tmp_path):
+    groups = {"number": 5, "largest": 2, "largest_fraction": 0.4, "in_several_splits": 0, "definition": ["locus"]}
+    small_tree(tmp_path, [], groups=groups | {"motifs_inferred": 1200, "motifs_missing": 3})
+    rows = {row[0]: row[1] for table in datacard.tables(read_dataset(tmp_path, "d", TABLE, [])) for row in table.rows}
+    assert rows["Motifs inferred from the array"].startswith("1,200: ")
+    assert rows["Arrays without a motif"].startswith("3; ")
+
+
+def test_the_best_of_a_column_is_marked_by_mean_and_never_the_reference(tree):
+    results, spec = tree
+    board = views.leaderboard(read_dataset(results, "rich", REPEATS, spec["runs"]).groups)
+    heads = [block[0] for block in board["blocks"]]
+    assert [head["name"] for head in heads[:3]] == ["Tandem Repeats Finder", "periodicity", "grover · full"]
+    assert [head["kind"] for head in heads[:3]] == ["reference", "baseline", "model"]
+    marked = [row["name"] for block in board["blocks"] for row in block for cell in row["cells"] if cell["best"]]
+    assert set(marked) == {"periodicity"} and len(marked) == len(views.COLUMNS)
+    seeds = next(block for block in board["blocks"] if block[0]["name"] == "small · scratch")
+    assert len(seeds) == 4 and seeds[0]["cells"][0]["of_seeds"] and not seeds[1]["cells"][0]["of_seeds"]
+
+
+def test_probes_and_calibration_are_told_in_words(tree):
+    results, spec = tree
+    dataset = read_dataset(results, "rich", REPEATS, spec["runs"])
+    found = trust.probes(dataset.audit, 0.6)
+    assert [(row["name"], row["status"], row["range"]) for row in found["rows"]] == [
+        ("Length", "pass", "0.480–0.540"),
+        ("GC", "fail", "0.800–0.860"),
+        ("The number of tokens of small", "warn", "0.380–0.440"),
+    ]
+    assert found["silent"] == ["soft-masking (upper case)"] and found["mark"] == "60.00"
+    assert trust.probes({"shortcuts": []}, 0.6) is None
+    table = trust.calibration(dataset)
+    assert [column.name for column in table.columns][-3:] == ["Temperature", "error with it", "Brier with it"]
+    assert {len(row) for row in table.rows} == {len(table.columns)} and len(table.rows) == len(dataset.members)
+    three = read_dataset(results, "three", TABLE, spec["runs"])
+    assert trust.thresholds(three).rows == [] and trust.prevalence(three).rows == []
+
+
+def test_ids_of_charts_do_not_clash():
+    svg = '<svg width="10" height="5" viewBox="0 0 10 5"><clipPath id="c0"/><g id="c01" clip-path="url(#c0)" x="1.23456"/></svg>'
+    made_twice = [charts.accessible(svg, key, "<T>", "D") for key in ("a", "b")]
+    assert 'id="a-0"' in made_twice[0] and 'id="a-1" clip-path="url(#a-0)" x="1.23"' in made_twice[0]
+    assert not set(re.findall(r'id="([^"]*)"', made_twice[0])) & set(re.findall(r'id="([^"]*)"', made_twice[1]))
+    assert "&lt;T&gt;</title>" in made_twice[0]

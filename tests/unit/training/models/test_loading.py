@@ -1,0 +1,224 @@
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from small_models import TINY, classifier_checkpoint, masked_lm_checkpoint, records, small_tokenizer
+
+from dnalm.errors import UserError
+from dnalm.training.engine.feeds import Examples
+from dnalm.training.engine.windows import cut
+from dnalm.training.models.certificate import check_weights
+from dnalm.training.models.loading import (
+    build,
+    check_vocabulary,
+    label_names,
+    load,
+    load_finished,
+    position_limit,
+    save,
+    token_limit,
+    window_size,
+)
+from dnalm.training.models.tokenization import in_memory
+from dnalm.training.models.tokenizers import Specials, specials_of
+
+TOKENIZER = small_tokenizer()
+SPECIALS = specials_of(TOKENIZER)
+LABELS = {0: "no", 1: "yes"}
+
+
+def make(**changes):
+    return build({**TINY, **changes}, LABELS, SPECIALS, len(TOKENIZER), seed=1)
+
+
+def probes():
+    tokens = in_memory(TOKENIZER, records(40, 7)["sequence"].tolist())
+    return Examples(tokens, cut(tokens.lengths, 62, "window", [""] * 40), SPECIALS)
+
+
+def check(directory, labels=LABELS, trained_head=False):
+    return check_weights(load(directory, labels, SPECIALS, 1), directory, labels, probes(), 1, trained_head)
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_building_is_drawn_from_the_seed():
+    assert same(make(), make())
+    assert not same(make(), build(TINY, LABELS, SPECIALS, len(TOKENIZER), seed=2))
+
+
+def test_a_built_model_fits_its_tokenizer_and_labels():
+    model = build(TINY, {0: "a", 1: "b", 2: "c"}, SPECIALS, len(TOKENIZER), seed=1)
+    assert model.config.vocab_size == len(TOKENIZER) and model.config.pad_token_id == 0
+    assert label_names(model) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "brt"}, "architecture.model_type: unknown type 'brt'; did you mean 'bert'?"),
+        ({"model_type": "vit"}, "architecture.model_type: 'vit' has no sequence classifier in transformers"),
+        ({"hiden_size": 3}, "architecture.hiden_size: unknown key of bert; did you mean 'hidden_size'?"),
+        ({"hidden_size": 33}, "architecture: transformers refuses it (The hidden size (33) is not a multiple"),
+        ({"hidden_size": "big"}, "architecture: transformers refuses it (Validation error for field 'hidden_size'"),
+    ],
+)
+def test_a_wrong_architecture_is_one_line(changes, message):
+    with pytest.raises(UserError) as caught:
+        make(**changes)
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+
+
+def test_the_limit_is_the_least_of_model_tokenizer_and_user(tmp_path):
+    model, tokenizer = make(), small_tokenizer()
+    assert token_limit(model, tokenizer, None) == 64
+    assert token_limit(model, tokenizer, 30) == 30
+    tokenizer.model_max_length = 20
+    assert token_limit(model, tokenizer, 30) == 20
+    assert window_size(20, SPECIALS) == 18
+    assert window_size(None, SPECIALS) > 10**9
+    with pytest.raises(UserError, match="leaves no room beside 2 special tokens"):
+        window_size(2, SPECIALS)
+
+
+def test_roberta_loses_positions_to_padding():
+    specials = Specials(prefix=(0,), suffix=(2,), pad=1, unknown=3, mask=4)
+    model = build({**TINY, "model_type": "roberta"}, LABELS, specials, 40, seed=1)
+    assert position_limit(model) == 62
+    ids = torch.full((1, 62), 7)
+    model(input_ids=ids)
+    with pytest.raises((IndexError, RuntimeError)):
+        model(input_ids=torch.full((1, 63), 7))
+    bloom = build({"model_type": "bloom", "hidden_size": 32, "n_layer": 1, "n_head": 2}, LABELS, specials, 40, seed=1)
+    assert position_limit(bloom) is None
+
+
+def test_a_finished_model_comes_back_as_it_was(tmp_path):
+    classifier_checkpoint(tmp_path, TOKENIZER)
+    model = load_finished(tmp_path, SPECIALS)
+    assert same(model, build(TINY, LABELS, SPECIALS, len(TOKENIZER), seed=3)) and not model.training
+    assert label_names(model) == ["no", "yes"]
+    assert {oct(path.stat().st_mode) for path in tmp_path.iterdir()} == {oct((tmp_path / "config.json").stat().st_mode)}
+
+
+def test_a_base_checkpoint_gets_a_head_drawn_from_the_seed(tmp_path):
+    masked_lm_checkpoint(tmp_path, TOKENIZER, trained=True)
+    loaded = load(tmp_path, LABELS, SPECIALS, 1)
+    assert not loaded.missing_body
+    assert {"classifier.weight", "classifier.bias"} <= set(loaded.missing)
+    assert all(name.startswith("cls.") for name in loaded.unexpected) and loaded.unexpected
+    assert same(loaded.model, load(tmp_path, LABELS, SPECIALS, 1).model)
+    assert not same(loaded.model, load(tmp_path, LABELS, SPECIALS, 2).model)
+
+
+def test_half_precision_is_loaded_as_single(tmp_path):
+    make().bfloat16().save_pretrained(tmp_path)
+    assert load(tmp_path, None, SPECIALS, 1).model.dtype == torch.float32
+
+
+def test_the_gate_passes_a_trained_checkpoint_and_reports(tmp_path):
+    found = check(masked_lm_checkpoint(tmp_path, TOKENIZER, trained=True))
+    assert found["reload_difference"] == 0
+    assert found["language_model_loss"] < 0.95 * found["uniform_loss"]
+    assert found["uniform_loss"] == pytest.approx(np.log(40))
+    json.dumps(found)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_gate_refuses_random_weights(tmp_path, seed):
+    masked_lm_checkpoint(tmp_path, TOKENIZER, trained=False, seed=seed)
+    with pytest.raises(UserError, match="the weights look random or belong to another tokenizer"):
+        check(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["llama", "mixtral"])
+def test_the_gate_reads_causal_heads_too(tmp_path, kind):
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {k: v for k, v in TINY.items() if k != "model_type"}
+    config = AutoConfig.for_model(kind, **sizes, num_key_value_heads=2, vocab_size=40, pad_token_id=0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="language-model loss on real sequences is"):
+        check(tmp_path)
+
+
+def test_the_gate_refuses_missing_weights(tmp_path):
+    masked_lm_checkpoint(tmp_path, TOKENIZER, trained=True)
+    weights = load_file(tmp_path / "model.safetensors")
+    gone = {k: v for k, v in weights.items() if "attention.self.query" not in k}
+    save_file(gone, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"2 weights of the model are not in the checkpoint \(bert.encoder.layer.0"):
+        check(tmp_path)
+
+
+def test_the_gate_refuses_weights_of_another_shape(tmp_path):
+    masked_lm_checkpoint(tmp_path, TOKENIZER, trained=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "intermediate_size": 32}))
+    with pytest.raises(UserError, match="weights of the model are not in the checkpoint"):
+        check(tmp_path)
+
+
+def test_the_gate_tells_loads_that_differ(tmp_path):
+    classifier_checkpoint(tmp_path, TOKENIZER)
+    loaded = load(tmp_path, LABELS, SPECIALS, 1)
+    with torch.no_grad():
+        loaded.model.bert.encoder.layer[0].output.dense.weight.add_(torch.randn(32, 64))
+    with pytest.raises(UserError, match="two loads give different outputs"):
+        check_weights(loaded, tmp_path, LABELS, probes(), 1, trained_head=True)
+
+
+def test_scoring_as_is_needs_a_trained_head(tmp_path):
+    masked_lm_checkpoint(tmp_path / "base", TOKENIZER, trained=True)
+    with pytest.raises(UserError, match="holds no trained classification head for 2 classes"):
+        check(tmp_path / "base", trained_head=True)
+    classifier_checkpoint(tmp_path / "done", TOKENIZER)
+    assert check(tmp_path / "done", labels=None, trained_head=True)["missing"] == []
+    with pytest.raises(UserError, match="no trained classification head for 3 classes"):
+        check(tmp_path / "done", labels={0: "a", 1: "b", 2: "c"}, trained_head=True)
+    assert check(tmp_path / "done", labels={0: "a", 1: "b", 2: "c"})["missing"] == [
+        "classifier.bias",
+        "classifier.weight",
+    ]
+
+
+def test_what_is_no_finished_model_is_named(tmp_path):
+    with pytest.raises(UserError, match="no such directory"):
+        load_finished(tmp_path / "absent", SPECIALS)
+    with pytest.raises(UserError, match="holds no model"):
+        load_finished(tmp_path, SPECIALS)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(UserError, match=r"holds no weights \(no \*.safetensors\)"):
+        load_finished(tmp_path, SPECIALS)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(UserError, match=r"only pytorch_model\.bin, a pickle"):
+        load_finished(tmp_path, SPECIALS)
+    (tmp_path / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(UserError, match="no checkpoint that loads") as caught:
+        load_finished(tmp_path, SPECIALS)
+    assert "\n" not in str(caught.value)
+    masked_lm_checkpoint(tmp_path, TOKENIZER, trained=True)
+    with pytest.raises(UserError, match=r"not a finished classifier, it lacks .* and \d more; fine-tune it first"):
+        load_finished(tmp_path, SPECIALS)
+
+
+def test_a_tokenizer_of_another_model_is_refused():
+    with pytest.raises(UserError, match="ids up to 59 and the model 40 embeddings"):
+        check_vocabulary(make(), small_tokenizer(60), "here")
+
+
+def test_a_full_disk_is_an_operating_system_error(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    model = make()
+    monkeypatch.setattr(model, "save_pretrained", full)
+    with pytest.raises(OSError) as caught:
+        save(model, TOKENIZER, tmp_path)
+    assert caught.value.errno == 28 and caught.value.filename == os.fspath(tmp_path)

@@ -1,0 +1,96 @@
+"""One source of versions: what an environment file pins is what constraints.txt pins."""
+
+import ast
+import re
+import sys
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from dnalm.provenance import code_hashes
+
+PYPI = {"pytorch": "torch", "huggingface_hub": "huggingface-hub"}
+NOT_ON_PYPI = {"python", "trf"}
+
+
+def pins():
+    lines = [line.split(";")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    found = {}
+    for name, version in (line.split("==") for line in lines if line):
+        found.setdefault(name, set()).add(version)
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.name)
+def test_environment_agrees_with_the_lock(path):
+    locked = pins()
+    conda = yaml.safe_load(path.read_text())["dependencies"]
+    pip = conda.pop()["pip"] if isinstance(conda[-1], dict) else []
+    assert ("pip" in conda) == bool(pip)
+    for entry in [entry for entry in conda if entry != "pip"] + [entry.replace("==", "=") for entry in pip]:
+        name, version = entry.split("=")
+        if name not in NOT_ON_PYPI:
+            # conda's one "=" takes a post-release too
+            assert any(pin.removesuffix(".post1") == version for pin in locked[PYPI.get(name, name)]), entry
+
+
+def test_every_requirement_is_locked_and_no_address_is():
+    locked = pins()
+    lines = [line for path in ROOT.glob("requirements*.txt") for line in path.read_text().splitlines()]
+    names = [line for line in lines if line and not line.startswith("#")]
+    assert {"torch", "snakemake-executor-plugin-slurm"} <= set(names)
+    assert all(re.sub("_", "-", name).lower() in locked for name in names)
+    assert "://" not in (ROOT / "constraints.txt").read_text()
+
+
+RULES = {
+    match[1]: match[2]
+    for path in sorted((ROOT / "workflow/rules").glob("*.smk"))
+    for match in re.finditer(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", path.read_text(), re.MULTILINE | re.DOTALL)
+    if "shell:" in match[2]
+}
+CALLED = {"torch": "pytorch", "sklearn": "scikit-learn", "Bio": "biopython", "pynvml": "nvidia-ml-py"}
+NOT_LISTED = {
+    ("data", "Bio"): "FASTA files that users want scored are read in training's environment alone",
+    ("evaluation", "Bio"): "the same",
+    ("training", "triton"): "comes with PyTorch's CUDA builds, and is asked for on a GPU alone",
+    ("training", "wandb"): "report_to: whoever asks for it installs it",
+}
+
+
+def modules(script):
+    """(name, file) of a script and every module of ours that it imports."""
+    for name in code_hashes(ROOT / "scripts" / script):
+        base = ROOT / "scripts" / (name if name.endswith(".py") else name.replace(".", "/"))
+        yield (
+            name,
+            base if base.suffix else next(p for p in (base.with_suffix(".py"), base / "__init__.py") if p.exists()),
+        )
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").split(".")[0]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_environment_lists_what_the_rules_script_imports(rule):
+    """As far as the source tells; the slow tests run the rules in such environments."""
+    (name,) = re.findall(r'"../../envs/(\w+).yaml"', RULES[rule])
+    (script,) = re.findall(r'script=script\("(\S+)"\)', RULES[rule])
+    entries = yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text())["dependencies"]
+    entries = [entry for entry in entries if isinstance(entry, str)] + [
+        p for e in entries if isinstance(e, dict) for p in e["pip"]
+    ]
+    listed = {re.split("=+", entry)[0] for entry in entries}
+    if rule == "benchmark_startup":  # in Snakemake's own Python
+        return
+    code = dict(modules(script))
+    foreign = {found for path in code.values() for found in imported(path)} - sys.stdlib_module_names - {"dnalm"}
+    lacking = {found for found in foreign if CALLED.get(found, found) not in listed and (name, found) not in NOT_LISTED}
+    assert not lacking
+    assert "dnalm.sequence.trf" not in code or "trf" in listed or rule.startswith("benchmark_")
