@@ -1,4 +1,4 @@
-"""Metrics of hard predictions: used while training and in evaluation, so that the two never differ."""
+"""Metrics used while training and in evaluation, so that the two never differ."""
 
 from typing import Any
 
@@ -27,3 +27,29 @@ def classification_metrics(labels: ArrayLike, predicted: ArrayLike, classes: int
         "macro_recall": recall,
     }
     return {name: float(value) for name, value in values.items()}
+
+
+def regression_metrics(targets: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
+    """Spearman and Pearson correlation, R2 and root mean squared error.
+
+    targets, predicted: arrays of shape (n,), n >= 1; rmse is in the targets' unit. R2 is 1 - residual / total sum of
+    squares, as scikit-learn defines it: 0 for the targets' mean, below 0 for worse. A correlation is 0 where it is
+    undefined, because one of the two never varies; R2 is then 0 where the targets do not.
+    """
+    from scipy.stats import rankdata
+
+    truth, guess = np.asarray(targets, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+    squares = float(((truth - guess) ** 2).sum())
+    total = float(((truth - truth.mean()) ** 2).sum())
+    return {
+        "spearman": _correlation(rankdata(truth), rankdata(guess)),
+        "pearson": _correlation(truth, guess),
+        "r2": 1 - squares / total if total else 0.0,
+        "rmse": float(np.sqrt(squares / len(truth))),
+    }
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    if not np.ptp(one) or not np.ptp(other):
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])

@@ -31,6 +31,21 @@ SHARDS = 8
 
 BASELINE_SEED = 1
 
+LABEL, TARGET = "label", "target"
+"""Columns of a sequence table that hold what is learnt: a class (int), or a number (float)."""
+
+METRICS = {
+    "classification": ("mcc", "accuracy", "macro_f1", "macro_precision", "macro_recall"),
+    "regression": ("spearman", "pearson", "r2", "rmse"),
+}
+"""What the validation records are measured by while training, for each objective; the first picks the epoch to keep."""
+
+TRUTH = {"classification": LABEL, "regression": TARGET}
+"""The column that an objective learns from."""
+
+SMALLER_IS_BETTER = frozenset({"loss", "rmse", "log_loss", "brier", "ece"})
+"""Metrics that are errors."""
+
 TRF_PARAMETERS = (2, 5, 7, 80, 10, 50, 2000)
 """Match, mismatch, delta, PM, PI, minimum score, longest period: as VNTRseek runs Tandem Repeats Finder."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from dnalm.config.datasets import Repeats
 from dnalm.config.root import Config
-from dnalm.names import RESERVED_DATASETS, RESERVED_MODELS
+from dnalm.names import RESERVED_DATASETS, RESERVED_MODELS, TRUTH
 
 
 def reserved(config: Config) -> Iterator[str]:
@@ -63,6 +63,10 @@ def misplaced(config: Config) -> Iterator[str]:
         model, recipe = config.models[run.model], config.recipes[run.recipe]
         if recipe.method == "qlora" and config.device in ("cpu", "mps"):
             yield f"runs[{index}]: recipe '{run.recipe}' (qlora) needs a CUDA GPU, and `device` is {config.device}"
+        truth, needed = config.datasets[run.dataset].truth, TRUTH[recipe.objective]
+        if truth != needed:
+            fitting = ", ".join(objective for objective, column in TRUTH.items() if column == truth)
+            yield f"runs[{index}]: recipe '{run.recipe}' learns a {needed}, and the records of data set '{run.dataset}' have a {truth}; use objective: {fitting}"
         if recipe.method == "none" and (model.architecture is not None or model.initialisation == "random"):
             yield f"runs[{index}]: recipe '{run.recipe}' trains nothing and model '{run.model}' has random weights"
 

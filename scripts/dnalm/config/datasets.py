@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from dnalm.config.base import Name, Settings, Text
-from dnalm.names import SPLITS
+from dnalm.names import LABEL, SPLITS, TARGET
 
 if TYPE_CHECKING:
     from dnalm.config.root import Config
@@ -168,6 +168,11 @@ class Dataset(Settings):
     )
 
     @property
+    def truth(self) -> str:
+        """The column that holds what is learnt: `label` (a class) or `target` (a number)."""
+        return LABEL
+
+    @property
     def has_background(self) -> bool:
         """Whether windows of the genome are scored beside the splits."""
         return False
@@ -238,6 +243,9 @@ class Table(Dataset):
     path: Text | None = Field(None, description="One table, divided by `split`.")
     sequence_column: Text = Field("sequence", description="Column of the sequences.")
     label_column: Text = Field("label", description="Column of the labels: 0, 1, 2 ... or, with `labels`, their names.")
+    target_column: Text | None = Field(
+        None, description="Column of numbers to predict (objective `regression`), in the place of labels."
+    )
     labels: dict[int, Text] | None = Field(None, description="Name of each label, e.g. {0: background, 1: promoter}.")
 
     @model_validator(mode="after")
@@ -247,6 +255,8 @@ class Table(Dataset):
             raise ValueError("give either `path`, or all of `train`, `validation` and `test`")
         if given and "split" in self.model_fields_set:
             raise ValueError("`split` goes with `path`; train, validation and test are already divided")
+        if self.target_column and (self.labels or "label_column" in self.model_fields_set):
+            raise ValueError("target_column: a table of numbers has no labels; leave `labels` and `label_column` out")
         if self.split.method == "chromosome":
             raise ValueError("split: a table has no chromosomes; use method grouped or random")
         names = list((self.labels or {}).values())
@@ -257,6 +267,11 @@ class Table(Dataset):
         if self.labels is not None and sorted(self.labels) != list(range(len(self.labels))):
             raise ValueError("labels: number them 0, 1, 2 ... without gaps")
         return self
+
+    @property
+    def truth(self) -> str:
+        """The column that holds what is learnt."""
+        return TARGET if self.target_column else LABEL
 
     def parts(self) -> dict[str, str]:
         """The files to read, by split, or as `all`."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from dnalm.config.base import Settings, Text
+from dnalm.names import METRICS
 
 Label = Annotated[str, Field(min_length=1, coerce_numbers_to_str=True)]
 
@@ -47,7 +48,10 @@ class Lora(Settings):
 class Recipe(Settings):
     """How a model is fine-tuned."""
 
-    objective: Literal["classification"] = Field("classification", description="What is learnt.")
+    objective: Literal["classification", "regression"] = Field(
+        "classification",
+        description="What is learnt of a data set's records: `classification` their label, `regression` their target, a number.",
+    )
     method: Literal["full", "lora", "qlora", "frozen", "none"] = Field(
         "full",
         description="`full`: all weights are trained. `lora`: low-rank adapters and the classification head are. "
@@ -86,8 +90,10 @@ class Recipe(Settings):
         "linear", description="Course of the learning rate after warm-up."
     )
     max_gradient_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
-    best_metric: Literal["mcc", "accuracy", "macro_f1", "loss"] = Field(
-        "mcc", description="Validation metric that picks the epoch to keep."
+    best_metric: Text | None = Field(
+        None,
+        description="Validation metric that picks the epoch to keep: `loss`, or one of the objective's (classification: `mcc`, "
+        "accuracy, macro_f1, macro_precision, macro_recall; regression: `spearman`, pearson, r2, rmse). Default: its first.",
     )
     early_stopping_patience: int | None = Field(
         None, ge=1, description="Stop after so many epochs without a better `best_metric`."
@@ -154,6 +160,27 @@ class Recipe(Settings):
         if value != "auto" and not isinstance(value, bool):
             raise ValueError(f"give auto, true or false (found {value!r})")
         return value
+
+    @model_validator(mode="after")
+    def _metric(self) -> "Recipe":
+        known = ("loss", *METRICS[self.objective])
+        if self.best_metric is not None and self.best_metric not in known:
+            raise ValueError(
+                f"best_metric: '{self.best_metric}' is no metric of objective {self.objective}; use one of {', '.join(known)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_of_classes(self) -> "Recipe":
+        if self.objective != "classification" and (self.class_weights != "none" or self.focal_gamma):
+            key = "focal_gamma" if self.focal_gamma else "class_weights"
+            raise ValueError(f"{key}: goes with objective: classification (found {self.objective})")
+        return self
+
+    @property
+    def chosen_by(self) -> str:
+        """The validation metric that picks the epoch to keep."""
+        return self.best_metric or METRICS[self.objective][0]
 
     @model_validator(mode="after")
     def _adapters(self) -> "Recipe":

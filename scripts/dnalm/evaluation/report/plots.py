@@ -9,6 +9,7 @@ from dnalm.evaluation.report.results import Dataset, Run
 from dnalm.evaluation.report.text import decimal
 from dnalm.evaluation.report.views import ranked, run_name, styles
 from dnalm.evaluation.statistics.curves import precision_recall, roc
+from dnalm.names import METRICS
 
 _TRAINING, _VALIDATION = "#0072B2", "#D55E00"
 _CRITERIA = {"mcc": "MCC", "accuracy": "accuracy", "macro_f1": "macro F1", "loss": "loss"}
@@ -30,7 +31,7 @@ def _log(run: Run, log: pd.DataFrame, key: str) -> dict[str, Any]:
     if recipe["method"] == "none":
         note = f"Nothing was trained: the checkpoint was scored as it is (validation loss {kept.validation_loss:.4f})."
         return {"note": note, "charts": []}
-    criterion = recipe["best_metric"]
+    criterion = recipe.get("best_metric") or METRICS[recipe["objective"]][0]
     direction = "lowest" if criterion == "loss" else "highest"
     note = (
         f"Epoch {kept.epoch:g} of {log['epoch'].max():g} was kept"

@@ -29,7 +29,7 @@ class Recipe:
     max_gradient_norm: float = 1.0
     class_weights: str | dict[str, float] = "none"
     focal_gamma: float = 0.0
-    best_metric: str = "mcc"
+    best_metric: str | None = None
     early_stopping_patience: int | None = None
     reverse_complement: bool = False
     overlong: str = "window"

@@ -272,7 +272,7 @@ class _Training:
         check_finite(found["loss"], epoch, recipe.learning_rate)
         rate = self.scheduler.lr_lambdas[0](progress.step - 1) * recipe.learning_rate
         row = log_row(epoch, progress.step, training_loss, found, rate)
-        if progress.judge(row, recipe.best_metric):
+        if progress.judge(row, recipe.best_metric or "mcc"):
             weights = self.stepper.whole_weights()
             if self.checkpoints:
                 self.checkpoints.keep_best(progress.step, lambda folder: self.keep(folder, weights))
