@@ -64,6 +64,7 @@ def train(args: argparse.Namespace) -> None:
     """Train, save, and say how it came to be; of several processes the first one writes."""
     started = time.perf_counter()
     from dnalm.training.engine.conduct import Conduct
+
     from dnalm.training.engine.team import Team
     from dnalm.training.finetuning import Inputs, finetune
     from dnalm.training.runtime.checkpoints import Checkpoints
