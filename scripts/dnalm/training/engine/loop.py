@@ -12,7 +12,8 @@ import torch
 from tqdm import tqdm
 from transformers import get_scheduler, set_seed
 
-from dnalm.training.engine.conduct import Conduct, Keep, Recipe
+from dnalm.config.recipes import Recipe
+from dnalm.training.engine.conduct import Conduct, Keep
 from dnalm.training.engine.devices import out_of_memory, uses_bf16
 from dnalm.training.engine.feeds import Examples
 from dnalm.training.engine.progress import Progress, check_finite, log_row
@@ -65,7 +66,7 @@ def fine_tune(
     """Train `model` in place, validating after each epoch (a last, partial one too); return its course and its engine.
 
     keep: writes the model into a directory, with the weights it is given if it holds only a part of them; called
-    whenever it is the best so far by `recipe.best_metric` (of equals the first), which is then
+    whenever it is the best so far by `recipe.chosen_by` (of equals the first), which is then
     `conduct.checkpoints.best(progress.best)`. Goes on from the newest checkpoint, if there is one. The same seed and
     data give the same weights on the CPU, interrupted or not. Raises `Stopped` after a signal, with the state saved,
     and `UserError` for a loss that is no number or memory that runs out.
@@ -272,7 +273,7 @@ class _Training:
         check_finite(found["loss"], epoch, recipe.learning_rate)
         rate = self.scheduler.lr_lambdas[0](progress.step - 1) * recipe.learning_rate
         row = log_row(epoch, progress.step, training_loss, found, rate)
-        if progress.judge(row, recipe.best_metric or "mcc"):
+        if progress.judge(row, recipe.chosen_by):
             weights = self.stepper.whole_weights()
             if self.checkpoints:
                 self.checkpoints.keep_best(progress.step, lambda folder: self.keep(folder, weights))
