@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dnalm.data import families
 from dnalm.data.alignment import LONGEST
+from dnalm.data.contradictions import APART, conflicting_targets
 from dnalm.data.linkage import NEIGHBOURS
 from dnalm.data.loci import Places, are_arrays, overlapped, places, without_flanks
 from dnalm.data.relatives import (
@@ -23,7 +24,7 @@ from dnalm.data.relatives import (
     link_similar_sequences,
 )
 from dnalm.data.similarity import either_strand
-from dnalm.names import LABEL, SPLITS, TRF_PARAMETERS
+from dnalm.names import LABEL, SPLITS, TARGET, TRF_PARAMETERS
 from dnalm.sequence.trf import called_by_trf
 from dnalm.tables.sequences import truth_column
 
@@ -32,16 +33,12 @@ Indices = NDArray[np.int64]
 Pairs = list[tuple[int, int]]
 """Examples, as numbers of records."""
 
-ROUNDING = 1e-6
-"""Targets of one sequence contradict each other if they differ by more than this part of all targets' range."""
-
 
 def compare(tables: Mapping[str, pd.DataFrame], catalogues: Sequence[pd.DataFrame], kind: str) -> dict[str, Any]:
     """What leakage.json holds: records repeated, similar, overlapping and contradicting, within and across the splits.
 
     tables: the sequence table of each split. catalogues: columns chrom, start, end (0-based, half-open) of tandem repeats on
-    the data set's genome. kind: repeats or table. `definitions` in the result say what each number means. The result has `conflicting_targets` in place of
-    `conflicting_labels` for tables with a column `target`.
+    the data set's genome. kind: repeats or table. `definitions` in the result say what each number means.
     """
     records = pd.concat([tables[split] for split in SPLITS], ignore_index=True)
     splits = np.repeat(np.arange(len(SPLITS)), [len(tables[split]) for split in SPLITS])
@@ -54,10 +51,8 @@ def compare(tables: Mapping[str, pd.DataFrame], catalogues: Sequence[pd.DataFram
         across[pair], found = _across(kin, here, there)
         across[pair]["locus"], found["locus"] = _locus(where, splits == here, splits == there)
         examples |= {f"{name} {pair}": pairs for name, pairs in found.items()}
-    column = truth_column(records)
-    contradicting = f"conflicting_{column}s"
-    truth = records[column].to_numpy()
-    conflicts, examples[contradicting] = _conflicts(kin.strands.clusters, truth, _rounding(truth))
+    name, conflicts, pairs = _contradictions(records, kin.strands.clusters)
+    examples[name] = pairs
     ids = records["id"].astype(str).to_numpy(object)
     named = {name: [[ids[a], ids[b]] for a, b in pairs[:EXAMPLES]] for name, pairs in examples.items() if pairs}
     return {
@@ -67,9 +62,9 @@ def compare(tables: Mapping[str, pd.DataFrame], catalogues: Sequence[pd.DataFram
         },
         "within": within,
         "across": across,
-        contradicting: {**conflicts, "examples": [pair[0] for pair in named.get(contradicting, [])]},
+        name: {**conflicts, "examples": [pair[0] for pair in named.get(name, [])]},
         "negatives": _negatives(records, where[0], catalogues, kind),
-        "definitions": definitions(kind, column),
+        "definitions": definitions(kind, name),
         "examples": named,
     }
 
@@ -196,39 +191,39 @@ def _locus(where: Sequence[Places], left: Mask, right: Mask) -> tuple[dict[str, 
     return facts, pairs
 
 
-def _rounding(truth: NDArray[Any]) -> float:
-    """How much two records' labels or targets may differ and count as the same."""
-    return ROUNDING * float(np.ptp(truth)) if truth.dtype.kind == "f" and len(truth) else 0.0
+def _contradictions(records: pd.DataFrame, form_of: Indices) -> tuple[str, dict[str, Any], Pairs]:
+    """The name of what is looked for, labels or targets that contradict each other; what was found; and examples."""
+    if truth_column(records) == LABEL:
+        return "conflicting_labels", *_conflicts(form_of, records[LABEL].to_numpy())
+    forms, form_of = either_strand(records["sequence"].tolist())
+    return "conflicting_targets", *conflicting_targets(forms, form_of, records[TARGET].to_numpy(np.float64))
 
 
-def _conflicts(form: Indices, truth: NDArray[Any], rounding: float) -> tuple[dict[str, int], Pairs]:
-    """Sequences, either strand, with labels or targets that differ by more than `rounding`, and their records.
-
-    Examples are a sequence's first record and the next that contradicts it.
-    """
+def _conflicts(form: Indices, labels: NDArray[np.int64]) -> tuple[dict[str, int], Pairs]:
+    """Sequences, either strand, with several labels, and their records; examples are two records of different labels."""
     order = np.lexsort((np.arange(len(form)), form))
     starts = np.flatnonzero(np.diff(form[order], prepend=-1))
     if not len(starts):
         return {"sequences": 0, "records": 0}, []
     counts = np.diff(starts, append=len(order))
-    ordered = truth[order]
-    several = np.maximum.reduceat(ordered, starts) - np.minimum.reduceat(ordered, starts) > rounding
+    ordered = labels[order]
+    several = np.minimum.reduceat(ordered, starts) != np.maximum.reduceat(ordered, starts)
     pairs = []
     for start, count in zip(starts[several][:EXAMPLES], counts[several][:EXAMPLES], strict=True):
         members = order[start : start + count]
-        # where the extremes are further apart than `rounding`, one of them is half of it away from the first record
-        other = members[(np.abs(truth[members] - truth[members[0]]) > rounding / 2).argmax()]
+        other = members[labels[members] != labels[members[0]]][0]
         pairs.append((int(members[0]), int(other)))
     return {"sequences": int(np.count_nonzero(several)), "records": int(counts[several].sum())}, pairs
 
 
 def _negatives(records: pd.DataFrame, where: Places, catalogues: Sequence[pd.DataFrame], kind: str) -> dict[str, Any]:
     """How many negatives of repeats lie in a catalogue (None without one), or are called by TRF (None if it is not installed)."""
-    negative = ((records[LABEL] == 0) if kind == "repeats" else pd.Series(False, records.index)).to_numpy(bool)
-    sources = records["source"].to_numpy(object)[negative]
-    facts: dict[str, Any] = {"n": int(np.count_nonzero(negative)), "in_catalogue": None, "called_by_trf": None}
+    facts: dict[str, Any] = {"n": 0, "in_catalogue": None, "called_by_trf": None}
     if kind != "repeats":
         return facts
+    negative = (records[LABEL] == 0).to_numpy(bool)
+    sources = records["source"].to_numpy(object)[negative]
+    facts["n"] = int(np.count_nonzero(negative))
     if catalogues:
         table = pd.concat([catalogue[["chrom", "start", "end"]] for catalogue in catalogues], ignore_index=True)
         intervals = Places(table["chrom"], *(table[name].to_numpy(np.float64) for name in ("start", "end")))
@@ -247,8 +242,19 @@ def _by_source(sources: NDArray[np.object_], chosen: Mask) -> dict[str, Any]:
     return {"number": int(np.count_nonzero(chosen)), "of": len(chosen), "by_source": counts}
 
 
-def definitions(kind: str, truth: str = LABEL) -> dict[str, str]:
-    """What each number of a comparison of this kind of data set means: one sentence each. truth: label or target."""
+_CONFLICTS = {
+    "conflicting_labels": "different sequences, a reverse complement being the same, that have several labels in the data set",
+    "conflicting_targets": f"targets more than {APART} standard deviations of all of them apart; same: different sequences, a"
+    " reverse complement being the same, that have such targets, and their records; near: other records of which some"
+    f" have a sequence, and some another one, whose {SEQUENCES}",
+}
+
+
+def definitions(kind: str, conflicts: str) -> dict[str, str]:
+    """What each number of a comparison of this kind of data set means: one sentence each.
+
+    conflicts: conflicting_labels or conflicting_targets, whichever was looked for.
+    """
     arrays = kind == "repeats"
     vain = f"an array is aligned {VAIN} times in vain at most; " if arrays else ""
     which = "records that are no arrays (neither positives nor shuffles)" if arrays else "records"
@@ -263,12 +269,7 @@ def definitions(kind: str, truth: str = LABEL) -> dict[str, str]:
         "records_left, records_right": "records of the first and of the second split of a pair that have such a relative in the other one",
         "locus": "records that share a base of the genome, flanks included, or, without one, of the catalogue's own assembly; "
         "located ones are those with a place",
-        f"conflicting_{truth}s": "different sequences, a reverse complement being the same, that have several "
-        + (
-            "labels in the data set"
-            if truth == LABEL
-            else f"targets in the data set, more than {ROUNDING:g} of their range apart"
-        ),
+        conflicts: _CONFLICTS[conflicts],
         "search": f"similar pairs are found by MinHash with each record compared with its next {NEIGHBOURS} in each of 32 buckets, and then verified: "
         f"{vain}no count is too high, and a count may miss records whose only relatives are at the threshold",
     }
