@@ -11,9 +11,10 @@ from conftest import ROOT
 PROLOGUE = """
 import pickle, sys
 import numpy as np, torch
-from dnalm.training.engine.team import Team, flat_gradients
+from dnalm.training.engine.team import flat_gradients
+from dnalm.training.runtime.team import join_team
 torch.set_num_threads(1)
-team = Team.join(sys.argv[2])
+team = join_team(sys.argv[2])
 def give(value):
     with open(f"{sys.argv[1]}/{team.rank}.pickle", "wb") as stream:
         pickle.dump(value, stream)
