@@ -1,7 +1,5 @@
 """Score the validation and test records with a finished model.
 
-Settings: {"overlong": window | truncate | drop | error, "max_tokens": most tokens of one input or null, "background":
-whether background.parquet and its tokens are scored too, "trust_remote_code": whether to run the model's own code}.
 The output holds id, split, label and the probability of each class.
 """
 
@@ -9,13 +7,14 @@ import argparse
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.training import PredictSplitsSettings
 from dnalm.files import read_table, write_json, write_table
 from dnalm.names import scored_splits
 
 
 def run() -> None:
     """Read the command line, score, write."""
-    options = parser(__doc__)
+    options = parser(__doc__, PredictSplitsSettings)
     options.add_argument("--data", type=Path, required=True, metavar="DIR", help="directory of the splits' tables")
     options.add_argument("--tokens", type=Path, required=True, metavar="DIR", help="directory of their tokens")
     options.add_argument("--model", type=Path, required=True, metavar="DIR", help="a finished model")
@@ -39,13 +38,13 @@ def score(args: argparse.Namespace) -> None:
     from dnalm.tables.tokens import read_tokens
     from dnalm.training.models.finished import Classifier
 
-    trust = args.spec.get("trust_remote_code", False)
-    classifier = Classifier.open(args.model, args.device, args.spec["max_tokens"], trust)
+    settings: PredictSplitsSettings = args.settings
+    classifier = Classifier.open(args.model, args.device, settings.max_tokens, settings.trust_remote_code)
     parts, counts = [], {}
-    for split in scored_splits(args.spec.get("background", False)):
+    for split in scored_splits(settings.background):
         table = read_table(args.data / f"{split}.parquet", columns=["id", "label"])
         scores, windows = classifier.score(
-            read_tokens(args.tokens, split), table["id"].tolist(), args.spec["overlong"], what=split
+            read_tokens(args.tokens, split), table["id"].tolist(), settings.overlong, what=split
         )
         counts[split] = windows.counts()
         part = table.iloc[windows.kept].reset_index(drop=True)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from dnalm.config.stages.training import FinetuneSettings
 from dnalm.errors import UserError
 from dnalm.files import read_json
-from dnalm.training.engine.conduct import Conduct, Recipe
+from dnalm.training.engine.conduct import Conduct
 from dnalm.training.engine.devices import describe, make_repeatable, quiet
 from dnalm.training.engine.feeds import Examples
 from dnalm.training.engine.loop import fine_tune, validate
@@ -61,35 +62,34 @@ class Inputs:
 
 
 def finetune(
-    spec: dict[str, Any], inputs: Inputs, conduct: Conduct, directory: Path | None
+    settings: FinetuneSettings, inputs: Inputs, conduct: Conduct, directory: Path | None
 ) -> tuple[Progress, dict[str, Any]]:
     """Make the finished model of a run in `directory`; return its course and what its run.json shall say.
 
-    spec: recipe, seed, architecture, checkpoint's name, initialisation, max_tokens, labels, trust_remote_code. With
-    method `none` the checkpoint is checked, scored on the validation records and kept as it is. With initialisation
+    With method `none` the checkpoint is checked, scored on the validation records and kept as it is. With initialisation
     `random` only its architecture is taken, and no weights, so there are none to check. directory: None in all ranks but
     the main one.
     """
     quiet()
     make_repeatable()
-    recipe, seed, place = Recipe(**spec["recipe"]), spec["seed"], conduct.team.device
-    trains, random = recipe.method != "none", spec.get("initialisation") == "random"
+    recipe, seed, place = settings.recipe, settings.seed, conduct.team.device
+    trains, random = recipe.method != "none", settings.initialisation == "random"
     if random and not trains:
         raise UserError(
             "recipe.method: none keeps a checkpoint as it is, and initialisation: random leaves nothing of it"
         )
-    trust = spec.get("trust_remote_code", False)
+    trust = settings.trust_remote_code
     tokenizer = load_tokenizer(inputs.tokenizer, trust)
     specials = specials_of(tokenizer)
     splits = {name: Split(inputs.data, inputs.tokens, name) for name in splits_for(recipe.method)}
-    labels = {int(label): name for label, name in (spec["labels"] or {}).items()} or None
+    labels = settings.labels or None
     if labels is None and trains:
         classes = max(2, *(int(split.labels.max()) + 1 for split in splits.values()))
         labels = {label: str(label) for label in range(classes)}
 
     def make() -> tuple[Any, Loaded | None]:
         if inputs.checkpoint is None:
-            return build(spec["architecture"], labels or {}, specials, len(tokenizer), seed), None
+            return build(settings.architecture or {}, labels or {}, specials, len(tokenizer), seed), None
         if random:
             return twin(inputs.checkpoint, labels or {}, specials, seed, trust), None
         found = load(inputs.checkpoint, labels, specials, seed, trust)
@@ -97,7 +97,7 @@ def finetune(
 
     model, loaded = make()
     check_vocabulary(model, tokenizer, inputs.tokenizer)
-    limit = token_limit(model, tokenizer, spec["max_tokens"])
+    limit = token_limit(model, tokenizer, settings.max_tokens)
     size = window_size(limit, specials)
     for split in splits.values():
         split.check_labels(model.config.num_labels)
@@ -149,7 +149,7 @@ def finetune(
 
     def keep(folder: Path, weights: dict[str, Any] | None) -> None:
         if adapts:
-            save_adapter(trainee, None if random else spec["checkpoint"], folder, weights)
+            save_adapter(trainee, None if random else settings.checkpoint, folder, weights)
         else:
             save(model, tokenizer, folder, weights)
 

@@ -27,6 +27,7 @@ from small_models import (
 )
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from dnalm.config.stages.training import FinetuneSettings
 from dnalm.names import SCORED_SPLITS
 from dnalm.training.engine.progress import LOG_COLUMNS
 
@@ -185,7 +186,7 @@ def test_several_processes_get_every_option_but_the_settings(task, tmp_path, mon
     assert call(monkeypatch, "finetune.py", *more[:4], *given, *more[4:]) == 0
     ((script, words, spec, processes),) = launched
     assert (script, words, processes) == (SCRIPTS / "finetune.py", more, 2)
-    assert json.loads(spec) == settings()
+    assert FinetuneSettings.model_validate_json(spec) == FinetuneSettings(**settings())
 
 
 def test_what_a_stopped_training_of_another_project_left_stays(task, tmp_path, monkeypatch, capsys):

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dnalm.config.recipes import Recipe
 from dnalm.errors import UserError
 from dnalm.tables.tokens import Tokens
 from dnalm.training.benchmarks.measurements import (
@@ -30,7 +31,7 @@ from dnalm.training.benchmarks.measurements import (
     mfu,
     synthesise,
 )
-from dnalm.training.engine.conduct import Conduct, Recipe
+from dnalm.training.engine.conduct import Conduct
 from dnalm.training.engine.devices import describe, make_repeatable, out_of_memory, quiet
 from dnalm.training.engine.feeds import Examples
 from dnalm.training.engine.loop import fine_tune

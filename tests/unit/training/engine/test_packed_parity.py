@@ -8,6 +8,7 @@ import torch
 from closeness import close
 from packed_models import FAMILIES, LONGEST, SPECIALS, classifier, sequences
 
+from dnalm.config.recipes import Lora
 from dnalm.training.engine.feeds import PaddedFeed
 from dnalm.training.engine.packing import PackedClassifier, PackedFeed
 from dnalm.training.models.heads import head_of
@@ -101,7 +102,7 @@ def test_a_model_with_adapters_is_packed_too(family):
 
     targets = {"bert": ["query"], "modernbert-cls": ["Wqkv"], "mixtral": ["q_proj"]}[family]
     examples, model = sequences(16), classifier(family)
-    model = prepare(model, "lora", {"rank": 2, "target_modules": targets}, seed=0).eval()
+    model = prepare(model, "lora", Lora(rank=2, target_modules=targets), seed=0).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:

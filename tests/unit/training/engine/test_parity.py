@@ -3,6 +3,7 @@ import pytest
 import torch
 from packed_models import FAMILIES, classifier, sequences
 
+from dnalm.config.recipes import Lora
 from dnalm.training.engine import parity
 from dnalm.training.engine.attention import block_mask, segments
 from dnalm.training.engine.packing import PackedClassifier
@@ -27,7 +28,7 @@ def test_what_packs_is_proven_and_left_as_it_was(family):
 def test_a_model_with_adapters_is_proven():
     from dnalm.training.models.methods import prepare
 
-    model = prepare(classifier("bert"), "lora", {"rank": 2}, seed=0)
+    model = prepare(classifier("bert"), "lora", Lora(rank=2), seed=0)
     assert prove(model, sequences(20), CPU, None) is None
 
 

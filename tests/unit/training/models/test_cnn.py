@@ -15,9 +15,9 @@ from dnalm.metrics import classification_metrics
 from dnalm.names import DECIMALS
 from dnalm.sequence.alphabet import reverse_complement
 from dnalm.training.engine.devices import make_repeatable
-from dnalm.training.models.cnn import WINDOW, Network, Recipe, Strands, choose
+from dnalm.training.models.cnn import WINDOW, Hyperparameters, Network, Strands, choose
 
-SHORT = replace(Recipe(), channels=16, widths=(11, 3), dilations=(1, 2), batch_size=16, epochs=20, patience=5)
+SHORT = replace(Hyperparameters(), channels=16, widths=(11, 3), dilations=(1, 2), batch_size=16, epochs=20, patience=5)
 QUICK = replace(SHORT, widths=(11,), dilations=(1,), learning_rate=5e-3)
 MOTIFS = ("TGACTCATAG", "CCAGGTTACC", "")
 CPU = torch.device("cpu")
@@ -142,7 +142,7 @@ def fit(monkeypatch, data, out, **spec):
 
 @pytest.fixture
 def brief(monkeypatch):
-    monkeypatch.setattr("dnalm.training.models.cnn.Recipe", lambda: replace(SHORT, epochs=3))
+    monkeypatch.setattr("dnalm.training.models.cnn.Hyperparameters", lambda: replace(SHORT, epochs=3))
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -161,7 +161,7 @@ def test_the_script_writes_the_same_bytes_twice(tmp_path, monkeypatch, brief, cl
     run = json.loads((tmp_path / "a/run.json").read_text())
     assert run["spec"] == {"seed": 1, "background": True} and run["device"] == "cpu" and "torch" in run["versions"]
     assert set(run["data_sha256"]) == {"train", "validation", "test", "background"}
-    assert set(run["baseline"]["chosen"]) == {"strands"} and run["baseline"]["recipe"]["epochs"] == 3
+    assert set(run["baseline"]["chosen"]) == {"strands"} and run["baseline"]["hyperparameters"]["epochs"] == 3
     assert {"description", "tried", "converged"} <= set(run["baseline"])
 
 

@@ -23,6 +23,7 @@ from small_models import (
     write_task,
 )
 
+from dnalm.config.recipes import Lora
 from dnalm.errors import UserError
 from dnalm.training.engine.devices import make_repeatable
 from dnalm.training.models import methods
@@ -30,7 +31,6 @@ from dnalm.training.models.loading import load, load_finished
 from dnalm.training.models.methods import (
     CONFIG,
     WEIGHTS,
-    Lora,
     adapt,
     freeze_body,
     head,

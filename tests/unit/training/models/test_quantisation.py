@@ -8,9 +8,10 @@ from closeness import close
 from small_classifiers import CPU, EXPERTS, MIXTRAL, changed, classifier, frozen, logits, train
 from small_models import TINY
 
+from dnalm.config.recipes import Lora
 from dnalm.errors import UserError
 from dnalm.training.engine.devices import make_repeatable
-from dnalm.training.models.methods import Lora, adapt, head, merge, quantised_parameters, save_adapter
+from dnalm.training.models.methods import adapt, head, merge, quantised_parameters, save_adapter
 
 pytest.importorskip("bitsandbytes", reason="needs bitsandbytes")
 
