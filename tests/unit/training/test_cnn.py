@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from closeness import close
 from small_models import call, error_line, random_dna
 
 from dnalm.errors import UserError
@@ -71,10 +72,10 @@ def test_scores_do_not_depend_on_company_or_strand():
     sequences = [random_dna(random, n) for n in (1, 5, 5, 60, 300, 0, 17)] + ["ANNT", "N"]
     together = scores(made, sequences)
     alone = np.concatenate([scores(made, [sequence]) for sequence in sequences])
-    assert np.abs(together - alone).max() < 1e-12 and together.sum(axis=1) == pytest.approx(np.ones(9))
+    assert close(together, alone, 1e-12) and close(together.sum(axis=1), np.ones(9), 1e-12)
     other = [reverse_complement(sequence) for sequence in sequences]
-    assert np.abs(scores(made, other) - together).max() > 1e-6
-    assert np.abs(scores(made, other, both=True) - scores(made, sequences, both=True)).max() < 1e-12
+    assert not close(scores(made, other), together, 1e-6)
+    assert close(scores(made, other, both=True), scores(made, sequences, both=True), 1e-12)
 
 
 def test_a_long_sequence_is_scored_in_windows_and_counted():

@@ -4,12 +4,13 @@ import signal
 import numpy as np
 import pytest
 import torch
+from closeness import close
+from dnalm.training.engine.conduct import Conduct
 from small_models import TINY, records, small_tokenizer
 
 from dnalm.config.recipes import Recipe
 from dnalm.errors import UserError
 from dnalm.training.engine import scoring
-from dnalm.training.engine.conduct import Conduct
 from dnalm.training.engine.devices import CPU_THREADS, choose_device, make_repeatable, uses_bf16
 from dnalm.training.engine.feeds import Examples
 from dnalm.training.engine.loop import fine_tune, validate
@@ -71,7 +72,7 @@ def test_every_epoch_has_a_row_with_a_training_loss(tmp_path):
     assert all(math.isfinite(row["training_loss"]) for row in outcome.log)
     assert outcome.step == 8 and outcome.sequences == 8 * 16 and outcome.seconds > 0 and outcome.resumed == []
     found = validate(model, examples(24, 2))
-    assert outcome.log[-1]["validation_loss"] == pytest.approx(found["loss"])
+    assert close(outcome.log[-1]["validation_loss"], found["loss"])
 
 
 def test_the_learning_rate_falls_linearly_and_warms_up(tmp_path):
@@ -153,10 +154,10 @@ def test_accumulation_changes_nothing(tmp_path, engine):
     parts, _, other, facts = train(tmp_path / "b", recipe, STILL, most_tokens=80)
     assert facts["kind"] == engine and facts["most_tokens"] == 80 and facts["padding"] < 0.6
     for row, same_row in zip(whole.log, parts.log, strict=True):
-        assert row["training_loss"] == pytest.approx(same_row["training_loss"], rel=1e-5)
+        assert close(row["training_loss"], same_row["training_loss"])
     for name, value in one.state_dict().items():
         # where a gradient is zero but for rounding, AdamW steps by its sign
-        assert (value - other.state_dict()[name]).abs().median() < 1e-6, name
+        assert (value - other.state_dict()[name]).abs().median() < 1e-3 * recipe.learning_rate, name
 
 
 def test_class_weights_and_focal_loss_are_used(tmp_path):

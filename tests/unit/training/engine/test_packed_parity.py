@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from closeness import close
 from packed_models import FAMILIES, LONGEST, SPECIALS, classifier, sequences
 
 from dnalm.config.recipes import Lora
@@ -46,8 +47,7 @@ def test_logits_are_those_of_each_sequence_alone(family):
     examples, model = sequences(30), classifier(family)
     expected, feed = alone(model, examples), packed_feed(examples)
     assert expected.std(dim=0).max() > 0.05  # they tell the sequences apart
-    found = together(PackedClassifier(model, feed.longest), feed)
-    assert (found - expected).abs().max() <= 1e-5
+    assert close(together(PackedClassifier(model, feed.longest), feed), expected)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -71,12 +71,12 @@ def test_loss_and_gradients_of_a_batch_are_those_of_the_padded_batch(family):
             loss = (each * micro["weights"]).sum()
             loss.backward()
             losses[name] += loss.item()
-    assert losses["packed"] == pytest.approx(losses["padded"], rel=1e-5)
+    assert close(losses["packed"], losses["padded"])
     scale = max(float(p.grad.abs().max()) for p in model.parameters() if p.grad is not None)
     for (name, one), two in zip(model.named_parameters(), other.parameters(), strict=True):
         gradients = [torch.zeros_like(one) if p.grad is None else p.grad for p in (one, two)]
         assert torch.isfinite(gradients[1]).all(), name
-        assert (gradients[0] - gradients[1]).abs().max() <= 1e-5 * scale, name
+        assert close(*gradients, scale=scale), name
 
 
 def test_a_decoder_reads_the_last_token_that_is_not_padding():
@@ -84,7 +84,7 @@ def test_a_decoder_reads_the_last_token_that_is_not_padding():
     specials = Specials(prefix=(2,), suffix=(0,), pad=0, unknown=1, mask=None)
     examples, model = sequences(20, specials=specials), classifier("llama")
     expected, feed = alone(model, examples), packed_feed(examples)
-    assert (together(PackedClassifier(model), feed) - expected).abs().max() <= 1e-5
+    assert close(together(PackedClassifier(model), feed), expected)
 
 
 def test_a_decoder_without_padding_reads_the_very_last_token():
@@ -93,7 +93,7 @@ def test_a_decoder_without_padding_reads_the_very_last_token():
     rows = [torch.from_numpy(examples[i]["input_ids"])[None] for i in range(20)]
     with torch.inference_mode():
         expected = torch.cat([model(input_ids=row).logits for row in rows])
-    assert (together(PackedClassifier(model), feed) - expected).abs().max() <= 1e-5
+    assert close(together(PackedClassifier(model), feed), expected)
 
 
 @pytest.mark.parametrize("family", ["bert", "modernbert-cls", "mixtral"])
@@ -109,7 +109,7 @@ def test_a_model_with_adapters_is_packed_too(family):
                 parameter.normal_()
     expected, feed = alone(model, examples), packed_feed(examples)
     packed = PackedClassifier(model, feed.longest)
-    assert (together(packed, feed) - expected).abs().max() <= 1e-5
+    assert close(together(packed, feed), expected)
     assert len(list(packed.parameters())) == len(list(model.parameters()))
 
 
@@ -121,7 +121,7 @@ def test_one_graph_holds_the_whole_forward(family):
     expected = together(packed, feed)
     torch._dynamo.reset()
     compiled = torch.compile(packed, fullgraph=True, dynamic=False, backend="eager")
-    assert (together(compiled, feed) - expected).abs().max() <= 1e-5
+    assert close(together(compiled, feed), expected)
 
 
 def test_padded_batches_in_between_are_as_ever(tmp_path):

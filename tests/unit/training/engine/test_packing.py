@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from closeness import close
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packed_models import SPECIALS, sequences
@@ -217,7 +218,7 @@ def test_attention_is_each_sequences_own():
     for start, stop in ((0, 3), (3, 10), (10, 16)):
         q, k, v = (t[:, :, start:stop] for t in (query, key, value))
         alone = scaled_dot_product_attention(q, k, v, is_causal=True, scale=0.5, enable_gqa=True)
-        assert torch.allclose(out[:, start:stop], alone.transpose(1, 2), atol=1e-6)
+        assert close(out[:, start:stop], alone.transpose(1, 2))
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from closeness import close, size
+from dnalm.training.objectives.losses import Loss, class_weights, example_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_sample_weight
 
 from dnalm.errors import UserError
-from dnalm.training.objectives.losses import Loss, class_weights, example_weights
 
 
 def batch(count=12, classes=3, seed=1):
@@ -43,9 +44,9 @@ def test_focal_loss_and_its_gradient_agree_with_the_formula_in_fp64(gamma):
     p = torch.softmax(logits.double(), dim=1).gather(1, labels[:, None])[:, 0]
     expected = -((1 - p) ** gamma) * torch.log(p)
     found = Loss(focal_gamma=gamma).per_example(logits, labels)
-    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-7)
+    assert close(found, expected)
     wanted = torch.autograd.grad(expected.sum(), logits)[0]
-    torch.testing.assert_close(torch.autograd.grad(found.sum(), logits)[0], wanted, rtol=1e-4, atol=1e-6)
+    assert close(torch.autograd.grad(found.sum(), logits)[0], wanted)
 
 
 @settings(max_examples=50, deadline=None)
@@ -71,17 +72,17 @@ def test_a_batch_in_parts_has_the_loss_and_gradient_of_pytorchs_weighted_mean(we
     losses = [
         (torch.from_numpy(each[part]).float() * Loss().per_example(logits[part], labels[part])).sum() for part in parts
     ]
-    torch.testing.assert_close(sum(losses), whole, rtol=1e-6, atol=1e-7)
-    torch.testing.assert_close(torch.autograd.grad(sum(losses), logits)[0], expected, rtol=1e-5, atol=1e-8)
+    assert close(sum(losses), whole)
+    assert close(torch.autograd.grad(sum(losses), logits)[0], expected)
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60))
 def test_balanced_weights_are_scikit_learns(labels):
     labels = np.array(labels)
     found = example_weights(labels, "balanced", 5)
-    np.testing.assert_allclose(found, compute_sample_weight("balanced", labels))
+    assert close(found, compute_sample_weight("balanced", labels), 1e-12)
     totals = [found[labels == label].sum() for label in np.unique(labels)]
-    np.testing.assert_allclose(totals, totals[0])
+    assert close(totals, [totals[0]] * len(totals), 1e-12)
 
 
 def test_balancing_undoes_a_skew():
@@ -91,7 +92,7 @@ def test_balancing_undoes_a_skew():
     weights = example_weights(labels.numpy(), "balanced", 2)
     assert weights.tolist() == pytest.approx([10 / 18] * 9 + [5])
     weighted(Loss(), logits, labels, weights).backward()
-    torch.testing.assert_close(logits.grad.sum(dim=0), torch.zeros(2), atol=1e-7, rtol=0)
+    assert close(logits.grad.sum(dim=0), torch.zeros(2), scale=size(logits.grad))
 
 
 @pytest.mark.parametrize(
