@@ -13,6 +13,7 @@ from closeness import close
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from capture import captured
+from dnalm.training.objectives.losses import Loss
 from packed_models import FAMILIES, classifier, sequences
 
 from dnalm.training.engine.attention import block_mask, varlen
@@ -22,7 +23,6 @@ from dnalm.training.engine.parity import prove
 from dnalm.training.engine.steps import Stepper, adamw, compile_layers
 from dnalm.training.engine.team import Team
 from dnalm.training.models.experts import autocast_experts
-from dnalm.training.objectives.losses import Loss
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 

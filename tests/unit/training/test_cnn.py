@@ -14,8 +14,8 @@ from dnalm.errors import UserError
 from dnalm.metrics import classification_metrics
 from dnalm.names import DECIMALS
 from dnalm.sequence.alphabet import reverse_complement
-from dnalm.training.engine.devices import make_repeatable
 from dnalm.training.cnn import WINDOW, Hyperparameters, Network, Strands, choose
+from dnalm.training.engine.devices import make_repeatable
 
 SHORT = replace(Hyperparameters(), channels=16, widths=(11, 3), dilations=(1, 2), batch_size=16, epochs=20, patience=5)
 QUICK = replace(SHORT, widths=(11,), dilations=(1,), learning_rate=5e-3)

@@ -7,10 +7,10 @@ from small_models import TINY, classifier_checkpoint, random_dna, small_tokenize
 from dnalm.training.engine.feeds import Examples
 from dnalm.training.engine.scoring import exactly, predict, quality, reported
 from dnalm.training.engine.windows import cut
-from dnalm.training.prediction import Classifier
 from dnalm.training.models.loading import build
 from dnalm.training.models.tokenization import in_memory
 from dnalm.training.models.tokenizers import specials_of
+from dnalm.training.prediction import Classifier
 
 TOKENIZER = small_tokenizer()
 SPECIALS = specials_of(TOKENIZER)
