@@ -78,7 +78,6 @@ def test_one_process_that_cannot_pack_decides_for_all(tmp_path):
     found = together(
         tmp_path,
         """
-sys.path.insert(0, "tests/helpers")
 from packed_models import OBJECTIVE, classifier, sequences
 from dnalm.training.engine import selection
 from dnalm.errors import UserError
