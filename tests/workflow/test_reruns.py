@@ -117,7 +117,7 @@ def test_touched_and_moved_files_re_run_nothing(own):
     [
         "dnalm/data/splits.py",
         "dnalm/evaluation/statistics/resampling.py",
-        "dnalm/training/objectives/losses.py",
+        "dnalm/training/objectives/classification.py",
         "dnalm/files.py",
     ],
 )
