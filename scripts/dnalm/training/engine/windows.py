@@ -114,7 +114,7 @@ def cut(
     if overlong == "error" and long.any():
         name = ids[int(chosen[long.argmax()])]
         raise UserError(
-            f"{int(long.sum())} of {len(chosen)} records are longer than the model's limit{_tokens(size)}, the first is '{name}';"
+            f"{int(long.sum())} of {len(chosen)} records are longer than {_limit(size)}, the first is '{name}';"
             " set overlong to window, truncate or drop"
         )
     kept = chosen[~long] if overlong == "drop" else chosen
@@ -137,8 +137,9 @@ def cut(
     )
 
 
-def _tokens(size: int | Compact) -> str:
-    return "" if isinstance(size, np.ndarray) else f" of {size} tokens"
+def _limit(size: int | Compact) -> str:
+    # the size leaves out special tokens, so it is not the model's own limit
+    return "the model's limit" if isinstance(size, np.ndarray) else f"{size} tokens"
 
 
 def _compact(numbers: Compact) -> Compact:

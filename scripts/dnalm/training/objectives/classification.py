@@ -91,7 +91,8 @@ class Classification:
         labels = np.asarray(truth, dtype=np.int64)
         likelihood = scores[np.arange(len(labels)), labels]
         loss = float(-np.log(np.maximum(likelihood, np.finfo(np.float64).tiny)).mean())
-        return {"loss": loss, **classification_metrics(labels, scores.argmax(axis=1), scores.shape[1])}
+        found = classification_metrics(labels, scores.argmax(axis=1), scores.shape[1])
+        return {"loss": loss, **{name: found[name] for name in self.metrics}}
 
 
 def label_settings(labels: Labels) -> dict[str, Any]:
