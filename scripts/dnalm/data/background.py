@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from dnalm.data.attrition import kept_and_dropped
 from dnalm.data.genomes import read_bases
+from dnalm.data.intervals import outside
 from dnalm.data.masks import mask, pieces
-from dnalm.data.matching import outside
 from dnalm.errors import UserError
 from dnalm.names import BACKGROUND
 from dnalm.tables.ledger import entry

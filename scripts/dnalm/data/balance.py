@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dnalm.data.attrition import kept_and_dropped
-from dnalm.data.matching import Wanted, clip_to_context, draw_pieces, find_windows, inside_one, outside, spaced
+from dnalm.data.intervals import clip_to_context, inside_one, outside, spaced
+from dnalm.data.matching import Wanted, draw_pieces, find_windows
 from dnalm.data.sampling import apportion
 from dnalm.errors import UserError
 from dnalm.sequence.kmers import gc_counts

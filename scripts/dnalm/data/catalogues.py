@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from dnalm.data.catalogue_formats import Repeat, read_catalogue
 from dnalm.data.genomes import chromosome_lengths, open_genome
 from dnalm.errors import UserError
+from dnalm.sequence.kmers import OTHER, encode
 
 COLUMNS = (
     "id", "chrom", "start", "end", "sequence", "motif", "motif_length", "copies", "divergence", "filter",
@@ -24,7 +24,6 @@ _TYPES = {
     "id": "str", "chrom": "str", "start": "Int64", "end": "Int64", "sequence": "str", "motif": "str",
     "motif_length": "Int64", "copies": "float64", "divergence": "float64", "filter": "str",
 }  # fmt: skip
-_ACGT = np.isin(np.arange(256), np.frombuffer(b"ACGT", np.uint8))
 
 
 class Record(NamedTuple):
@@ -140,9 +139,9 @@ def _matches(repeat: Repeat, lengths: dict[str, int], genome: Any) -> bool | Non
         return True
     if len(repeat.sequence) != len(there):
         return False
-    a, b = (np.frombuffer(text.encode(), np.uint8) for text in (repeat.sequence, there))
-    certain = _ACGT[a] & _ACGT[b]
-    return bool((a == b)[certain].all()) if certain.any() else None
+    own, genomic = (encode([text])[0] for text in (repeat.sequence, there))
+    certain = (own < OTHER) & (genomic < OTHER)
+    return bool((own == genomic)[certain].all()) if certain.any() else None
 
 
 def _other_assembly(known: list[Record], differing: list[Record], outside: list[Record], path: Path) -> str:

@@ -10,12 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dnalm.data import families
+from dnalm.data.alignment import LONGEST
 from dnalm.data.linkage import NEIGHBOURS
 from dnalm.data.loci import Places, are_arrays, overlapped, places, without_flanks
 from dnalm.data.relatives import (
     ARRAYS,
     EXAMPLES,
-    LONGEST,
     SEQUENCES,
     VAIN,
     Relatives,

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dnalm.data.genomes import read_bases
-from dnalm.data.linkage import ranges
 from dnalm.data.placement import WindowSampler
 from dnalm.data.sampling import apportion
 
@@ -30,61 +29,6 @@ class Wanted:
     length: NDArray[np.int64]
     gc: NDArray[np.int64]
     """G and C in the positive's array, a number of bases."""
-
-
-def clip_to_context(pieces: pd.DataFrame, context: pd.DataFrame, flank: int, whole: bool = False) -> pd.DataFrame:
-    """The parts of pieces whose flank on both sides lies in the context interval around them, too.
-
-    pieces, context: columns chrom, start, end; context intervals are disjoint. A piece without such a part is left out;
-    with `whole` also one that would be cut.
-    """
-    parts = [pieces.iloc[:0]]
-    for chrom, group in pieces.groupby("chrom", sort=False):
-        around = context[context["chrom"] == chrom].sort_values("start")
-        lower, upper = around["start"].to_numpy(np.int64) + flank, around["end"].to_numpy(np.int64) - flank
-        start, end = group["start"].to_numpy(np.int64), group["end"].to_numpy(np.int64)
-        first = np.searchsorted(upper, start, side="right")
-        count = np.maximum(np.searchsorted(lower, end, side="left") - first, 0)
-        row, at = np.repeat(np.arange(len(group)), count), ranges(first, count)
-        cut = group.iloc[row].assign(start=np.maximum(start[row], lower[at]), end=np.minimum(end[row], upper[at]))
-        fits = (cut["start"] == start[row]) & (cut["end"] == end[row]) if whole else cut["start"] < cut["end"]
-        parts.append(cut[fits])
-    return pd.concat(parts)
-
-
-def outside(intervals: pd.DataFrame, loci: pd.DataFrame) -> pd.DataFrame:
-    """The parts of disjoint intervals outside all loci, which may overlap; columns chrom, start, end of both."""
-    gaps = []
-    for chrom in intervals["chrom"].unique():
-        here = loci[loci["chrom"] == chrom].sort_values("start")
-        reach = np.maximum.accumulate(here["end"].to_numpy(np.int64))
-        start = np.concatenate(([0], reach))
-        end = np.append(here["start"].to_numpy(np.int64), np.iinfo(np.int64).max)
-        gaps.append(pd.DataFrame({"chrom": chrom, "start": start, "end": end})[start < end])
-    return clip_to_context(intervals, pd.concat([loci.iloc[:0][["chrom", "start", "end"]], *gaps]), 0)
-
-
-def inside_one(loci: pd.DataFrame, context: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether each locus lies wholly in one of the disjoint context intervals; shape (n,). Columns chrom, start, end."""
-    numbered = loci[["chrom", "start", "end"]].reset_index(drop=True)
-    result = np.zeros(len(loci), bool)
-    result[clip_to_context(numbered, context, 0, whole=True).index] = True
-    return result
-
-
-def spaced(pieces: Mapping[str, pd.DataFrame], flank: int) -> dict[str, pd.DataFrame]:
-    """As many pieces, of all sources together, as can be taken so that none overlaps another, both with their flanks.
-
-    Taken by where they end, which takes the most of them.
-    """
-    every = pd.concat([table.assign(source=source) for source, table in sorted(pieces.items())])
-    every = every.sort_values(["chrom", "end", "start"], ignore_index=True)
-    kept, last, reach = np.zeros(len(every), bool), None, 0
-    for row, (chrom, start, end) in enumerate(zip(every["chrom"], every["start"], every["end"], strict=True)):
-        if chrom != last or start - flank >= reach:
-            kept[row], last, reach = True, chrom, end + flank
-    every = every[kept]
-    return {source: every[every["source"] == source].drop(columns="source") for source in pieces}
 
 
 def find_windows(

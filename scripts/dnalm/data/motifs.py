@@ -5,6 +5,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dnalm.data.families import primitive
+from dnalm.sequence.alphabet import BASES
+from dnalm.sequence.kmers import decode, encode
 
 LONGEST = 500
 LOWEST = 0.6
@@ -16,8 +18,6 @@ DEFINITION = (
     f"{LOWEST:.0%} self-match)"
 )
 
-_LETTERS = np.frombuffer(b"ACGT", np.uint8)
-
 
 def infer_motif(array: str) -> str | None:
     """The consensus motif of an array of A, C, G and T; None if it repeats too loosely to have one.
@@ -28,7 +28,7 @@ def infer_motif(array: str) -> str | None:
     array's best stretch laid out in rows of one period, made primitive. No indels are modelled: one shifts the rows behind
     it, so that the stretch ends there; an array of many indels has a noisy motif, or none.
     """
-    bases = np.frombuffer(array.encode(), np.uint8)
+    bases = encode([array])[0]
     periods = range(1, min(LONGEST, len(bases) // 2) + 1)
     match = np.array([np.mean(bases[period:] == bases[:-period]) for period in periods])
     if not len(match) or match.max() < LOWEST:
@@ -47,8 +47,8 @@ def _in_phase(bases: NDArray[np.uint8], period: int) -> slice:
 
 def _consensus(bases: NDArray[np.uint8], period: int) -> str:
     column = np.arange(len(bases)) % period
-    counts = np.array([np.bincount(column[bases == letter], minlength=period) for letter in _LETTERS])
-    return "".join("ACGT"[letter] for letter in counts.argmax(axis=0))
+    counts = np.array([np.bincount(column[bases == code], minlength=period) for code in range(len(BASES))])
+    return decode(counts.argmax(axis=0))
 
 
 def fill_motifs(positives: pd.DataFrame, flank: int) -> tuple[pd.DataFrame, int]:

@@ -3,13 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from dnalm.sequence.kmers import is_gc
+
 SAMPLE = 1024
 EXHAUSTIVE = 1 << 21
 STRIDED = 1 << 18
 
 Integers = NDArray[np.int64]
-
-_IS_GC = np.isin(np.arange(256), np.frombuffer(b"GCgc", np.uint8))
 
 
 class WindowSampler:
@@ -42,7 +42,7 @@ class WindowSampler:
         self._gc = np.zeros(len(inside) + 1, np.int32)
         if len(inside):
             pieces = np.concatenate([bases[start:end] for start, end in zip(starts, ends, strict=True)])
-            np.cumsum(_IS_GC[pieces], out=self._gc[1:])
+            np.cumsum(is_gc(pieces), out=self._gc[1:])
 
     def count(self, length: int, low: Integers, high: Integers) -> Integers:
         """Windows of `length` bases with low[i] <= G + C <= high[i], among those looked at; shape of `low`."""

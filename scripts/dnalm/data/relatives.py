@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rapidfuzz.distance import Levenshtein
 
+from dnalm.data.alignment import LONGEST, within
 from dnalm.data.linkage import Indices, Links, Sets, candidates
 from dnalm.data.similarity import multisets
 from dnalm.names import SPLITS
@@ -17,9 +17,6 @@ SIMILARITY = 0.5
 
 IDENTITY = 0.9
 """Least identity of similar arrays: one minus the edit distance over the longer one's length."""
-
-LONGEST = 10_000
-"""Bases beyond which an array is not aligned: the time of an alignment grows with the square of the length."""
 
 SEQUENCES = (
     f"{K}-mers, either strand, counted with multiplicity, have a Jaccard similarity of at least {SIMILARITY} (about 96 % identity "
@@ -170,10 +167,10 @@ def link_similar_arrays(links: Links, arrays: Sequence[str]) -> None:
         near = sets.shared(left, right) >= np.maximum(sets.counts[left], sets.counts[right]) - _ARRAY_K * edits
         a, b, edits = a[near], b[near], edits[near]
         forward = [arrays[i] for i in b]
-        alike = _within([arrays[i] for i in a], forward, edits)
+        alike = within([arrays[i] for i in a], forward, edits)
         rest = np.flatnonzero(~alike)
         backward = [reverse_complement(forward[i]) for i in rest]
-        alike[rest] = _within([arrays[a[i]] for i in rest], backward, edits[rest])
+        alike[rest] = within([arrays[a[i]] for i in rest], backward, edits[rest])
         links.link(a[alike], b[alike])
         vain += np.bincount(np.concatenate((a[~alike], b[~alike])), minlength=len(arrays))
 
@@ -181,9 +178,3 @@ def link_similar_arrays(links: Links, arrays: Sequence[str]) -> None:
 def _edits(longer: Indices) -> Indices:
     """The edits that two sequences of this identity differ by at most, given the longer one's length."""
     return np.asarray(((1 - IDENTITY) * longer + 1e-9).astype(np.int64))
-
-
-def _within(left: Sequence[str], right: Sequence[str], edits: Indices) -> NDArray[np.bool_]:
-    """Whether the edit distance of left[i] and right[i] is at most edits[i]; shape (n,)."""
-    pairs = zip(left, right, edits.tolist(), strict=True)
-    return np.array([Levenshtein.distance(a, b, score_cutoff=most) <= most for a, b, most in pairs], bool)

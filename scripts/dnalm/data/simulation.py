@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnalm.errors import UserError
+from dnalm.sequence.kmers import decode, letters_of
 
 Bases = NDArray[np.uint8]
 """Bases as numbers 0 to 3 for A, C, G, T; a base and its complement sum to 3."""
@@ -75,7 +76,7 @@ def simulate(settings: Mapping[str, Any]) -> tuple[dict[str, bytes], list[Array]
             *_interspersed(rng, families, divergences, round(settings["interspersed"] * settings["length"])),
             *_gaps(round(settings["gaps"] * settings["length"])),
         ]
-        background = _letters(_background(rng, chain, settings, settings["length"]))
+        background = letters_of(_background(rng, chain, settings, settings["length"]))
         starts = _layout(rng, [len(feature.text) for feature in features], settings["length"], name)
         for index, start in starts:
             feature = features[index]
@@ -132,7 +133,7 @@ def _array(rng: np.random.Generator, unit: Bases, settings: Mapping[str, Any]) -
     copies = rng.uniform(*settings["copies"])
     perfect = np.resize(unit, round(copies * len(unit)))
     sequence = _mutate(rng, perfect, settings["substitutions"], settings["indels"])
-    text = _letters(sequence)
+    text = letters_of(sequence)
     if rng.random() < _SOFT_MASKED_ARRAYS:
         text |= np.uint8(0x20)
     return _Feature(text, (sequence, unit, len(perfect) / len(unit)))
@@ -149,7 +150,7 @@ def _interspersed(
         length = min(total, len(whole), int(len(whole) * rng.uniform(0.2, 1.5)) + 1)
         copy = _mutate(rng, whole[len(whole) - length :], divergences[family], _REPEAT_INDELS)
         copy = 3 - copy[::-1] if rng.random() < 0.5 else copy
-        features.append(_Feature(_letters(copy) | np.uint8(0x20)))
+        features.append(_Feature(letters_of(copy) | np.uint8(0x20)))
         total -= length
     return features
 
@@ -197,16 +198,15 @@ def _record(rng: np.random.Generator, chrom: str, start: int, sequence: Bases, u
     longer = np.concatenate([np.tile(unit, max(gained, 0)), sequence])
     alternative = longer[max(-gained, 0) * len(unit) :]
     return Array(
-        chrom, start, _text(sequence), _text(unit), copies, _text(alternative), gained, bool(rng.random() < _SINGLETONS)
+        chrom,
+        start,
+        decode(sequence),
+        decode(unit),
+        copies,
+        decode(alternative),
+        gained,
+        bool(rng.random() < _SINGLETONS),
     )
-
-
-def _letters(bases: Bases) -> Bases:
-    return np.frombuffer(b"ACGT", np.uint8)[bases]
-
-
-def _text(bases: Bases) -> str:
-    return _letters(bases).tobytes().decode()
 
 
 _HEADER = """\
