@@ -1,4 +1,4 @@
-"""Catalogues of tandem repeats: one table from any format, checked against the genome they lie on."""
+"""Catalogues of tandem repeats: one table from any format, checked against their genome."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ COLUMNS = (
 )  # fmt: skip
 
 TOLERANCE = 0.01
-"""Share of records that may disagree with the genome before it is taken for another assembly."""
+"""Fraction of records that may disagree with the genome; above it the genome is taken for another assembly."""
 
 _TYPES = {
     "id": "str", "chrom": "str", "start": "Int64", "end": "Int64", "sequence": "str", "motif": "str",
@@ -27,7 +27,7 @@ _TYPES = {
 
 
 class Record(NamedTuple):
-    """A repeat and where it was read."""
+    """A repeat, and the file and line it comes from."""
 
     path: Path
     line: int
@@ -35,7 +35,7 @@ class Record(NamedTuple):
 
 
 class Imported(NamedTuple):
-    """A catalogue's table (columns `COLUMNS`), and the counts of its ledger."""
+    """A catalogue's table (columns `COLUMNS`) and its counts: records read, dropped by reason, and others."""
 
     table: pd.DataFrame
     read: int
@@ -48,9 +48,9 @@ def import_catalogue(
 ) -> Imported:
     """Read catalogue files (of one format) into one table.
 
-    `filters` are the values of FILTER to keep. Records are sorted along the genome; without one they keep the files'
-    order. Ids are the records' names, else `chrom:start-end`; a repeated one gets `#2`, `#3` ... Duplicates stay.
-    `counts`: records that share sequence or interval with an earlier one, and how many were compared with the genome.
+    `filters` are the values of FILTER to keep. Records are sorted along the genome; without a genome they keep the
+    files' order. Ids are the records' names, or else `chrom:start-end`; a repeated id gets `#2`, `#3` ... Duplicates
+    are kept. `counts`: records with the sequence or interval of an earlier one, and records compared with the genome.
     Raises `UserError`: no record; none left; names, positions or sequences that are not the genome's.
     """
     with tqdm(unit="record", desc="import", mininterval=1) as bar:
@@ -102,7 +102,7 @@ def _ids(table: pd.DataFrame) -> "pd.Series[str]":
 
 
 def _locate(records: list[Record], path: Path, dropped: Counter[str]) -> tuple[list[Record], dict[str, int]]:
-    """Sort along the genome; drop what lies on chromosomes it lacks or differs from it; refuse another assembly."""
+    """Sort along the genome; drop records on unknown chromosomes or of another sequence; refuse another assembly."""
     with open_genome(path) as genome:
         lengths = chromosome_lengths(genome)
         rank = {name: index for index, name in enumerate(lengths)}
@@ -129,7 +129,7 @@ def _locate(records: list[Record], path: Path, dropped: Counter[str]) -> tuple[l
 
 
 def _matches(repeat: Repeat, lengths: dict[str, int], genome: Any) -> bool | None:
-    """Whether a record's sequence is the genome's, at all bases that are certain in both; None if there is none."""
+    """Whether a record's sequence is the genome's where both are A, C, G or T; None if there is nothing to compare."""
     if repeat.sequence is None:
         return None
     if repeat.end > lengths[repeat.chrom]:

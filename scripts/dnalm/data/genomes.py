@@ -1,4 +1,4 @@
-"""Genomes: any FASTA in, one bgzip-packed, indexed FASTA out, and its bases by chromosome."""
+"""Genomes: any FASTA in, one bgzip-packed, indexed FASTA out; and reading the bases of a chromosome."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,19 +17,19 @@ from dnalm.files import atomic
 from dnalm.sequence.fasta import read_fasta
 
 LINE = 60
-"""Bases a line of the FASTA files we write."""
+"""Bases per line of the FASTA files we write."""
 
 _BLOCK = LINE * 65_536
 """Bases read or written at a time: memory does not grow with the chromosome."""
 
 
 class FastaWriter:
-    """Writes bgzip-packed FASTA, 60 bases a line. The same records give the same bytes, however they are cut up."""
+    """Writes bgzip-packed FASTA, 60 bases per line. The bytes do not depend on the sizes of the blocks written."""
 
     def __init__(self, path: Path | str) -> None:
         """Open `path` for writing; use as a context manager."""
         self._path = path
-        # The fastest level: seven times faster than the default, a tenth larger.
+        # the fastest level: seven times faster than the default, files a tenth larger
         self._file = pysam.BGZFile(str(path), "wb1")  # type: ignore[call-arg]
         self._rest = b""
 
@@ -60,7 +60,7 @@ class FastaWriter:
             raise self._full() from error
 
     def _full(self) -> UserError:
-        """What a failure to write is, as far as pysam tells."""
+        """The error for a failed write; pysam does not tell why it failed."""
         return UserError(f"{self._path}: cannot be written; is the disk full?")
 
     def __enter__(self) -> "FastaWriter":
@@ -76,7 +76,7 @@ class FastaWriter:
                 self._end_line()
             self._file.close()
         except OSError as failure:
-            if kind is None:  # else the first error tells it
+            if kind is None:  # otherwise the first error is raised
                 raise self._full() from failure
 
 
@@ -106,9 +106,9 @@ def read_bases(genome: Any, name: str) -> NDArray[np.uint8]:
 def import_fasta(parts: Iterable[tuple[str, Path]], chromosomes: Sequence[str] | None, output: Path) -> dict[str, int]:
     """Write the records of some FASTA files (plain, gzip or bgzip) as one bgzip-packed FASTA with .fai and .gzi.
 
-    `parts` are (name, file): a part called `all` may hold any records, one of another name must hold the chromosome
-    of that name, and only that is taken. `chromosomes`, if given, are kept, in that order. Case is kept. Returns the
-    length of each chromosome written. Whatever is no nucleotide FASTA is a `UserError` naming file, line and record.
+    `parts` are (name, file): of a part called `all` every record is taken, of any other part only the chromosome of
+    the part's name, which it must hold. `chromosomes`, if given, are kept, in that order. Case is kept. Returns the
+    length of each chromosome written. Raises `UserError` naming file, line and record for what is not nucleotide FASTA.
     """
     twice = {name for name in chromosomes or () if list(chromosomes or ()).count(name) > 1}
     if twice:
@@ -143,7 +143,7 @@ def _reorder(fasta: Path, fai: Path, gzi: Path, chromosomes: Sequence[str], outp
 
 
 def _copy(parts: Iterable[tuple[str, Path]], chromosomes: Sequence[str] | None, output: Path) -> dict[str, int]:
-    """Copy the wanted records, in the order of the files, and check all of them."""
+    """Write the wanted records, in the order of the files, and return their lengths; all records are checked."""
     kept: dict[str, int] = {}
     with FastaWriter(output) as writer, tqdm(unit="b", unit_scale=True, desc="import", mininterval=1) as bar:
         for part, path in parts:

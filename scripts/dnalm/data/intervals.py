@@ -15,10 +15,10 @@ from dnalm.data.linkage import ranges
 
 
 def clip_to_context(pieces: pd.DataFrame, context: pd.DataFrame, flank: int, whole: bool = False) -> pd.DataFrame:
-    """The parts of pieces whose flank on both sides lies in the context interval around them, too.
+    """The parts of the pieces that lie in a context interval together with `flank` bases on both sides.
 
-    pieces, context: columns chrom, start, end; context intervals are disjoint. A piece without such a part is left out;
-    with `whole` also one that would be cut.
+    pieces, context: columns chrom, start, end; context intervals are disjoint. A piece may have several such parts, or
+    none. With `whole`, a piece that would be cut is left out. Each part keeps its piece's index and other columns.
     """
     parts = [pieces.iloc[:0]]
     for chrom, group in pieces.groupby("chrom", sort=False):
@@ -35,7 +35,7 @@ def clip_to_context(pieces: pd.DataFrame, context: pd.DataFrame, flank: int, who
 
 
 def outside(intervals: pd.DataFrame, loci: pd.DataFrame) -> pd.DataFrame:
-    """The parts of disjoint intervals outside all loci, which may overlap; columns chrom, start, end of both."""
+    """The parts of disjoint intervals outside all loci (which may overlap each other); columns chrom, start, end."""
     gaps = []
     for chrom in intervals["chrom"].unique():
         here = loci[loci["chrom"] == chrom].sort_values("start")
@@ -47,7 +47,7 @@ def outside(intervals: pd.DataFrame, loci: pd.DataFrame) -> pd.DataFrame:
 
 
 def inside_one(loci: pd.DataFrame, context: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether each locus lies wholly in one of the disjoint context intervals; shape (n,). Columns chrom, start, end."""
+    """Whether each locus lies inside one of the disjoint context intervals; shape (n,). Columns chrom, start, end."""
     numbered = loci[["chrom", "start", "end"]].reset_index(drop=True)
     result = np.zeros(len(loci), bool)
     result[clip_to_context(numbered, context, 0, whole=True).index] = True
@@ -55,9 +55,9 @@ def inside_one(loci: pd.DataFrame, context: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def spaced(pieces: Mapping[str, pd.DataFrame], flank: int) -> dict[str, pd.DataFrame]:
-    """As many pieces, of all sources together, as can be taken so that none overlaps another, both with their flanks.
+    """The most pieces, of all sources together, that can be kept so that none overlaps another, flanks included.
 
-    Taken by where they end, which takes the most of them.
+    Taking them by their ends keeps the most (interval scheduling).
     """
     every = pd.concat([table.assign(source=source) for source, table in sorted(pieces.items())])
     every = every.sort_values(["chrom", "end", "start"], ignore_index=True)

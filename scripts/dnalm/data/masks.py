@@ -1,4 +1,4 @@
-"""Masks: what negatives must not be drawn from becomes N; and the pieces that are left."""
+"""Masks: bases that negatives must not contain become N; and the pieces that remain."""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _STRETCH = re.compile(b"[ACGT]+")
 
 
 def _table(unmasked: str) -> NDArray[np.uint8]:
-    """What each byte becomes: the letters of `unmasked` themselves, in upper case, all else N."""
+    """What each byte becomes: a letter of `unmasked` its upper case, any other byte N; shape (256,)."""
     table = np.full(256, N, np.uint8)
     for letter in unmasked:
         table[ord(letter)] = ord(letter.upper())
@@ -23,9 +23,10 @@ def mask(
 ) -> NDArray[np.uint8]:
     """Hard-mask one chromosome for one source of negatives.
 
-    `bases`: ASCII codes, shape (length,), lower case where soft-masked. `intervals`: the catalogues', 0-based,
-    half-open, in any order; all of them become N. Besides, `unique` masks lower case if `soft`, `interspersed` masks
-    upper case, `context` neither. What is not A, C, G or T is N always. Returns upper-case ASCII codes, same shape.
+    `bases`: ASCII codes, shape (length,), lower case where soft-masked. `intervals`: those of the catalogues, 0-based,
+    half-open, in any order; their bases become N. `source` decides what else does: for `unique`, lower case if `soft`;
+    for `interspersed`, upper case; for `context`, neither. What is not A, C, G or T always becomes N. Returns
+    upper-case ASCII codes, same shape.
     """
     unmasked = {"unique": "ACGT" if soft else "ACGTacgt", "interspersed": "acgt", "context": "ACGTacgt"}[source]
     masked = _table(unmasked)[bases]
@@ -35,6 +36,6 @@ def mask(
 
 
 def pieces(masked: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Starts and ends (0-based, half-open) of the longest stretches of A, C, G and T in ASCII codes, in order."""
+    """Starts and ends (0-based, half-open) of the maximal stretches of A, C, G and T in ASCII codes, in order."""
     spans = np.array([stretch.span() for stretch in _STRETCH.finditer(masked.data)], np.int64).reshape(-1, 2)
     return spans[:, 0], spans[:, 1]

@@ -1,4 +1,4 @@
-"""Negatives from the genome: for each positive, windows of its length and GC content in unmasked pieces."""
+"""Negatives from the genome: for each positive, windows of the same length and GC content in unmasked pieces."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Windows to find; every array has shape (n,)."""
+    """The windows to find, by positive; every array has shape (n,)."""
 
     source: NDArray[np.object_]
     """Kind of piece the windows are cut from."""
@@ -28,7 +28,7 @@ class Wanted:
     """Zone of chromosomes the windows come from."""
     length: NDArray[np.int64]
     gc: NDArray[np.int64]
-    """G and C in the positive's array, a number of bases."""
+    """Number of G and C in the positive's array."""
 
 
 def find_windows(
@@ -41,16 +41,17 @@ def find_windows(
     flank: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Windows for those of `wanted` that get all `ratio` of theirs; none overlaps another, both with their flanks.
+    """`ratio` windows for each positive that can have that many; no windows overlap, flanks included.
 
     pieces: by source, columns chrom, start, end. zones: chromosomes of each zone. tolerance: largest difference of GC
-    fraction between a window and its positive. Returns columns positive (index into `wanted`), chrom, start, end, sequence
-    (upper case, with `flank` bases on both sides), sorted by positive.
+    fraction between a window and its positive. Returns columns positive (index into `wanted`), chrom, start, end,
+    sequence (upper case, with `flank` bases on both sides), sorted by positive.
 
-    Each positive has a home chromosome, at random in proportion to the bases of pieces there. One chromosome is in memory at
-    a time, and its positives are served hardest first: those with the fewest windows that fit, for a long or AT-rich window
-    may be the only one of its kind (on 2.3 Mb of chr2 this keeps 2,934 of 3,716 arrays, longest first 2,710). Who finds
-    nothing tries the following chromosomes, and in a second round those before its home.
+    Each positive has a home chromosome, drawn in proportion to the bases of pieces there. One chromosome is in memory
+    at a time. Its positives take their windows hardest first: those with the fewest fitting windows, because a long or
+    AT-rich window may be the only one of its kind (on 2.3 Mb of chr2 this keeps 2,934 of 3,716 arrays, longest first
+    keeps 2,710). A positive that finds none at home tries the following chromosomes and, in a second round, those
+    before its home.
     """
     pieces = {source: table.sort_values(["chrom", "start"]) for source, table in sorted(pieces.items())}
     rank = {chrom: index for index, chrom in enumerate(genome.references)}
@@ -62,9 +63,9 @@ def find_windows(
     waiting = home >= 0
     found: list[tuple[int, str, int, int, str]] = []
     bar = tqdm(total=int(waiting.sum()), desc="matching", mininterval=2, disable=not waiting.any())
-    for again, chrom in product((False, True), sorted(zone_of, key=rank.__getitem__)):
-        turn = home > rank[chrom] if again else home <= rank[chrom]
-        here = waiting & turn & (wanted.zone == zone_of[chrom])
+    for second_round, chrom in product((False, True), sorted(zone_of, key=rank.__getitem__)):
+        has_turn = home > rank[chrom] if second_round else home <= rank[chrom]
+        here = waiting & has_turn & (wanted.zone == zone_of[chrom])
         bases = read_bases(genome, chrom) if here.any() else np.empty(0, np.uint8)
         for number, (source, table) in enumerate(pieces.items()):
             members = np.flatnonzero(here & (wanted.source == source))
@@ -72,7 +73,7 @@ def find_windows(
             if not len(members) or there.empty:
                 continue
             starts, ends = there["start"].to_numpy(np.int64), there["end"].to_numpy(np.int64)
-            rng = np.random.default_rng([seed, 4, rank[chrom], number, again])
+            rng = np.random.default_rng([seed, 4, rank[chrom], number, second_round])
             sampler = WindowSampler(bases, starts, ends, longest, rng, margin=2 * flank)
             for _, other, start, end, _ in found:
                 if other == chrom:
@@ -85,7 +86,7 @@ def find_windows(
                 for start in windows:
                     sequence = bases[start - flank : start + length + flank].tobytes().decode().upper()
                     found.append((positive, chrom, start, start + length, sequence))
-            del sampler  # before the next is laid out
+            del sampler  # free its memory before the next one is built
         del bases
     bar.close()
     result = pd.DataFrame(sorted(found), columns=["positive", "chrom", "start", "end", "sequence"])
@@ -99,13 +100,13 @@ def _hardest_first(
     low: NDArray[np.int64],
     high: NDArray[np.int64],
 ) -> list[int]:
-    """Those of `members` for which there are windows, by the number of windows, then the longest first."""
-    choice = np.zeros(len(length), np.int64)
+    """Those of `members` that have fitting windows, fewest windows first, then longest first."""
+    fitting = np.zeros(len(length), np.int64)
     for size in np.unique(length[members]):
         same = members[length[members] == size]
-        choice[same] = sampler.count(int(size), low[same], high[same])
-    order = members[np.lexsort((-length[members], choice[members]))]
-    return [int(positive) for positive in order if choice[positive]]
+        fitting[same] = sampler.count(int(size), low[same], high[same])
+    order = members[np.lexsort((-length[members], fitting[members]))]
+    return [int(positive) for positive in order if fitting[positive]]
 
 
 def draw_pieces(

@@ -1,4 +1,4 @@
-"""FASTA read strictly and in blocks: what is not nucleotide FASTA is an error that names the line.
+"""FASTA read in blocks and strictly: what is not nucleotide FASTA is an error that names the line.
 
 Kept: Biopython's and pysam's parsers hold a whole record, know no line numbers and take any letter.
 """

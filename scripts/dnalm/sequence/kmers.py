@@ -55,8 +55,9 @@ def canonical_kmers(
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Every k-mer of every sequence (1 <= k <= 31) as the smaller of itself and its reverse complement.
 
-    Returns (k-mers, owners), both of shape (m,): the owner is the index of the sequence. K-mers with a letter other
-    than A, C, G, T are left out, and a sequence shorter than k has none. Order: by sequence, then position.
+    codes, offsets: as `encode` returns them. Returns (k-mers as numbers in base 4, owners), both of shape (m,): the
+    owner is the index of the sequence. K-mers with a letter other than A, C, G, T are left out, and a sequence shorter
+    than k has none. Order: by sequence, then position.
     """
     windows = len(codes) - k + 1
     if windows < 1:
