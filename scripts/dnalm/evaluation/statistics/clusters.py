@@ -65,7 +65,9 @@ def match(predictions: Predictions, table: pd.DataFrame, place: str) -> np.ndarr
     """
     column = truth_column(table)
     if column != TRUTH[predictions.objective]:
-        raise UserError(f"{place}: predicts a {TRUTH[predictions.objective]}, and the data set's records have a {column}")
+        raise UserError(
+            f"{place}: predicts a {TRUTH[predictions.objective]}, and the data set's records have a {column}"
+        )
     rows: np.ndarray = pd.Index(table["id"]).get_indexer(pd.Index(predictions.ids))
     problems = (
         (rows < 0, "is not in the data set's table"),

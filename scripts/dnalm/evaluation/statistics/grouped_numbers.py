@@ -119,7 +119,9 @@ def _of_moments(sums: np.ndarray, scale: float) -> dict[str, tuple[np.ndarray, n
     safe, other_safe = np.where(varies, spread, 1), np.where(both, other_spread, 1)
     root = np.sqrt(safe * other_safe)
     pearson = np.where(both, covariance / root, 0)
-    slope = of_covariance / root[:, None] - (pearson / 2)[:, None] * (of_spread / safe[:, None] + of_other / other_safe[:, None])
+    slope = of_covariance / root[:, None] - (pearson / 2)[:, None] * (
+        of_spread / safe[:, None] + of_other / other_safe[:, None]
+    )
 
     ratio = errors / safe
     of_ratio = (of_errors - ratio[:, None] * of_spread) / safe[:, None]

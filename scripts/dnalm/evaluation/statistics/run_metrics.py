@@ -15,23 +15,6 @@ from dnalm.metrics import classification_metrics, regression_metrics
 from dnalm.names import SCORED_SPLITS
 from dnalm.tables.predictions import ClassPredictions, NumberPredictions, Predictions
 
-METRICS = {
-    "classification": (
-        "accuracy",
-        "mcc",
-        "macro_f1",
-        "macro_precision",
-        "macro_recall",
-        "auroc",
-        "auprc",
-        "log_loss",
-        "brier",
-        "ece",
-    ),
-    "regression": ("spearman", "pearson", "r2", "rmse"),
-}
-"""The numbers that compare runs of each objective, in the order of tables."""
-
 _QUANTILES = {"minimum": 0.0, "quartile_1": 0.25, "median": 0.5, "quartile_3": 0.75, "maximum": 1.0}
 
 
@@ -105,7 +88,7 @@ def _of_classes(
 def split_metrics(predictions: ClassPredictions, bins: int) -> dict[str, Any]:
     """Metrics of one split.
 
-    `METRICS` of classification, `n`, `n_per_class` {label: records}, and `confusion_matrix` (k rows of truth by k columns of
+    Those of `metric_names.METRICS`, `n`, `n_per_class` {label: records}, and `confusion_matrix` (k rows of truth by k columns of
     prediction). AUROC and AUPRC (average precision) are those of label 1, or with more than two classes the mean over
     one class against the rest, for the classes that occur; None where only one class occurs. `ece` is the calibration
     error in so many `bins` at most.
