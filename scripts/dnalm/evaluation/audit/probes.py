@@ -20,6 +20,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from tqdm import tqdm
 
+from dnalm.evaluation.audit.properties import END_BASES, title
 from dnalm.evaluation.audit.token_counts import TokenCounts
 from dnalm.evaluation.baselines.features import length_gc
 from dnalm.evaluation.report.text import decimal
@@ -31,8 +32,6 @@ FOLDS = 5
 MAX_ITERATIONS = 200
 NOTEWORTHY = 0.55
 """An AUROC above this, with an interval above .5, is worth a word though it fails nothing."""
-END_BASES = 6
-"""Bases at either end, and from inside, that are looked at, as triplets."""
 CONTROL = "inner_kmer"
 """Fails nothing: bases from inside show what composition, which is no shortcut, tells at any place."""
 BATCH = 20_000
@@ -81,26 +80,6 @@ _PLACES: dict[str, Callable[[str], str]] = {
 }
 """Where bases are looked at."""
 ENDS = frozenset(_PLACES) - {CONTROL}
-
-
-def title(probe: str) -> str:
-    """A probe's name in words."""
-    name, _, model = probe.partition("/")
-    return _TITLES[name] + (f" of {model}" if model else "")
-
-
-_TITLES = {
-    "length": "length",
-    "gc": "GC",
-    "length_gc": "length with GC",
-    "case": "soft-masking",
-    "ambiguity": "letters other than ACGT",
-    "inner_kmer": f"{END_BASES} bases from inside (control)",
-    "first_kmer": f"the first {END_BASES} bases",
-    "last_kmer": f"the last {END_BASES} bases",
-    "periodicity": "best self-match at any period",
-    "tokens": "the number of tokens",
-}
 
 
 def features(records: pd.DataFrame, tokens: Mapping[str, TokenCounts]) -> Iterator[tuple[str, Features]]:

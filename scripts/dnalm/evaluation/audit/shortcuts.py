@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from dnalm.evaluation.audit.checks import Check, Subject, check, sentence, worst
-from dnalm.evaluation.audit.probes import ENDS, Probe, title
+from dnalm.evaluation.audit.probes import ENDS, Probe
+from dnalm.evaluation.audit.properties import title
 from dnalm.evaluation.report.text import decimal, listed
 
 

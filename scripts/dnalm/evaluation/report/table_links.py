@@ -6,7 +6,7 @@ from typing import Any
 
 from dnalm.evaluation.report.results import Dataset
 from dnalm.evaluation.report.text import plural
-from dnalm.evaluation.statistics.run_metrics import METRICS
+from dnalm.evaluation.statistics.metric_names import METRICS
 
 _COMPARED = (
     "model", "recipe", "against", "metric", "value", "against_value", "difference", "low", "high", "p", "p_holm",
@@ -50,14 +50,16 @@ _RUN = ("dataset", "model", "recipe", "seed")
 
 def _metrics(dataset: Dataset) -> _Rows:
     rows = []
+    compared: Sequence[str] = ()
     for names, metrics in _runs(dataset):
+        compared = METRICS[metrics["objective"]]
         row = [*names, metrics["n"]]
-        for name in METRICS:
+        for name in compared:
             bounds = metrics["intervals"].get(name) or {}
             row += [metrics[name], bounds.get("low"), bounds.get("high")]
-        rows.append([*row, *(metrics["validation"][name] for name in METRICS)])
-    tested = [column for name in METRICS for column in (name, f"{name}_low", f"{name}_high")]
-    return [*_RUN, "n", *tested, *(f"validation_{name}" for name in METRICS)], rows
+        rows.append([*row, *(metrics["validation"][name] for name in compared)])
+    tested = [column for name in compared for column in (name, f"{name}_low", f"{name}_high")]
+    return [*_RUN, "n", *tested, *(f"validation_{name}" for name in compared)], rows
 
 
 def _strata(dataset: Dataset) -> _Rows:
