@@ -16,18 +16,18 @@ from sklearn.metrics import matthews_corrcoef
 
 from dnalm.errors import UserError
 from dnalm.evaluation.statistics.comparison import RunGroup, compare, differences, holm
-from dnalm.tables.predictions import Predictions, write_predictions
+from dnalm.tables.predictions import ClassPredictions, write_predictions
 
 SCRIPTS = ROOT / "scripts"
 LIMITS = {**SETTINGS, "kind": "table", "effective_groups": 30, "largest_group": 0.05}
 
 
-def predictions(ids, labels, skill: float, seed: int) -> Predictions:
+def predictions(ids, labels, skill: float, seed: int) -> ClassPredictions:
     """Guesses that are right with probability `skill`."""
     labels = np.asarray(labels)
     right = np.random.default_rng(seed).random(len(labels)) < skill
     score = np.where(right, 0.9, 0.1)
-    return Predictions(np.asarray(ids, object), labels, np.where((labels == 1)[:, None], np.column_stack((1 - score, score)), np.column_stack((score, 1 - score))).round(6))  # fmt: skip
+    return ClassPredictions(np.asarray(ids, object), labels, np.where((labels == 1)[:, None], np.column_stack((1 - score, score)), np.column_stack((score, 1 - score))).round(6))  # fmt: skip
 
 
 def table(size: int = 240) -> pd.DataFrame:
@@ -95,7 +95,7 @@ def test_pairing_sees_a_difference_that_unpaired_intervals_do_not():
     scores = worse.scores.copy()
     mended = np.flatnonzero(worse.predicted != labels)[:12]
     scores[mended] = scores[mended, ::-1]
-    (found,) = differences([worse], [[Predictions(worse.ids, labels, scores)]], np.arange(400) // 2, LIMITS)
+    (found,) = differences([worse], [[ClassPredictions(worse.ids, labels, scores)]], np.arange(400) // 2, LIMITS)
     assert found["difference"] == pytest.approx(0.06, abs=0.002) and found["p"] < 0.01 and found["low"] > 0
 
 
@@ -104,7 +104,7 @@ def test_the_order_of_predictions_and_of_the_table_does_not_matter():
     found = compare(groups, table(), LIMITS)
     test = groups[1].runs[0]["test"]
     order = np.random.default_rng(0).permutation(len(test.ids))
-    turned = {**groups[1].runs[0], "test": Predictions(test.ids[order], test.labels[order], test.scores[order])}
+    turned = {**groups[1].runs[0], "test": ClassPredictions(test.ids[order], test.labels[order], test.scores[order])}
     assert compare([groups[0], RunGroup("small", "full", [turned])], table(), LIMITS) == found
     assert compare(groups, table().iloc[::-1].reset_index(drop=True), LIMITS)["primary"] == found["primary"]
 
@@ -148,7 +148,7 @@ def test_records_that_a_run_left_out_are_left_out_for_all_and_counted():
     part = RunGroup(
         "baseline",
         "kmer",
-        [{**kmer.runs[0], "test": Predictions(scored.ids[:200], scored.labels[:200], scored.scores[:200])}],
+        [{**kmer.runs[0], "test": ClassPredictions(scored.ids[:200], scored.labels[:200], scored.scores[:200])}],
     )
     assert found["primary"] == compare([part, small], table().iloc[:200], LIMITS)["primary"]
     rest = group("small", "full", (0.7, 0.8), rows=slice(200, 240))

@@ -20,14 +20,14 @@ from dnalm.evaluation.report.summary import summarize
 from dnalm.evaluation.statistics.curves import precision_recall, roc
 from dnalm.evaluation.statistics.run_metrics import METRICS, evaluate, split_metrics
 from dnalm.files import write_json
-from dnalm.tables.predictions import Predictions, read_predictions, write_predictions
+from dnalm.tables.predictions import ClassPredictions, read_predictions, write_predictions
 
 SCRIPTS = ROOT / "scripts"
 
 
-def predictions(labels, scores) -> Predictions:
+def predictions(labels, scores) -> ClassPredictions:
     ids = np.array([f"r{i}" for i in range(len(labels))], dtype=object)
-    return Predictions(ids, np.array(labels, dtype=np.int64), np.array(scores, dtype=float))
+    return ClassPredictions(ids, np.array(labels, dtype=np.int64), np.array(scores, dtype=float))
 
 
 @st.composite
