@@ -30,13 +30,14 @@ def run() -> None:
     from dnalm.evaluation.audit.findings import COLUMNS, audit, check_tables
     from dnalm.evaluation.audit.token_counts import read_token_counts
     from dnalm.files import read_json, read_table, write_json
-    from dnalm.names import LABEL, SPLITS, TARGET
+    from dnalm.names import SPLITS
+    from dnalm.tables.sequences import truth_column
 
     spec = args.spec
     places = {split: args.data / f"{split}.parquet" for split in SPLITS}
     tables = {split: read_table(place) for split, place in places.items()}
     check_tables(tables, places)
-    truth = TARGET if TARGET in tables[SPLITS[0]] else LABEL
+    truth = truth_column(tables[SPLITS[0]])
     wanted = [*COLUMNS, truth, "soft_masked"]
     tables = {split: table[[name for name in wanted if name in table]] for split, table in tables.items()}
     tokens = read_token_counts(args.tokens, spec["models"], {split: len(table) for split, table in tables.items()})

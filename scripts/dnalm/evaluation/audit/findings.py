@@ -14,6 +14,7 @@ from dnalm.evaluation.audit.shortcuts import shortcuts
 from dnalm.evaluation.audit.token_counts import TokenCounts
 from dnalm.evaluation.statistics.clusters import Groups
 from dnalm.names import LABEL, SPLITS, TARGET
+from dnalm.tables.sequences import truth_column
 
 COLUMNS = ("id", "sequence", "group")
 """Columns of a sequence table that the audit reads, with `label` or `target`, and `soft_masked` where there is one."""
@@ -73,7 +74,7 @@ def check_tables(tables: Mapping[str, pd.DataFrame], places: Mapping[str, Any]) 
     some targets, and for an id that occurs twice, also across splits.
     """
     seen: dict[str, str] = {}
-    truth = TARGET if TARGET in tables[SPLITS[0]] else LABEL
+    truth = truth_column(tables[SPLITS[0]])
     for split in SPLITS:
         table, place = tables[split], places[split]
         for column in (*COLUMNS, truth):

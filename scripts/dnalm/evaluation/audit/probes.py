@@ -21,7 +21,8 @@ from dnalm.evaluation.audit.properties import CONTROL, ENDS, features, title
 from dnalm.evaluation.audit.token_counts import TokenCounts
 from dnalm.evaluation.report.text import decimal
 from dnalm.evaluation.statistics.bounded import Bounded
-from dnalm.names import LABEL, TARGET
+from dnalm.names import TARGET
+from dnalm.tables.sequences import truth_column
 
 FOLDS = 5
 
@@ -49,7 +50,14 @@ class Probe:
             for key, number in (("value", self.found.value), ("low", self.found.low), ("high", self.found.high))
         }
         counts = {"n": self.records, "groups_effective": round(self.groups_effective, 1)}
-        return {"probe": self.name, "metric": self.metric, **rounded, **counts, "status": self.status, "note": self.note}
+        return {
+            "probe": self.name,
+            "metric": self.metric,
+            **rounded,
+            **counts,
+            "status": self.status,
+            "note": self.note,
+        }
 
 
 def run_probes(
@@ -60,7 +68,7 @@ def run_probes(
     limits: the config's `audit`; it has the value above which a lower bound fails, and `effective_groups`, below which no
     interval is given. On kind `repeats` periodicity is what the label means, so that it warns at most.
     """
-    column = TARGET if TARGET in records else LABEL
+    column = truth_column(records)
     truth, measure = records[column].to_numpy(np.float64 if column == TARGET else np.int64), MEASURES[column]
     codes = pd.factorize(records["group"], sort=True)[0]
     effective = measure.effective(truth, codes)
@@ -74,7 +82,9 @@ def run_probes(
             probes.append(Probe(name, measure.metric, found, len(records), effective))
     control = next(probe.found for probe in probes if probe.name == CONTROL)
     limit = limits[measure.limit]
-    return [_judged(probe, measure, limit, control, kind == "repeats" and probe.name == "periodicity") for probe in probes]
+    return [
+        _judged(probe, measure, limit, control, kind == "repeats" and probe.name == "periodicity") for probe in probes
+    ]
 
 
 def _folds(codes: np.ndarray) -> np.ndarray:

@@ -76,7 +76,10 @@ def _advice(subject: Subject) -> list[tuple[frozenset[str], str]]:
                 " the baseline `length_gc`",
             ),
             (ENDS, "cut all sequences in the same way, without adapters or sites"),
-            (_LETTERS, "take all records from sequence of one quality, or leave out those with letters other than ACGT"),
+            (
+                _LETTERS,
+                "take all records from sequence of one quality, or leave out those with letters other than ACGT",
+            ),
             (_PERIODICITY, "compare with the baseline `periodicity`: the target follows how repetitive a sequence is"),
         ]
     return [

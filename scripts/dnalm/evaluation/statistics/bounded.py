@@ -32,7 +32,9 @@ LOGIT = Scale(special.logit, lambda value: 1 / (value * (1 - value)), special.ex
 FISHER_Z = Scale(np.arctanh, lambda value: 1 / (1 - value**2), np.tanh)
 
 
-def bound(value: float, influence: np.ndarray, codes: np.ndarray, freedom: float, chance: float, scale: Scale) -> Bounded:
+def bound(
+    value: float, influence: np.ndarray, codes: np.ndarray, freedom: float, chance: float, scale: Scale
+) -> Bounded:
     """95 % bounds of a measure of out-of-fold scores, whose records belong to groups.
 
     influence: each record's influence on the value, (n,), summed by group (`codes`, (n,), integers from 0). The bounds
@@ -45,7 +47,8 @@ def bound(value: float, influence: np.ndarray, codes: np.ndarray, freedom: float
     number = len(np.unique(codes))
     if freedom <= 0 or number < 2:
         return Bounded(value)
-    place = float(scale.there(value))
+    with np.errstate(divide="ignore"):
+        place = float(scale.there(value))
     if not np.isfinite(place):
         return Bounded(value, value, value)
     error = float(np.sqrt(number / (number - 1) * (by_group**2).sum()))
