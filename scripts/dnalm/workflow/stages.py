@@ -121,7 +121,7 @@ def _import_table(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     dataset = table_of(config, wildcards)
     return {
         "parts": list(dataset.parts()),
-        **dataset.model_dump(mode="json", include={"sequence_column", "label_column", "labels"}),
+        **dataset.model_dump(mode="json", include={"sequence_column", "label_column", "labels", "target_column"}),
     }
 
 

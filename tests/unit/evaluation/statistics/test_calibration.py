@@ -16,7 +16,9 @@ SETTINGS = {
 
 def binary(labels, score) -> ClassPredictions:
     score = np.asarray(score, float)
-    return ClassPredictions(np.arange(len(score)).astype(object), np.asarray(labels), np.column_stack((1 - score, score)))
+    return ClassPredictions(
+        np.arange(len(score)).astype(object), np.asarray(labels), np.column_stack((1 - score, score))
+    )
 
 
 def drawn(n: int, temperature: float, seed: int) -> ClassPredictions:

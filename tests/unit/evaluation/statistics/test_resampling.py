@@ -123,7 +123,9 @@ def test_intervals_lie_within_bounds_and_hold_the_value():
     assert found == intervals(scored, np.array([f"g{code:02}" for code in codes]), SETTINGS)
     shuffled = np.random.default_rng(1).permutation(len(codes))
     again = intervals(
-        ClassPredictions(scored.ids[shuffled], scored.labels[shuffled], scored.scores[shuffled]), codes[shuffled], SETTINGS
+        ClassPredictions(scored.ids[shuffled], scored.labels[shuffled], scored.scores[shuffled]),
+        codes[shuffled],
+        SETTINGS,
     )
     for name, bound in found.bounds.items():
         assert again.bounds[name] == pytest.approx(bound, abs=1e-12)

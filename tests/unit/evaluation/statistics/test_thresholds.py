@@ -11,7 +11,9 @@ from dnalm.tables.predictions import ClassPredictions
 
 def binary(labels, score) -> ClassPredictions:
     score = np.asarray(score, float)
-    return ClassPredictions(np.arange(len(score)).astype(object), np.asarray(labels), np.column_stack((1 - score, score)))
+    return ClassPredictions(
+        np.arange(len(score)).astype(object), np.asarray(labels), np.column_stack((1 - score, score))
+    )
 
 
 def test_the_middle_that_separates_validation_is_applied_to_test():
