@@ -183,24 +183,6 @@ def test_loci_on_the_catalogues_own_assembly(clean):
     }
 
 
-def test_conflicting_targets_take_the_place_of_labels():
-    rng = np.random.default_rng(1)
-    tables = {}
-    for split, table in simulate(300, "table").items():
-        numbers = rng.normal(size=len(table))
-        tables[split] = sequence_table(table.drop(columns="label").assign(target=numbers))
-    assert numbers_of(compare(tables, [], "table")) == 0
-    twin = tables["test"].head(1).assign(id="new", target=tables["test"]["target"][0] + 2)
-    facts = compare(tables | {"test": pd.concat([tables["test"], twin], ignore_index=True)}, [], "table")
-    assert numbers_of(facts) == 2 and "conflicting_labels" not in facts
-    assert facts["examples"]["conflicting_targets"] == [["r000240", "new"]]
-    assert "standard deviations" in facts["definitions"]["conflicting_targets"]
-
-
-def numbers_of(facts):
-    return facts["conflicting_targets"]["same"]["records"] + facts["conflicting_targets"]["near"]["records"]
-
-
 def test_conflicting_labels(clean):
     copy = reverse_complement(clean["train"]["sequence"][0])
     facts = compare(add(clean, "train", sequence=copy, label=1), [], "table")
