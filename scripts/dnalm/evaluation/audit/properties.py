@@ -1,4 +1,4 @@
-"""Simple properties of a sequence that a data set may give its answers away by: what the shortcut probes look at."""
+"""Properties of a sequence that a data set may give its answers away by: what the probes look at; needs no scikit-learn."""
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence

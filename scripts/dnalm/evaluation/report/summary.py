@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from dnalm.evaluation.statistics.run_metrics import METRICS
+from dnalm.evaluation.statistics.metric_names import METRICS
 from dnalm.files import read_json
 
 FLOAT_FORMAT = "%.6f"

@@ -6,7 +6,7 @@ from typing import Any
 
 from dnalm.evaluation.report.results import Dataset
 from dnalm.evaluation.report.text import plural
-from dnalm.evaluation.statistics.run_metrics import METRICS
+from dnalm.evaluation.statistics.metric_names import METRICS
 
 _COMPARED = (
     "model", "recipe", "against", "metric", "value", "against_value", "difference", "low", "high", "p", "p_holm",

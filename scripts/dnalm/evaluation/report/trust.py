@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dnalm.evaluation.audit.probes import title
+from dnalm.evaluation.audit.properties import title
 from dnalm.evaluation.report.charts import Style
 from dnalm.evaluation.report.datacard import Column, Table
 from dnalm.evaluation.report.results import Dataset

@@ -14,20 +14,6 @@ from dnalm.metrics import classification_metrics
 from dnalm.names import SCORED_SPLITS
 from dnalm.tables.predictions import ClassPredictions
 
-METRICS = (
-    "accuracy",
-    "mcc",
-    "macro_f1",
-    "macro_precision",
-    "macro_recall",
-    "auroc",
-    "auprc",
-    "log_loss",
-    "brier",
-    "ece",
-)
-"""The numbers that compare runs, in the order of tables."""
-
 
 def evaluate(
     predictions: dict[str, ClassPredictions], groups: dict[str, np.ndarray], settings: dict[str, Any]
@@ -64,7 +50,7 @@ def evaluate(
 def split_metrics(predictions: ClassPredictions, bins: int) -> dict[str, Any]:
     """Metrics of one split.
 
-    `METRICS`, `n`, `n_per_class` {label: records}, and `confusion_matrix` (k rows of truth by k columns of
+    `metric_names.METRICS`, `n`, `n_per_class` {label: records}, and `confusion_matrix` (k rows of truth by k columns of
     prediction). AUROC and AUPRC (average precision) are those of label 1, or with more than two classes the mean over
     one class against the rest, for the classes that occur; None where only one class occurs. `ece` is the calibration
     error in so many `bins` at most.

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -217,6 +218,16 @@ def test_the_same_results_give_the_same_bytes_through_the_script(tree, page, tmp
     done = subprocess.run([*map(str, command)], input=json.dumps(spec), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert output.read_text() == page
+
+
+def test_the_page_needs_no_scikit_learn(tree, page, tmp_path):
+    results, spec = tree
+    blocked = f"import runpy, sys; sys.modules['sklearn'] = None; runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
+    command = [sys.executable, "-c", blocked, "--spec", "-", "--results", results, "--output", tmp_path / "index.html"]
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parent)}
+    done = subprocess.run([*map(str, command)], input=json.dumps(spec), text=True, capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "index.html").read_text() == page
 
 
 def test_one_data_set_has_no_contents_list_and_missing_parts_vanish(tree):

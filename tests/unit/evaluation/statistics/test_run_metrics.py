@@ -18,7 +18,8 @@ from sklearn import metrics as sk
 from dnalm.errors import UserError
 from dnalm.evaluation.report.summary import summarize
 from dnalm.evaluation.statistics.curves import precision_recall, roc
-from dnalm.evaluation.statistics.run_metrics import METRICS, evaluate, split_metrics
+from dnalm.evaluation.statistics.metric_names import METRICS
+from dnalm.evaluation.statistics.run_metrics import evaluate, split_metrics
 from dnalm.files import write_json
 from dnalm.tables.predictions import ClassPredictions, read_predictions, write_predictions
 
@@ -101,6 +102,23 @@ def test_areas_under_the_curves_are_the_metrics(given_predictions):
     recall, precision = precision_recall(given_predictions)
     assert precision.mean() == pytest.approx(found["auprc"], abs=0.02)
     assert len(x) <= 400 and len(recall) <= 400
+
+
+@given(st.integers(2, 4).flatmap(scored))
+@settings(max_examples=40, deadline=None)
+def test_curves_are_those_of_scikit_learn(given_predictions):
+    rankings = given_predictions.one_against_rest()
+    if not rankings:
+        return
+    x, y = roc(given_predictions)
+    expected = [np.interp(x[1:], *sk.roc_curve(truth, scores)[:2]) for truth, scores in rankings]
+    assert y[1:] == pytest.approx(np.mean(expected, axis=0), rel=1e-12)
+    x, y = precision_recall(given_predictions)
+    heights = []
+    for truth, scores in rankings:
+        precision, recall, _ = sk.precision_recall_curve(truth, scores)
+        heights.append(precision[::-1][np.searchsorted(recall[::-1], x)])
+    assert y == pytest.approx(np.mean(heights, axis=0), rel=1e-12)
 
 
 def test_a_metrics_file_holds_what_the_contract_names():
