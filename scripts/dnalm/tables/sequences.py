@@ -1,7 +1,7 @@
 """The sequence table: one row a record."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def sequence_table(columns: Mapping[str, Any] | pd.DataFrame, extra: Iterable[st
     return pd.DataFrame(columns).reindex(columns=names).astype({name: _TYPES.get(name, "str") for name in names})
 
 
-def truth_column(table: Iterable[str]) -> str:
+def truth_column(table: Iterable[Hashable]) -> str:
     """The column of a sequence table, or among its columns' names, that holds what is learnt: `target`, else `label`."""
     return TARGET if TARGET in table else LABEL
 
