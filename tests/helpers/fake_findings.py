@@ -46,7 +46,7 @@ def add_audit(
 
 
 def comparison(model: str, recipe: str, against: str, value: float, against_value: float, **more) -> dict:
-    """One comparison of MCC, with an interval of .02 to both sides."""
+    """One comparison, of MCC unless `metric` says otherwise, with an interval of .02 to both sides."""
     difference = value - against_value
     return {
         "model": model, "recipe": recipe, "seeds": 1, "against": against, "metric": "mcc", "value": value, "against_value": against_value,

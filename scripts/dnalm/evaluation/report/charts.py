@@ -19,7 +19,7 @@ MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#B8860B
 MODEL_DASHES: tuple[list[int], ...] = ([], [9, 3], [2, 2])
 BASELINE_STYLES: dict[str, tuple[str, list[int]]] = {
     "majority": ("#C3CAD0", [1, 3]),
-    "mean": ("#C3CAD0", [1, 3]),
+    "mean": ("#C3CAD0", [1, 5]),
     "length_gc": ("#A3ADB6", [2, 3]),
     "kmer": ("#7D8994", [6, 3]),
     "boosting": ("#A08A6C", [6, 3]),

@@ -247,7 +247,7 @@ def test_summary_of_both_objectives(tmp_path):
     by_split = {"validation": groups, "test": table["group"].to_numpy(str)}
     found = evaluate(parts, by_split, SETTINGS)
     runs = [{"dataset": name, "model": "baseline", "recipe": "kmer", "seed": 1} for name in ("n", "c")]
-    classes = {name: 0.5 for name in METRICS["classification"]} | {"n": 4}
+    classes = dict.fromkeys(METRICS["classification"], 0.5) | {"n": 4}
     classes |= {"validation": {**classes, "n": 3}, "objective": "classification"}
     for run, metrics in zip(runs, (found, classes), strict=True):
         folder = tmp_path / run["dataset"] / "runs/baseline/kmer/seed1"
