@@ -238,6 +238,6 @@ def test_summary_has_one_row_a_run_in_fixed_columns(tmp_path):
     names = list(METRICS["classification"])
     assert lines[0][:16] == ["dataset", "model", "recipe", "seed", "objective", "n", *names]
     assert lines[0][16] == "validation_n" and lines[0][17:] == [f"validation_{name}" for name in names]
-    assert lines[1][:8] == ["d", "baseline", "kmer", "1", "classification", "2", "1.000000", "1.000000"]
-    assert lines[2][lines[0].index("auroc")] == "NA" and lines[2][lines[0].index("validation_auroc")] == "0.500000"
+    assert lines[1][:8] == ["d", "baseline", "kmer", "1", "classification", "2", "1", "1"]
+    assert lines[2][lines[0].index("auroc")] == "NA" and lines[2][lines[0].index("validation_auroc")] == "0.5"
     assert list(summarize(tmp_path, []).columns) == [*lines[0][:6], "validation_n"]
