@@ -174,12 +174,14 @@ def _assert(node: ast.Assert, annotated: bool) -> ast.AST:
 
 
 def _call(node: ast.Call, annotated: bool) -> ast.AST:
-    """No help, descriptions and titles; and no words in what is printed to standard error."""
+    """No help, descriptions and titles, and no words of errors or of what is printed to standard error."""
     name = _name(node.func)
     if name in WORDS:
         node.keywords = [keyword for keyword in node.keywords if keyword.arg not in WORDS[name]]
     if name in SPOKEN:
         node.args = node.args[1:]
+    if name == "UserError":  # raised by another
+        node.args = []
     if name == "print" and any(word.arg == "file" and _name(word.value) == "stderr" for word in node.keywords):
         for argument in node.args:
             for inner in ast.walk(argument):

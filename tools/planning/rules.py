@@ -22,23 +22,15 @@ COLUMNS = ("rule", "environment", "threads", "GPUs", "memory, MB", "minutes", "l
 
 def text() -> str:
     """The Snakefile's rules, in its order."""
-    files = re.findall(r'^include: "(.+)"', (ROOT / "Snakefile").read_text(), re.MULTILINE)
-    return "\n".join((ROOT / file).read_text() for file in files)
+    place = ROOT / "workflow"
+    files = re.findall(r'^include: "(.+)"', (place / "Snakefile").read_text(), re.MULTILINE)
+    return "\n".join((place / file).read_text() for file in files)
 
 
 def bodies() -> dict[str, str]:
     """The text of each rule that makes something, in the order of the Snakefile."""
     found = re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text(), re.MULTILINE | re.DOTALL)
     return {name: body for name, body in found if "\n    output:" in f"\n{body}"}
-
-
-def local() -> set[str]:
-    """The rules that are never handed to a cluster."""
-    return {
-        name
-        for block in re.findall(r"^localrules:\n((?: {4}\w+,\n)+)", text(), re.MULTILINE)
-        for name in re.findall(r"\w+", block)
-    }
 
 
 def planned() -> dict[str, Job]:
@@ -68,7 +60,7 @@ def document() -> str:
         needs = [job.resources.get(key, "") for key in ("threads", "gpu", "mem_mb", "runtime")]
         places = [f"`{value}`" if (value := _setting(body, key)) else "" for key in ("log", "benchmark")]
         environment = f"`{Path(value).name}`" if (value := _setting(body, "conda")) else ""
-        cells = [f"`{name}`", environment, *needs, *places, "where Snakemake runs" if name in local() else ""]
+        cells = [f"`{name}`", environment, *needs, *places, "where Snakemake runs" if "\n    localrule: True" in body else ""]
         lines.append(f"| {' | '.join(cells)} |")
     return HEAD + "\n".join(lines) + "\n"
 
