@@ -1,5 +1,6 @@
 """Facts about files, kept from one call of Snakemake to the next, so that a file is read once and not by each call."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -45,7 +46,8 @@ class Kept:
             temporary.write_text(json.dumps({"version": self._version, "facts": facts}))
             temporary.replace(self._path)
         except OSError:  # a full disk, say: the next call takes longer, no more
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
         self._changed = False
 
     def _read(self) -> dict[str, list[Any]]:
