@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnalm import meaning
-from dnalm.meaning import NO_RESULT, code_hashes, counts, facts
+from dnalm.meaning import NO_RESULT, code_hashes, facts
 
 SCRIPTS = ROOT / "scripts"
 

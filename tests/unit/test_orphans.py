@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -71,9 +72,9 @@ def test_a_script_ends_with_its_snakemake(job):
 
 
 def test_a_script_ends_with_its_shell(job):
-    snakemake, script = job(called=True)
-    shell = int(open(f"/proc/{script}/stat").read().rpartition(")")[2].split()[1])
-    os.kill(shell, signal.SIGKILL)
+    _, script = job(called=True)
+    shell = Path(f"/proc/{script}/stat").read_text().rpartition(")")[2].split()[1]
+    os.kill(int(shell), signal.SIGKILL)
     assert ended(script)
 
 

@@ -112,11 +112,12 @@ def marked(path):
     """A file that a stage reads, as Snakemake shall take it.
 
     A folder from the hub is tracked by the record beside it, and a user's own file by its fingerprint, and not by date.
-    That file lies where the config says, also for a module that puts its results elsewhere by `prefix`.
+    That file lies where the config says, also for a module that puts its results elsewhere by `prefix`. Files in a
+    storage are left to Snakemake: the one here may be empty.
     """
     if path in GIVEN and not workflow.storage_settings.default_storage_provider:
         return ancient(local(path))
-    return ancient(path) if path in SNAPSHOTS | GIVEN else path
+    return ancient(path) if path in SNAPSHOTS else path
 
 
 def files(stage_input, *arguments):

@@ -10,7 +10,6 @@ import pytest
 import yaml
 from conftest import ROOT
 
-
 PYPI = {"pytorch": "torch", "huggingface_hub": "huggingface-hub"}
 NOT_ON_PYPI = {"python", "trf"}
 
