@@ -14,10 +14,13 @@ Split = Literal["train", "validation", "test"]
 Source = Literal["unique", "interspersed", "shuffled"]
 Check = Literal[
     "classes",
+    "sizes",
+    "target_distributions",
     "duplicates",
     "shared_sequences",
     "near_duplicates",
     "conflicting_labels",
+    "conflicting_targets",
     "locus_overlap",
     "motif_families",
     "array_identity",
@@ -119,7 +122,7 @@ class Audit(Settings):
     """Limits of the audit, and which of its checks stop the workflow before anything is trained."""
 
     fail_on: list[Literal["all", Check]] = Field(
-        ["classes"],
+        ["classes", "sizes"],
         description="Checks whose failure stops the workflow before any training; `all` for every check. What is not listed is reported only.",
     )
     shortcut_auroc: float = Field(
@@ -127,6 +130,12 @@ class Audit(Settings):
         ge=0.5,
         le=1,
         description="A shortcut (length, GC ...) fails where the lower confidence bound of its AUROC lies above this.",
+    )
+    shortcut_spearman: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="The same for targets: a shortcut fails where the lower confidence bound of its Spearman correlation with them lies above this.",
     )
     duplicates: float = Field(
         0.01, ge=0, le=1, description="Largest fraction of a split's records that may repeat others within it."

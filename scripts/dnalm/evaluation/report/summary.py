@@ -9,7 +9,8 @@ import pandas as pd
 from dnalm.evaluation.statistics.metric_names import METRICS
 from dnalm.files import read_json
 
-FLOAT_FORMAT = "%.6f"
+FLOAT_FORMAT = "%.6g"
+"""An RMSE is in the unit of its targets, which may be small."""
 _RUN = ("dataset", "model", "recipe", "seed")
 
 
