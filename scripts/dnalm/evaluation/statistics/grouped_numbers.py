@@ -35,7 +35,8 @@ class GroupedNumbers:
     def measure(self, weights: np.ndarray) -> dict[str, Estimate]:
         """Every metric under each of B weightings, (B, groups), at least 0 and not all 0.
 
-        A correlation is 0, with no error, where targets or predictions do not vary; so is R2 where the targets do not.
+        A correlation is 0, with no error, where targets or predictions do not vary; so is R2 where the targets do not. R2
+        of predictions that do not vary is at most 0 and has no error either: a linear one would say nothing near its maximum.
         """
         sums = weights @ self._sums
         found = {
@@ -132,6 +133,6 @@ def _of_moments(sums: np.ndarray, scale: float) -> dict[str, tuple[np.ndarray, n
     twice = 2 * np.where(rmse > 0, rmse, 1)
     return {
         "pearson": (pearson, np.where(both[:, None], slope, 0)),
-        "r2": (np.where(varies, 1 - ratio, 0), np.where(varies[:, None], -of_ratio, 0)),
+        "r2": (np.where(varies, 1 - ratio, 0), np.where(both[:, None], -of_ratio, 0)),
         "rmse": (scale * rmse, np.where((rmse > 0)[:, None], scale * of_mean / twice[:, None], 0)),
     }
