@@ -98,7 +98,9 @@ def residual_chart(bins: Sequence[Mapping[str, Any]], span: Span, style: Style, 
 def targets_chart(splits: Mapping[str, Mapping[str, Any]], title: str, key: str) -> Markup:
     """The targets of each split: range, quartiles and median, as a box each. splits: their summaries, by name."""
     rows = [{"split": split, **facts} for split, facts in splits.items()]
-    y = alt.Y("split:N", sort=list(splits), axis=alt.Axis(title=None, ticks=False, domain=False, labelPadding=8, minExtent=80))
+    y = alt.Y(
+        "split:N", sort=list(splits), axis=alt.Axis(title=None, ticks=False, domain=False, labelPadding=8, minExtent=80)
+    )
     span = (min(row["minimum"] for row in rows), max(row["maximum"] for row in rows))
 
     def x(field: str) -> Any:

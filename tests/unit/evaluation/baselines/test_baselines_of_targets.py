@@ -89,7 +89,9 @@ def test_sequences_without_a_base_are_predicted_too(name):
 def test_what_cannot_be_fitted_is_said():
     data = tables(words, n=20)
     for name in ("majority", "trf", "cnn"):
-        with pytest.raises(UserError, match=f"baselines: '{name}' predicts no target; use one of mean, length_gc, kmer"):
+        with pytest.raises(
+            UserError, match=f"baselines: '{name}' predicts no target; use one of mean, length_gc, kmer"
+        ):
             fit_baseline(name, data)
     with pytest.raises(UserError, match="test: holds no records"):
         fit_baseline("mean", {**data, "test": data["test"][:0]})
