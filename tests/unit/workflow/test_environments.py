@@ -50,10 +50,8 @@ RULES = {
     for match in re.finditer(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", path.read_text(), re.MULTILINE | re.DOTALL)
     if "shell:" in match[2]
 }
-CALLED = {"torch": "pytorch", "sklearn": "scikit-learn", "Bio": "biopython", "pynvml": "nvidia-ml-py"}
+CALLED = {"torch": "pytorch", "sklearn": "scikit-learn", "pynvml": "nvidia-ml-py"}
 NOT_LISTED = {
-    ("data", "Bio"): "FASTA files that users want scored are read in training's environment alone",
-    ("evaluation", "Bio"): "the same",
     ("training", "triton"): "comes with PyTorch's CUDA builds, and is asked for on a GPU alone",
     ("training", "wandb"): "report_to: whoever asks for it installs it",
 }
