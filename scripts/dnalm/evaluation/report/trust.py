@@ -34,7 +34,7 @@ _PROBED = {
     "spearman": _Probed(
         "Spearman correlation",
         "shortcut_spearman",
-        (-0.2, 1.0),
+        (0.0, 0.8),
         "0 is chance; far below it is no sign of cleanness either, but a trace of how the groups were made.",
     ),
 }

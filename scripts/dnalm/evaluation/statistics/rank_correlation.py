@@ -40,11 +40,11 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> tuple[float, np.ndar
     in units of n, that of the covariance is u v - cov + A + B, where A is the mean over all records of what this one
     adds to their u, times their v, and B the same the other way round.
     """
+    if not np.ptp(one) or not np.ptp(other):
+        return 0.0, np.zeros(len(one))
     u, v = (stats.rankdata(column) / len(column) for column in (one, other))
     u, v = u - u.mean(), v - v.mean()
     covariance, spread, other_spread = (float(np.mean(a * b)) for a, b in ((u, v), (u, u), (v, v)))
-    if not spread or not other_spread:
-        return 0.0, np.zeros(len(one))
     value = covariance / np.sqrt(spread * other_spread)
     of_covariance = u * v - covariance + _through_ranks(one, v) + _through_ranks(other, u)
     of_spreads = sum(
