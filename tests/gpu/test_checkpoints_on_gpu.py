@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from needed import needs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from small_checkpoints import Training, same, tiny, write_toy_config
 
 from dnalm.training.runtime.checkpoints import Checkpoints, State, config_writer, load_weights, restore_rng, rng_state
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
+pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
 
 
 def on_cpu(value):

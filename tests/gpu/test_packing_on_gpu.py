@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from closeness import close
+from needed import needs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from capture import captured
+from dnalm.training.objectives.losses import Loss
 from packed_models import FAMILIES, classifier, sequences
 
 from dnalm.training.engine.attention import block_mask, varlen
@@ -22,9 +24,8 @@ from dnalm.training.engine.parity import prove
 from dnalm.training.engine.steps import Stepper, adamw, compile_layers
 from dnalm.training.engine.team import Team
 from dnalm.training.models.experts import autocast_experts
-from dnalm.training.objectives.losses import Loss
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
+pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
 
 BF16 = torch.bfloat16
 SIZES = {"hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 256}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from needed import needs, require
 
 from dnalm.training.runtime.lease import visible_gpus
 
@@ -16,11 +17,8 @@ sys.path.append(str(UNIT))
 import test_sharding  # noqa: E402
 from processes import together  # noqa: E402
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
-]
-pair = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
+pair = needs("two CUDA GPUs")
 
 
 @pair
@@ -60,7 +58,7 @@ graph.reset()
 @pytest.mark.parametrize("kind", ["fsdp", "zero2"])
 def test_a_model_spread_over_two_gpus_trains_as_on_one(tmp_path, kind, variant):
     if kind == "zero2":
-        pytest.importorskip("deepspeed")
+        require("deepspeed")
     # kernels choose their order of summation by shape, and AdamW's first steps make much of small differences
     test_sharding.compare(tmp_path, kind, variant, device="cuda", parts=2e-4)
 

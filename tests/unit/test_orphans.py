@@ -8,10 +8,11 @@ import time
 
 import pytest
 from conftest import ROOT
+from needed import needs
 
 from dnalm.orphans import SHELL
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
+pytestmark = needs("Linux")  # which alone tells a process of its parent's end
 
 SCRIPT = """
 import sys, time

@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import runpy
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from needed import needs
 
 from dnalm.data.catalogue_formats import read_catalogue
 from dnalm.data.catalogues import COLUMNS, Imported, import_catalogue
@@ -151,7 +151,7 @@ def test_trf(load, genome: Path, text: str) -> None:
     ]
 
 
-@pytest.mark.skipif(shutil.which("trf") is None, reason="trf is not installed")
+@needs("trf")
 @pytest.mark.parametrize("ngs", [True, False])
 def test_trf_as_the_program_writes_it(tmp_path: Path, ngs: bool) -> None:
     unit = "ACGATTGCAACCTGA"

@@ -1,12 +1,12 @@
 """Negatives that TRF calls repeats: dropped with their positives, and counted."""
 
 import dataclasses
-import shutil
 
 import numpy as np
 import pandas as pd
 import pysam
 import pytest
+from needed import needs
 from test_balance import PIECES, genome, positives, sums_hold, with_
 from test_preparation import BALANCE, refused, run
 
@@ -74,7 +74,7 @@ def test_none_left(genome, trf, monkeypatch):
         balance(positives(genome), PIECES, None, genome, with_(exclude_trf=True, gc_tolerance=0.3))
 
 
-@pytest.mark.skipif(shutil.which("trf") is None, reason="trf is not installed")
+@needs("trf")
 def test_with_trf_itself(tmp_path):
     """Half of the pieces hold an array that no catalogue lists."""
     rng = np.random.default_rng(3)

@@ -13,6 +13,7 @@ from Bio import SeqIO
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from needed import needs
 
 from dnalm.data import genomes
 from dnalm.data.genomes import FastaWriter, chromosome_lengths, import_fasta, open_genome, read_bases
@@ -188,7 +189,7 @@ def test_open_genome_that_is_none(tmp_path: Path) -> None:
         open_genome(tmp_path / "none.fa.gz")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@needs("/dev/full")
 def test_full_disk() -> None:
     with (
         pytest.raises(UserError, match="/dev/full: cannot be written; is the disk full"),

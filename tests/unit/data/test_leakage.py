@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from needed import needs
 from simulated_splits import mutated, random_sequences, simulate
 
 from dnalm.data import leakage as leakage_module
@@ -214,7 +215,7 @@ def test_negatives_in_a_catalogue_and_called_by_trf(clean, monkeypatch):
     assert facts["in_catalogue"]["number"] == 0
 
 
-@pytest.mark.skipif(not trf.is_installed(), reason="needs trf")
+@needs("trf")
 def test_trf_itself(clean, monkeypatch):
     monkeypatch.setattr(leakage_module, "called_by_trf", trf.called_by_trf)
     facts = compare(add(clean, "test", sequence=UNIT * 6, source="shuffled"), [], "repeats")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from audited import NOTHING, divided, leakage, records, subject
 from closeness import close
-from conftest import SHARED
+from needed import SHARED, needs
 from small_models import SCRIPTS, call, error_line
 
 from dnalm.config.datasets import Audit, Check
@@ -300,7 +300,7 @@ def test_wrong_input_is_one_clear_line(clean, tmp_path, monkeypatch, capsys):
     refused(monkeypatch, capsys, message, tmp_path / "audit.json", "audit.py", *options, spec=spec_of())
 
 
-@pytest.mark.skipif(not GUE.is_dir(), reason=f"{GUE} is not there")
+@needs("the data in ../shared")
 def test_the_shared_sequences_of_a_published_benchmark(tmp_path, monkeypatch):
     """GUE prom_core_all: 42 sequences of test and 54 of validation are in train too."""
     tables = {}

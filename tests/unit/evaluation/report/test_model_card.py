@@ -11,6 +11,7 @@ from closeness import close
 from conftest import ROOT
 from fake_findings import add_audit, add_comparison, check, comparison
 from fake_results import add_manifest, add_run
+from markdown_it import MarkdownIt
 
 from dnalm.evaluation.report.modelcard import HUB_METRICS, model_card, plain
 from dnalm.evaluation.report.results import read_dataset
@@ -73,7 +74,8 @@ def test_the_script_writes_a_card_with_the_numbers_of_the_results(results):
 
 
 def test_the_hub_library_reads_the_card(results):
-    hub = pytest.importorskip("huggingface_hub")
+    import huggingface_hub as hub
+
     dataset = read_dataset(results, "d", CONFIG, [RUN])
     data = hub.ModelCard(model_card(dataset, "PoetschLab/GROVER", 0.95)).data
     assert data.model_name == "d-grover-full-seed2" and len(data.eval_results) == len(HUB_METRICS)
@@ -118,7 +120,7 @@ HOSTILE = (
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_name_becomes_html_or_a_link(name):
-    markdown = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table")
+    markdown = MarkdownIt("commonmark").enable("table")
     for text in (
         f"*{plain(name)}* and *{plain(name)}*",
         plain(f"{name} and {name}"),

@@ -1,6 +1,5 @@
 """A model spread over two processes trains as one process does."""
 
-import importlib.util
 import pickle
 import sys
 
@@ -8,6 +7,7 @@ import pytest
 import torch
 from closeness import close, size
 from conftest import ROOT
+from needed import needs
 from processes import started
 
 from dnalm.errors import UserError
@@ -15,7 +15,6 @@ from dnalm.training.engine.sharding import shard
 from dnalm.training.engine.team import Team
 
 PROGRAM = ROOT / "tests/helpers/sharded_training.py"
-DEEPSPEED = pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="needs deepspeed")
 
 
 def compare(place, kind, variant, device="cpu", parts=1e-5):
@@ -45,7 +44,7 @@ def test_fsdp2_trains_as_one_process(tmp_path, variant):
     assert found["parts"] >= 3, "each layer is a unit"
 
 
-@DEEPSPEED
+@needs("deepspeed")
 @pytest.mark.parametrize("variant", ["padded", "packed", "lora"])
 def test_zero2_trains_as_one_process(tmp_path, monkeypatch, variant):
     monkeypatch.setenv("DS_ACCELERATOR", "cpu")
@@ -57,7 +56,7 @@ def test_one_process_has_nothing_to_spread_over():
         shard(torch.nn.Linear(2, 2), torch.optim.AdamW, Team(0, 1, 0, torch.device("cpu")), "fsdp")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("deepspeed") is not None, reason="deepspeed is installed")
-def test_zero2_without_deepspeed_is_refused():
+def test_zero2_without_deepspeed_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
     with pytest.raises(UserError, match="zero2 needs DeepSpeed; install it"):
         shard(torch.nn.Linear(2, 2), torch.optim.AdamW, Team(0, 2, 0, torch.device("cpu")), "zero2")
