@@ -60,30 +60,32 @@ def run() -> None:
 def train(args: argparse.Namespace) -> None:
     """Train, save, and say how it came to be; of several processes the first one writes."""
     started = time.perf_counter()
-    from dnalm.training.engine.conduct import Conduct
-
-    from dnalm.training.engine.team import Team
+    from dnalm.training.engine.execution import Execution
     from dnalm.training.finetuning import Inputs, finetune
-    from dnalm.training.runtime.checkpoints import Checkpoints
+    from dnalm.training.runtime.checkpoints import Checkpoints, read
+    from dnalm.training.runtime.energy import joules
     from dnalm.training.runtime.scratch import Scratch, key_of
+    from dnalm.training.runtime.signals import Stop
+    from dnalm.training.runtime.team import join_team
     from dnalm.training.runtime.trackers import Trackers
 
     settings: FinetuneSettings = args.settings
     inputs = Inputs(args.data, args.tokens, args.tokenizer, args.checkpoint)
     with ExitStack() as stack:
-        team = stack.enter_context(Team.join(args.device))
-        options: dict[str, Any] = {"team": team, "minutes": args.minutes, "sharding": args.sharding}
+        team = stack.enter_context(join_team(args.device))
+        options: dict[str, Any] = {"team": team, "minutes": args.minutes, "sharding": args.sharding, "read": read}
+        options |= {"stop": Stop, "energy": joules}
         if not team.main:
-            finetune(settings, inputs, Conduct(checkpoints=None, **options), None)
+            finetune(settings, inputs, Execution(**options), None)
             return
         told = settings.model_dump(mode="json")
         key = key_of(told, code_hashes(Path(__file__)), inputs.files(settings.recipe.method))
         scratch = stack.enter_context(Scratch(args.scratch, key, owner=os.path.relpath(args.model, args.scratch)))
         checkpoints = stack.enter_context(Checkpoints(scratch.folder))
         report = stack.enter_context(Trackers(args.report_to, str(args.model.parent), args.events))
-        conduct = Conduct(checkpoints=checkpoints, report=report, **options)
+        execution = Execution(store=checkpoints, report=report, **options)
         with atomic_directory(args.model) as directory:
-            progress, facts = finetune(settings, inputs, conduct, directory)
+            progress, facts = finetune(settings, inputs, execution, directory)
             write(args, started, progress, facts, directory)
         checkpoints.wait()
         scratch.remove()

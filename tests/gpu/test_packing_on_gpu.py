@@ -14,12 +14,11 @@ from needed import needs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from capture import captured
-from dnalm.training.objectives.losses import Loss
-from packed_models import FAMILIES, classifier, sequences
+from packed_models import FAMILIES, OBJECTIVE, classifier, sequences
 
 from dnalm.training.engine.attention import block_mask, varlen
 from dnalm.training.engine.feeds import PaddedFeed
-from dnalm.training.engine.packing import PackedClassifier, PackedFeed
+from dnalm.training.engine.packing import PackedFeed, PackedModel
 from dnalm.training.engine.parity import prove
 from dnalm.training.engine.steps import Stepper, adamw, compile_layers
 from dnalm.training.engine.team import Team
@@ -52,9 +51,9 @@ def on_gpu(micro):
 
 def made(family, dropout=0.0, count=40):
     examples = sequences(count)
-    feed = PackedFeed(examples, count, 4096, position_limit=64)
+    feed = PackedFeed(examples, OBJECTIVE, count, 4096, position_limit=64)
     model = model_of(family, dropout)
-    return examples, feed, model, PackedClassifier(model, feed.longest)
+    return examples, feed, model, PackedModel(model, feed.longest)
 
 
 def whole_row(feed):
@@ -64,7 +63,7 @@ def whole_row(feed):
 
 
 def loss_of(logits, micro):
-    each = torch.nn.functional.cross_entropy(logits.float(), micro["labels"], reduction="none")
+    each = torch.nn.functional.cross_entropy(logits.float(), micro["targets"], reduction="none")
     return (each * micro["weights"]).sum()
 
 
@@ -76,7 +75,7 @@ def gradients(model):
 def test_packed_in_16_bits_is_padded_in_16_bits(family):
     examples, feed, model, packed = made(family)
     row, micro = whole_row(feed)
-    padded = on_gpu(PaddedFeed(examples, 40).collate(row, np.full(len(row), 1 / len(row))))
+    padded = on_gpu(PaddedFeed(examples, OBJECTIVE, 40).collate(row, np.full(len(row), 1 / len(row))))
     with packed.padded() as plain, torch.autocast("cuda", BF16):
         plain.set_attn_implementation("eager")  # with a window, sdpa's gradients of padding are not numbers
         expected = plain(input_ids=padded["input_ids"], attention_mask=padded["attention_mask"]).logits
@@ -156,9 +155,9 @@ def test_a_model_trains_with_dropout():
 )
 def test_one_captured_graph_serves_every_row(family, compiled):
     examples = sequences(60)
-    feed = PackedFeed(examples, 20, 1024, position_limit=64)
+    feed = PackedFeed(examples, OBJECTIVE, 20, 1024, position_limit=64)
     model = model_of(family)
-    packed = PackedClassifier(model, feed.longest)
+    packed = PackedModel(model, feed.longest)
     rows = [row for batch in feed.batches(0) for (row,) in feed.divide(batch, 1)]
     micros = [on_gpu(feed.collate(row, np.full(len(row), 1 / len(row)))) for row in rows]
     static = {name: tensor.clone() for name, tensor in micros[0].items()}
@@ -219,7 +218,7 @@ def test_a_capture_that_fails_leaves_training_as_it_was():
         logits.sum().item()  # waits for the GPU, which no graph can
         return logits
 
-    stepper = Stepper(forward, model, adamw(model, 1e-3, 0.0, device), Loss(0.0), Team(0, 1, 0, device), 1.0, True)
+    stepper = Stepper(forward, model, adamw(model, 1e-3, 0.0, device), OBJECTIVE, Team(0, 1, 0, device), 1.0, True)
     reason = stepper.capture(micro)
     assert reason is not None and not stepper.captured
     print(reason)

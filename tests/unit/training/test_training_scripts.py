@@ -28,8 +28,7 @@ from small_models import (
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from dnalm.config.stages.training import FinetuneSettings
-from dnalm.names import SCORED_SPLITS
-from dnalm.training.engine.progress import LOG_COLUMNS
+from dnalm.names import METRICS, SCORED_SPLITS
 
 ALL = ["fetch_model", "train_tokenizer", "tokenize_records", "finetune", "predict_splits", "predict"]
 
@@ -120,7 +119,8 @@ def test_a_table_that_is_none_leaves_no_tokens(tmp_path, monkeypatch, capsys, ta
 
 def test_a_finished_run(finished):
     log = pd.read_csv(finished / "training_log.tsv", sep="\t")
-    assert tuple(log.columns) == LOG_COLUMNS
+    losses = ["training_loss", "validation_loss"]
+    assert log.columns.tolist() == ["epoch", "step", *losses, *METRICS["classification"], "learning_rate"]
     assert log["epoch"].tolist() == [1, 2] and log.notna().all(axis=None)
     run = json.loads((finished / "run.json").read_text())
     assert run["device"] == "cpu" and run["epochs"] == 2 and run["steps"] == 12 and run["max_tokens"] == 64
@@ -356,7 +356,7 @@ def test_predict_refuses_in_one_line(finished, task, tmp_path, monkeypatch, caps
     model = finished / "model"
     for arguments, message in [
         ((tmp_path / "absent", tmp_path / "x.fa", tmp_path / "y.tsv"), "absent: no such directory"),
-        ((tmp_path / "base", tmp_path / "x.fa", tmp_path / "y.tsv"), "base: not a finished classifier, it lacks"),
+        ((tmp_path / "base", tmp_path / "x.fa", tmp_path / "y.tsv"), "base: not a finished model, it lacks"),
         ((model, tmp_path / "no.fa", tmp_path / "y.tsv"), "no.fa: no such file"),
         ((model, tmp_path / "x.fa", tmp_path / "x.fa"), "x.fa: is the input too; name another output"),
         ((model, tmp_path / "x.fa", tmp_path), "is a directory; name a file"),

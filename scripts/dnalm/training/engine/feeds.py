@@ -161,7 +161,8 @@ def unit_weights(targets: Targets, lengths: Integers, weights: NDArray[Any], by_
     shares = (targets.values != IGNORED).astype(np.float64) if targets.shares is None else targets.shares
     sums = np.add.reduceat(shares, lengths.cumsum() - lengths)
     scale = np.divide(weights, sums, out=np.zeros(len(sums)), where=sums > 0)
-    return (shares * np.repeat(scale, lengths)).astype(np.float32)
+    spread_out: NDArray[np.float32] = (shares * np.repeat(scale, lengths)).astype(np.float32)
+    return spread_out
 
 
 class LengthBatches:

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dnalm.names import DECIMALS
 from dnalm.training.engine.devices import out_of_memory
 from dnalm.training.engine.execution import Interrupted
 from dnalm.training.engine.feeds import Examples, Integers, pad, spread
@@ -96,8 +95,3 @@ def _shown(
     batch |= examples.typed(rows, mask) if takes_types(model) else {}
     inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
     return inputs, None if targets is None else spread(targets.values, mask, IGNORED)
-
-
-def reported(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities as they are written to files."""
-    return scores.round(DECIMALS)

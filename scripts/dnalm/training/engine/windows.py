@@ -106,15 +106,15 @@ def cut(
     long = lengths[chosen] > limit
     full = np.broadcast_to(np.less(limit, 1), long.shape) & long
     if full.any() and overlong != "drop":
-        first = int(full.argmax())
+        first = int(chosen[full.argmax()])
         raise UserError(
-            f"record '{ids[int(chosen[first])]}': its other parts take all the tokens that the model has room for"
+            f"record '{ids[first]}': its other parts take all the tokens that the model has room for"
             f" ({int(full.sum())} such records); raise max_tokens, shorten them, or set overlong to drop"
         )
     if overlong == "error" and long.any():
-        first = ids[int(chosen[long.argmax()])]
+        name = ids[int(chosen[long.argmax()])]
         raise UserError(
-            f"{int(long.sum())} of {len(chosen)} records are longer than the model's limit{_tokens(size)}, the first is '{first}';"
+            f"{int(long.sum())} of {len(chosen)} records are longer than {_limit(size)}, the first is '{name}';"
             " set overlong to window, truncate or drop"
         )
     kept = chosen[~long] if overlong == "drop" else chosen
@@ -137,8 +137,9 @@ def cut(
     )
 
 
-def _tokens(size: int | Compact) -> str:
-    return "" if isinstance(size, np.ndarray) else f" of {size} tokens"
+def _limit(size: int | Compact) -> str:
+    # the size leaves out special tokens, so it is not the model's own limit
+    return "the model's limit" if isinstance(size, np.ndarray) else f"{size} tokens"
 
 
 def _compact(numbers: Compact) -> Compact:

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dnalm.tables.predictions import Predictions
+
 Unit = Literal["sequence", "token"]
 """What has a loss: a whole sequence, or each of its tokens."""
 
@@ -113,6 +115,14 @@ class Objective(Protocol):
 
     def scores(self, logits: torch.Tensor, targets: torch.Tensor | None) -> torch.Tensor:
         """What is said of each of b sequences, (b, columns) in float64; targets: for objectives that learn tokens."""
+        ...
+
+    def misfit(self, truth: NDArray[Any], config: Any) -> tuple[int, str] | None:
+        """The first record whose truth a model with this config cannot have learnt, and why; None if there is none."""
+        ...
+
+    def predictions(self, ids: NDArray[np.object_], truth: NDArray[Any], scores: NDArray[np.float64]) -> Predictions:
+        """Records' scores (n, columns) as predictions.parquet holds them."""
         ...
 
     def quality(self, scores: NDArray[np.float64], truth: NDArray[Any] | None) -> dict[str, float]:

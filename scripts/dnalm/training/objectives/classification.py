@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dnalm.errors import UserError
 from dnalm.metrics import classification_metrics
 from dnalm.names import METRICS
+from dnalm.tables.predictions import ClassPredictions, Predictions
 from dnalm.training.objectives.base import SEQUENCE_CLASS, SEQUENCE_MODEL, Head, Records, Targets, Unit
 
 Labels = Mapping[int, str]
@@ -75,12 +76,23 @@ class Classification:
         """Probabilities of the classes."""
         return torch.softmax(logits.double(), dim=-1)
 
+    def misfit(self, truth: NDArray[Any], config: Any) -> tuple[int, str] | None:
+        """A label that the model has no class for."""
+        wrong = (truth < 0) | (truth >= config.num_labels)
+        first = int(wrong.argmax())
+        return (first, f"has label {truth[first]} and the model {config.num_labels} classes") if wrong.any() else None
+
+    def predictions(self, ids: NDArray[np.object_], truth: NDArray[Any], scores: NDArray[np.float64]) -> Predictions:
+        """Labels and probabilities."""
+        return ClassPredictions(ids, np.asarray(truth, dtype=np.int64), scores)
+
     def quality(self, scores: NDArray[np.float64], truth: NDArray[Any] | None) -> dict[str, float]:
         """Mean cross-entropy and the metrics of the most probable class."""
         labels = np.asarray(truth, dtype=np.int64)
         likelihood = scores[np.arange(len(labels)), labels]
         loss = float(-np.log(np.maximum(likelihood, np.finfo(np.float64).tiny)).mean())
-        return {"loss": loss, **classification_metrics(labels, scores.argmax(axis=1), scores.shape[1])}
+        found = classification_metrics(labels, scores.argmax(axis=1), scores.shape[1])
+        return {"loss": loss, **{name: found[name] for name in self.metrics}}
 
 
 def label_settings(labels: Labels) -> dict[str, Any]:

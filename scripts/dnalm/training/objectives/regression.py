@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dnalm.metrics import regression_metrics
 from dnalm.names import METRICS
+from dnalm.tables.predictions import NumberPredictions, Predictions
 from dnalm.training.objectives.base import SEQUENCE_CLASS, SEQUENCE_MODEL, Head, Records, Targets, Unit
 
 MEAN, SCALE = "target_mean", "target_scale"
@@ -76,6 +77,16 @@ class Regression:
     def scores(self, logits: torch.Tensor, targets: torch.Tensor | None = None) -> torch.Tensor:
         """Predictions in the targets' unit."""
         return logits.double() * (1.0 if self.scale is None else self.scale) + (self.mean or 0.0)
+
+    def misfit(self, truth: NDArray[Any], config: Any) -> tuple[int, str] | None:
+        """A model with several outputs, which predicts no number."""
+        if config.num_labels != 1:
+            return 0, f"has a target, a number, and the model {config.num_labels} outputs"
+        return None
+
+    def predictions(self, ids: NDArray[np.object_], truth: NDArray[Any], scores: NDArray[np.float64]) -> Predictions:
+        """Targets and predicted numbers."""
+        return NumberPredictions(ids, np.asarray(truth, dtype=np.float64), scores[:, 0])
 
     def quality(self, scores: NDArray[np.float64], truth: NDArray[Any] | None) -> dict[str, float]:
         """The loss (mean squared error of standardised targets) and the metrics."""

@@ -40,6 +40,7 @@ from dnalm.training.models.methods import (
     save_adapter,
     trainable_parameters,
 )
+from dnalm.training.objectives.classification import Classification
 
 
 @pytest.fixture(autouse=True)
@@ -207,7 +208,7 @@ def test_a_lora_run_from_a_checkpoint_to_scores(task, tmp_path, monkeypatch):
     assert config["base_model_name_or_path"] == "base" and config["target_modules"] == ["query", "value"]
     assert (tmp_path / "a/model/adapter" / WEIGHTS).stat().st_mode == (tmp_path / "a/run.json").stat().st_mode
 
-    fresh = load(base, {0: "0", 1: "1"}, SPECIALS, seed=7).model
+    fresh = load(base, Classification({0: "0", 1: "1"}).head, SPECIALS, seed=7).model
     adapted = PeftModel.from_pretrained(fresh, tmp_path / "a/model/adapter")
     monkeypatch.setitem(sys.modules, "peft", None)
     finished = load_finished(tmp_path / "a/model", SPECIALS)

@@ -14,8 +14,8 @@ from dnalm.errors import UserError
 from dnalm.metrics import classification_metrics
 from dnalm.names import DECIMALS
 from dnalm.sequence.alphabet import reverse_complement
+from dnalm.training.cnn import WINDOW, Hyperparameters, Network, Strands, choose
 from dnalm.training.engine.devices import make_repeatable
-from dnalm.training.models.cnn import WINDOW, Hyperparameters, Network, Strands, choose
 
 SHORT = replace(Hyperparameters(), channels=16, widths=(11, 3), dilations=(1, 2), batch_size=16, epochs=20, patience=5)
 QUICK = replace(SHORT, widths=(11,), dilations=(1,), learning_rate=5e-3)
@@ -142,7 +142,7 @@ def fit(monkeypatch, data, out, **spec):
 
 @pytest.fixture
 def brief(monkeypatch):
-    monkeypatch.setattr("dnalm.training.models.cnn.Hyperparameters", lambda: replace(SHORT, epochs=3))
+    monkeypatch.setattr("dnalm.training.cnn.Hyperparameters", lambda: replace(SHORT, epochs=3))
 
 
 @pytest.mark.parametrize("classes", [2, 3])

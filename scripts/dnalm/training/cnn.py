@@ -23,9 +23,10 @@ from dnalm.sequence.alphabet import BASES, reverse_complement
 from dnalm.tables.tokens import Tokens
 from dnalm.training.engine.devices import out_of_memory
 from dnalm.training.engine.feeds import WIDTH, Examples, LengthBatches, pad
-from dnalm.training.engine.scoring import predict, quality
+from dnalm.training.engine.scoring import score
 from dnalm.training.engine.windows import Windows, cut
 from dnalm.training.models.tokenizers import Specials
+from dnalm.training.objectives.classification import Classification
 
 _NOTHING = len(BASES)
 """The code of padding and of letters other than ACGT: zero in all four channels."""
@@ -46,6 +47,9 @@ WINDOW = 8192
 
 MOST_BASES = 65_536
 """Bases scored at a time, padding included."""
+
+
+_OBJECTIVE = Classification()
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ class Strands:
         """Probabilities (n, classes) of the strands given, or means over `both`; `what` names the progress bar."""
         shown = [self._given, self._other] if both else [self._given]
         size, parts = 256, [Examples(strand, self.windows, _SPECIALS) for strand in shown]
-        found = [predict(network, examples, size, what, most_tokens=MOST_BASES) for examples in parts]
+        found = [score(network, _OBJECTIVE, examples, size, what, most_tokens=MOST_BASES) for examples in parts]
         return np.asarray(np.mean(found, axis=0))
 
 
@@ -222,17 +226,17 @@ def _fit(
     for epoch in bar:
         examples.start_epoch(epoch)
         network.train()
-        for batch in LengthBatches(examples, hyperparameters.batch_size):
+        for batch in LengthBatches(examples, _OBJECTIVE.strata(examples), hyperparameters.batch_size):
             rows = np.array(batch)
             shown = {name: tensor.to(device) for name, tensor in pad(*examples.flat(rows), _NOTHING, WIDTH).items()}
-            loss = cross_entropy(network(**shown).logits, torch.from_numpy(examples.labels_of(rows)).to(device))
+            loss = cross_entropy(network(**shown).logits, torch.from_numpy(examples.truth_of(rows)).to(device))
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
         if not torch.isfinite(loss):
             raise UserError(f"cnn: the loss became {float(loss):g} in epoch {epoch + 1}; check the data")
-        mcc = quality(validation.scores(network, both), validation.labels)["mcc"]
+        mcc = _OBJECTIVE.quality(validation.scores(network, both), validation.labels)["mcc"]
         if mcc > result.best:
             weights = copy.deepcopy(network.state_dict())
         result.course.append(mcc)
