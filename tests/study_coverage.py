@@ -1,7 +1,7 @@
 """How often 95 % intervals hold the truth: percentile, BCa and studentised bootstrap, on simulated related records.
 
 Prints a table for docs/lab-notebook.md. Run from the root of the repository (about 20 minutes on one core):
-PYTHONPATH=scripts:tests/unit python tests/study_coverage.py
+PYTHONPATH=scripts:tests/helpers python tests/study_coverage.py
 """
 
 import argparse

@@ -17,8 +17,8 @@ import pytest
 import yaml
 from conftest import ROOT
 from needed import reason, require
-from packages import Unavailable, unpacked
 from slurm import Slurm, wait_until
+from slurm_packages import Unavailable, unpacked
 
 from dnalm.config.loading import load_config
 from dnalm.workflow.stages import section

@@ -3,15 +3,11 @@
 Run with: python -m pytest -m gpu -s tests/gpu/test_checkpoints_on_gpu.py
 """
 
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 from needed import needs
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from small_checkpoints import Training, same, tiny, write_toy_config
 
 from dnalm.training.engine.state import State, config_writer, load_weights, restore_rng, rng_state

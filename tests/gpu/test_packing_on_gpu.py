@@ -3,17 +3,12 @@
 Run with: python -m pytest -m gpu tests/gpu/test_packing_on_gpu.py
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from capture import captured
 from closeness import close
 from needed import needs
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
-from capture import captured
 from packed_models import FAMILIES, OBJECTIVE, classifier, sequences
 
 from dnalm.training.engine.attention import block_mask, varlen

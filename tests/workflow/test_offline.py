@@ -81,9 +81,9 @@ sys.addaudithook(watch)
 
 @pytest.mark.slow
 def test_what_is_fetched_first_is_all_that_the_rest_needs(snakemake, tmp_path):
+    from hub import Hub
     from own_code import checkpoint
     from small_models import masked_lm_checkpoint, small_tokenizer
-    from test_hub import Hub
 
     cut = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
     require("a network namespace")

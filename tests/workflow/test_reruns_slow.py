@@ -9,11 +9,11 @@ import sys
 import pytest
 import yaml
 from conftest import ROOT
+from hub import Hub
 from needed import needs
 from reruns import documented, strays
 from servers import contents, of_files, serve, stop
 from small_models import masked_lm_checkpoint, records, small_tokenizer
-from test_hub import Hub
 
 from dnalm.config.genomes import Simulation
 from planning.edits import EDITS, given, subject

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from needed import needs
-from test_preparation import run
+from script_runs import run
 
 from dnalm.data import divergence as module
 from dnalm.data.catalogue_formats import read_catalogue

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pysam
 import pytest
+from balanced import BALANCE, PIECES, genome, positives, sums_hold, with_
 from needed import needs
-from test_balance import PIECES, genome, positives, sums_hold, with_
-from test_preparation import BALANCE, refused, run
+from script_runs import refused, run
 
 from dnalm.data import balance as module
 from dnalm.data.balance import CALLED, ITS_TWIN, balance

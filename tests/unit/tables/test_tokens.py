@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from needed import needs
-from small_models import SCRIPTS, records, small_tokenizer
+from script_runs import SCRIPTS
+from small_models import records, small_tokenizer
 
 from dnalm.errors import UserError
 from dnalm.tables.tokens import Tokens, read_tokens

@@ -11,7 +11,8 @@ import pytest
 from audited import NOTHING, divided, leakage, records, subject
 from closeness import close
 from needed import SHARED, needs
-from small_models import SCRIPTS, call, error_line
+from script_runs import SCRIPTS
+from small_models import call, error_line
 
 from dnalm.config.datasets import Audit, Check
 from dnalm.errors import UserError

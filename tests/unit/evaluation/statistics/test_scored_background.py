@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from small_models import SCRIPTS, call, classifier_checkpoint, error_line, write_task
+from script_runs import SCRIPTS
+from small_models import call, classifier_checkpoint, error_line, write_task
 
 from dnalm.errors import UserError
 from dnalm.tables.predictions import read_predictions, write_predictions
