@@ -2,7 +2,7 @@ import json
 
 import pandas as pd
 import pytest
-from balanced import CONTEXT, PIECES, PLAIN, gc, positives, sums_hold, with_
+from balanced import CONTEXT, PIECES, PLAIN, gc, genome, positives, sums_hold, with_  # noqa: F401 (genome is a fixture)
 
 from dnalm.data.balance import balance
 from dnalm.errors import UserError
