@@ -22,8 +22,8 @@ def with_(**changes):
     return dataclasses.replace(PLAIN, **changes)
 
 
-@pytest.fixture(scope="module")
-def genome(tmp_path_factory):
+@pytest.fixture(scope="module", name="genome")
+def small_genome(tmp_path_factory):
     rng = np.random.default_rng(2)
     path = tmp_path_factory.mktemp("genome") / "g.fa"
     path.write_text("".join(f">c{n}\n{''.join(rng.choice(list('ACGT'), SIZE))}\n" for n in (1, 2, 3)))

@@ -2,7 +2,7 @@ import json
 
 import pandas as pd
 import pytest
-from balanced import CONTEXT, PIECES, PLAIN, gc, genome, positives, sums_hold, with_  # noqa: F401 (genome is a fixture)
+from balanced import CONTEXT, PIECES, PLAIN, gc, positives, small_genome, sums_hold, with_  # noqa: F401 (the fixture `genome`)
 
 from dnalm.data.balance import balance
 from dnalm.errors import UserError

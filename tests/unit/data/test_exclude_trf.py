@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pysam
 import pytest
-from balanced import BALANCE, PIECES, genome, positives, sums_hold, with_
+from balanced import BALANCE, PIECES, positives, small_genome, sums_hold, with_  # noqa: F401 (the fixture `genome`)
 from needed import needs
 from script_runs import refused, run
 
