@@ -15,8 +15,6 @@ from dnalm.data.balance import CALLED, ITS_TWIN, balance
 from dnalm.errors import UserError
 from dnalm.sequence.trf import called_by_trf
 
-__all__ = ["genome"]
-
 
 @pytest.fixture
 def trf(monkeypatch):
