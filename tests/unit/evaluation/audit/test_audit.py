@@ -2,8 +2,6 @@
 
 import copy
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -11,7 +9,7 @@ import pytest
 from audited import NOTHING, divided, leakage, records, subject
 from closeness import close
 from needed import SHARED, needs
-from script_runs import SCRIPTS
+from script_runs import run_script, start_script
 from small_models import call, error_line
 
 from dnalm.config.datasets import Audit, Check
@@ -241,28 +239,19 @@ def refused(monkeypatch, capsys, message, output, script, *arguments, spec=None)
 
 
 def test_the_scripts_audit_and_let_pass(clean, tmp_path):
-    """As a user would, in processes of their own."""
-
-    def shell(script, *arguments, spec=None):
-        settings = ["--spec", "-"] if spec else []
-        return subprocess.run(
-            [sys.executable, SCRIPTS / script, *settings, *map(str, arguments)],
-            input=json.dumps(spec), text=True, capture_output=True, check=False,
-        )  # fmt: skip
-
     options = on_disk(tmp_path, clean)
     tokens = write_tokens(tmp_path / "m", clean)
     spec = spec_of(models={"m": 12})
     written = set()
-    for _ in range(2):
-        done = shell("audit.py", *options, "--tokens", *tokens, spec=spec)
+    for _ in range(2):  # in processes of their own, which hash strings in different orders
+        done = start_script("audit.py", *options, "--tokens", *tokens, spec=spec)
         assert done.returncode == 0, done.stderr
         written.add((tmp_path / "audit.json").read_bytes())
     assert len(written) == 1
     found = json.loads(written.pop())
     assert found["stops"] == [] and len(found["shortcuts"]) == 9
     assert next(c for c in found["checks"] if c["name"] == "overlong")["details"]["models"]["m"]["limit"] == 12
-    assert shell("gate.py", "--audit", tmp_path / "audit.json", "--output", tmp_path / "audit.ok").returncode == 0
+    assert run_script("gate.py", "--audit", tmp_path / "audit.json", "--output", tmp_path / "audit.ok").returncode == 0
     assert (tmp_path / "audit.ok").read_text().startswith("pass\tclasses\t")
 
 

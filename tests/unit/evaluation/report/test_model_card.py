@@ -1,23 +1,20 @@
 """The model card: metadata that the hub reads, and the same numbers as the results."""
 
-import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from closeness import close
-from conftest import ROOT
 from fake_findings import add_audit, add_comparison, check, comparison
 from fake_results import add_manifest, add_run
 from markdown_it import MarkdownIt
+from script_runs import run_script
 
 from dnalm.evaluation.report.modelcard import HUB_METRICS, model_card, plain
 from dnalm.evaluation.report.results import read_dataset
 from dnalm.files import read_json, write_json
 
-SCRIPT = ROOT / "scripts" / "model_card.py"
 RUN = {"dataset": "d", "model": "grover", "recipe": "full", "seed": 2}
 CONFIG = {
     "kind": "repeats", "genome": "hg38", "catalogue": "arrays", "negatives": {"unique": 1.0}, "balance": {"match": []},
@@ -40,8 +37,7 @@ def results(tmp_path):
 
 def written(results: Path, spec: dict) -> subprocess.CompletedProcess:
     output = results / "d/runs/grover/full/seed2/README.md"
-    command = [sys.executable, SCRIPT, "--spec", "-", "--results", results, "--output", output]
-    return subprocess.run(list(map(str, command)), input=json.dumps(spec), capture_output=True, text=True, check=False)
+    return run_script("model_card.py", "--results", results, "--output", output, spec=spec)
 
 
 def parts(card: str) -> tuple[dict, str]:
