@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from closeness import close
+from script_runs import SCRIPTS
 from small_models import (
-    SCRIPTS,
     TINY,
     call,
     classifier_checkpoint,

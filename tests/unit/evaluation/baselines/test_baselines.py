@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from closeness import close
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from needed import needs
 from threadpoolctl import threadpool_limits
 
 from dnalm.errors import UserError
@@ -28,7 +28,7 @@ from dnalm.sequence.periodicity import FEWEST_PAIRS, best_self_match
 from dnalm.tables.predictions import read_predictions
 
 SCRIPTS = ROOT / "scripts"
-needs_trf = pytest.mark.skipif(shutil.which("trf") is None, reason="trf is not installed")
+needs_trf = needs("trf")
 ALL = ["majority", "length_gc", "kmer", "boosting", "periodicity", pytest.param("trf", marks=needs_trf)]
 DNA = st.lists(st.text("ACGTN", max_size=60), min_size=1, max_size=8)
 
