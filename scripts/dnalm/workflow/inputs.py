@@ -114,6 +114,30 @@ def located_catalogues(config: Config, wildcards: Wildcards) -> list[str]:
     return [f"results/catalogues/{name}.parquet" for name in dataset.masked_catalogues(config)]
 
 
+def called_records(config: Config, wildcards: Wildcards) -> list[str]:
+    """What TRF calls in a data set's records; not asked of a table, whose labels may have nothing to do with repeats."""
+    repeats = isinstance(config.datasets[wildcards.dataset], Repeats)
+    return [_calls(wildcards, "records")] if repeats else []
+
+
+def baseline_calls(config: Config, wildcards: Wildcards) -> list[str]:
+    """What the baseline `trf` scores by: the calls in the records and in the background, if there is any."""
+    if wildcards.baseline != "trf":
+        return []
+    tables = ["records", *(["background"] if config.datasets[wildcards.dataset].has_background else [])]
+    return [_calls(wildcards, table) for table in tables]
+
+
+def _calls(wildcards: Wildcards, table: str) -> str:
+    return f"results/{wildcards.dataset}/preparation/trf/{table}.parquet"
+
+
+def called_table(config: Config, wildcards: Wildcards) -> list[str]:
+    """The sequences that TRF is run on: all records before they are split, or the background."""
+    folder = "preparation" if wildcards.table == "records" else "data"
+    return [f"results/{wildcards.dataset}/{folder}/{wildcards.table}.parquet"]
+
+
 def background(config: Config, wildcards: Wildcards) -> list[str]:
     """The windows of the genome that are scored beside a data set's splits, if it has any."""
     wanted = config.datasets[wildcards.dataset].has_background

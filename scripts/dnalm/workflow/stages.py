@@ -137,6 +137,10 @@ def _split_labels(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     }
 
 
+def _call_repeats(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    return {"parameters": list(TRF_PARAMETERS)}
+
+
 def _draw_background(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     dataset = repeats_of(config, wildcards)
     return {"number": dataset.background, "seed": dataset.balance.seed, "flank": dataset.flank}
@@ -297,6 +301,7 @@ _STAGES = {
     "balance": _balance,
     "import_table": _import_table,
     "split_labels": _split_labels,
+    "call_repeats": _call_repeats,
     "fetch_model": _fetch_model,
     "draw_background": _draw_background,
     "compare_splits": _compare_splits,

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from dnalm.errors import UserError
 from dnalm.evaluation.baselines.features import kmer_features, kmer_frequencies, length_gc
-from dnalm.evaluation.baselines.reference import Fractions, calls
+from dnalm.evaluation.baselines.reference import CALLED, Fractions
 from dnalm.metrics import classification_metrics
 from dnalm.names import TRF_PARAMETERS
 from dnalm.sequence.periodicity import FEWEST_PAIRS, LONGEST_PERIOD, best_self_match
@@ -44,14 +44,15 @@ Features = Any
 class Candidate:
     """Settings to try: their values, the features they need (equal keys share them), and the model.
 
-    watches: its fit takes validation too, to know when to stop.
+    watches: its fit takes validation too, to know when to stop. column: what its features are made of.
     """
 
     settings: dict[str, Any]
     key: tuple[Any, ...]
-    features: Callable[[Sequence[str]], Features]
+    features: Callable[[Sequence[Any]], Features]
     model: Any
     watches: bool = False
+    column: str = "sequence"
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _periodicity() -> Iterator[Candidate]:
 
 
 def _trf() -> Iterator[Candidate]:
-    yield Candidate({}, (), calls, Fractions())
+    yield Candidate({}, (), lambda called: np.array(called, bool)[:, None], Fractions(), column=CALLED)
 
 
 _BASELINES: dict[str, tuple[str, Callable[[], Iterator[Candidate]]]] = {
@@ -135,12 +136,11 @@ _BASELINES: dict[str, tuple[str, Callable[[], Iterator[Candidate]]]] = {
 def fit_baseline(name: str, tables: dict[str, pd.DataFrame]) -> Outcome:
     """Fit a baseline on `tables["train"]`, choose its settings on validation, and score all but train.
 
-    tables: sequence tables of train, validation and test, and of what else is to be scored (`background`). A class
-    missing in train gets probability 0. Of settings with the same MCC the first (simplest) is taken. Raises `UserError`
-    for a train table with fewer than two classes, for splits without records, and for `trf` where it is not installed.
+    tables: sequence tables of train, validation and test, and of what else is to be scored (`background`); for `trf` with
+    the column `CALLED`. A class missing in train gets probability 0. Of settings with the same MCC the first (simplest) is
+    taken. Raises `UserError` for a train table with fewer than two classes and for splits without records.
     """
     description, candidates = _BASELINES[name]
-    sequences = {split: table["sequence"].tolist() for split, table in tables.items()}
     labels = {split: table["label"].to_numpy(dtype=np.int64) for split, table in tables.items()}
     scored = [split for split in tables if split != "train"]
     classes = 1 + max(int(values.max(initial=1)) for values in labels.values())
@@ -152,7 +152,7 @@ def fit_baseline(name: str, tables: dict[str, pd.DataFrame]) -> Outcome:
     with threadpool_limits(limits=1):  # sums in another order would be another result
         for candidate in tqdm(list(candidates()), desc=name, unit="fit", mininterval=1):
             if key != candidate.key:
-                features = {split: candidate.features(texts) for split, texts in sequences.items()}
+                features = {s: candidate.features(table[candidate.column].tolist()) for s, table in tables.items()}
                 key = candidate.key
             watched = _watched(features, labels) if candidate.watches else {}
             candidate.model.fit(features["train"], labels["train"], **watched)
