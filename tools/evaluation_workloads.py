@@ -11,7 +11,7 @@ from dnalm.evaluation.statistics.grouped import GroupedMetrics
 from dnalm.evaluation.statistics.resampling import draws, intervals
 from dnalm.files import write_json, write_table
 from dnalm.names import SEQUENCE_COLUMNS, SPLITS
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 MEAN_LENGTH, MIN_LENGTH = 130, 26
 MOTIF_LENGTHS = (7, 60)
@@ -93,7 +93,7 @@ def time_intervals(records: int, replicates: int, timed: int, classes: int) -> d
     scores = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).round(6)  # as they are written, so with ties
     scores[:, 0] = 1 - scores[:, 1:].sum(axis=1)
     ids = np.array([f"r{i}" for i in range(records)], dtype=object)
-    predictions = Predictions(ids, labels, scores)
+    predictions = ClassPredictions(ids, labels, scores)
     settings = {**SETTINGS, "replicates": replicates}
 
     print(f"{classes} classes: {replicates} replicates of {records} predictions", file=sys.stderr)
@@ -120,7 +120,7 @@ def time_intervals(records: int, replicates: int, timed: int, classes: int) -> d
     }
 
 
-def by_scikit_learn(predictions: Predictions, weights: np.ndarray) -> dict[str, float]:
+def by_scikit_learn(predictions: ClassPredictions, weights: np.ndarray) -> dict[str, float]:
     """The metrics of one replicate, as scikit-learn makes them of weighted records."""
     from sklearn import metrics
 

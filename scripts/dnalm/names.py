@@ -56,7 +56,12 @@ SEQUENCE_COLUMNS = (
     "id", "sequence", "label", "group", "source", "chrom", "start", "end", "strand",
     "motif", "motif_length", "copies", "divergence",
 )  # fmt: skip
-"""Columns of a sequence table, in this order; coordinates are 0-based, half-open, and nullable."""
+"""Columns of a sequence table of labels, in this order; coordinates are 0-based, half-open, and nullable."""
+
+
+def sequence_columns(truth: str = LABEL) -> tuple[str, ...]:
+    """Columns of a sequence table whose records have a `label` or a `target` in its place."""
+    return tuple(truth if name == LABEL else name for name in SEQUENCE_COLUMNS)
 
 
 def is_name(text: str) -> bool:

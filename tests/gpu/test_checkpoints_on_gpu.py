@@ -13,7 +13,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from small_checkpoints import Training, same, tiny, write_toy_config
 
-from dnalm.training.runtime.checkpoints import Checkpoints, State, config_writer, load_weights, restore_rng, rng_state
+from dnalm.training.engine.state import State, config_writer, load_weights, restore_rng, rng_state
+from dnalm.training.runtime.checkpoints import Checkpoints
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import norm
 
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 SETTINGS = {
     "confidence": 0.95, "replicates": 400, "seed": 1, "calibration_bins": 15, "temperature": False,
@@ -21,7 +21,7 @@ def group_sizes(rng: np.random.Generator, number: int, mean: float, skew: float,
 
 def simulate(
     rng: np.random.Generator, sizes: np.ndarray, separation: float, spread: float = 0.8, runs: int = 1
-) -> tuple[list[Predictions], np.ndarray]:
+) -> tuple[list[ClassPredictions], np.ndarray]:
     """Predictions of equally good runs on the same records, and the group of each record (n,).
 
     A record's logit is +-separation by its label, plus two effects of its group (how easy it is, and a shift; standard
@@ -36,7 +36,7 @@ def simulate(
     made = []
     for _ in range(runs):
         score = norm.cdf(logit + np.sqrt(0.5) * rng.normal(size=len(codes))).round(6)
-        made.append(Predictions(ids, labels, np.column_stack((1 - score, score))))
+        made.append(ClassPredictions(ids, labels, np.column_stack((1 - score, score))))
     return made, codes
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from dnalm.evaluation.statistics.run_metrics import evaluate
 from dnalm.files import write_json, write_tsv
-from dnalm.tables.predictions import Predictions, write_predictions
+from dnalm.tables.predictions import ClassPredictions, write_predictions
 
 SETTINGS = {
     "confidence": 0.95, "replicates": 200, "seed": 1, "calibration_bins": 10, "temperature": True, "prevalences": [0.5, 0.01, 0.001],
@@ -17,14 +17,14 @@ SETTINGS = {
 CRITERIA = ("accuracy", "macro_f1", "mcc", "macro_precision", "macro_recall")
 
 
-def predictions(n: int, classes: int, skill: float, seed: int, split: str) -> Predictions:
+def predictions(n: int, classes: int, skill: float, seed: int, split: str) -> ClassPredictions:
     """Scores that favour the true label by `skill` (0: chance)."""
     labels = np.arange(n) % classes
     noise = np.random.default_rng([seed, len(split)]).normal(size=(n, classes))
     noise[np.arange(n), labels] += skill
     scores = np.exp(noise - noise.max(axis=1, keepdims=True))
     ids = np.array([f"{split}{i}" for i in range(n)], dtype=object)
-    return Predictions(ids, labels, (scores / scores.sum(axis=1, keepdims=True)).round(6))
+    return ClassPredictions(ids, labels, (scores / scores.sum(axis=1, keepdims=True)).round(6))
 
 
 def add_run(

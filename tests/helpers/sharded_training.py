@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from dnalm.training.engine.packing import PackedClassifier
+from dnalm.training.engine.packing import PackedModel
 from dnalm.training.engine.sharding import shard
-from dnalm.training.engine.team import Team
+from dnalm.training.runtime.team import join_team
 
 SIZES = (7, 5, 3, 8, 6, 3)
 LENGTH = 9
@@ -95,7 +95,7 @@ def train_sharded(sharded, run, steps, team):
 def runner(model, variant):
     if variant != "packed":
         return lambda ids: model(input_ids=ids).logits
-    packed = PackedClassifier(model)
+    packed = PackedModel(model)
     return lambda ids: packed(packed_row(ids))[: len(ids)]
 
 
@@ -106,7 +106,7 @@ def main():
         import deepspeed
 
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # compiles for minutes
-    team = Team.join(device)
+    team = join_team(device)
     alone = build(variant, team.device)
     own = optimizer(alone)
     found = {"norms": [train_alone(alone, own, range(3), team.device)]}

@@ -101,8 +101,10 @@ def masked_lm_checkpoint(directory, tokenizer, trained, seed=0):
 def classifier_checkpoint(directory, tokenizer, labels=None, **changes):
     """A finished, tiny, random classifier."""
     from dnalm.training.models.loading import build, save
+    from dnalm.training.objectives.classification import Classification
 
-    model = build({**TINY, **changes}, labels or {0: "no", 1: "yes"}, specials_of(tokenizer), len(tokenizer), seed=3)
+    head = Classification(labels or {0: "no", 1: "yes"}).head
+    model = build({**TINY, **changes}, head, specials_of(tokenizer), len(tokenizer), seed=3)
     Path(directory).mkdir(parents=True, exist_ok=True)
     save(model, tokenizer, Path(directory))
     return directory

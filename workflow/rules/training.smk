@@ -14,7 +14,7 @@ rule fetch_model:
     benchmark:
         "logs/fetch_model/{hub_id}/{revision}.tsv"
     wildcard_constraints:
-        hub_id=one_of(sections.hub_folder(model) for model in HUB_MODELS),
+        hub_id=one_of(stages.hub_folder(model) for model in HUB_MODELS),
         revision=one_of(model.revision for model in HUB_MODELS),
     priority: 100
     conda:

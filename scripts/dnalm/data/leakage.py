@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dnalm.data import families
 from dnalm.data.alignment import LONGEST
+from dnalm.data.contradictions import APART, conflicting_targets
 from dnalm.data.linkage import NEIGHBOURS, Indices, components
 from dnalm.data.loci import Places, are_arrays, overlapped, places, without_flanks
 from dnalm.data.relatives import (
@@ -26,7 +27,8 @@ from dnalm.data.relatives import (
     VAIN,
 )
 from dnalm.data.relatives_by_split import EXAMPLES, RelativesBySplit
-from dnalm.names import SPLITS, TRF_PARAMETERS
+from dnalm.names import LABEL, SPLITS, TARGET, TRF_PARAMETERS
+from dnalm.tables.sequences import truth_column
 
 Mask = NDArray[np.bool_]
 Pairs = list[tuple[int, int]]
@@ -60,7 +62,8 @@ def compare(
         places_of = {"located_left": located & (splits == here), "located_right": located & (splits == there)}
         across[pair]["locus"] |= {side: int(np.count_nonzero(mask)) for side, mask in places_of.items()}
         examples |= {f"{name} {pair}": pairs for name, pairs in found.items()}
-    conflicts, examples["conflicting_labels"] = _conflicts(kin.strands.clusters, records["label"].to_numpy())
+    name, conflicts, pairs = _contradictions(records, kin)
+    examples[name] = pairs
     ids = records["id"].astype(str).to_numpy(object)
     named = {name: [[ids[a], ids[b]] for a, b in pairs[:EXAMPLES]] for name, pairs in examples.items() if pairs}
     return {
@@ -70,9 +73,9 @@ def compare(
         },
         "within": within,
         "across": across,
-        "conflicting_labels": {**conflicts, "examples": [pair[0] for pair in named.get("conflicting_labels", [])]},
+        name: {**conflicts, "examples": [pair[0] for pair in named.get(name, [])]},
         "negatives": _negatives(records, where[0], catalogues, called, kind),
-        "definitions": definitions(kind),
+        "definitions": definitions(kind, name),
         "examples": named,
     }
 
@@ -89,6 +92,8 @@ class _Kin:
     locus: RelativesBySplit
     too_long: Mask
     """Arrays that are not aligned; shape (n,)."""
+    alike: tuple[Indices, Indices]
+    """Pairs of similar sequences that are no arrays, as clusters of `strands`."""
 
     def similar(self) -> list[RelativesBySplit]:
         """The relations of similar sequences."""
@@ -105,31 +110,35 @@ def _kin(records: pd.DataFrame, splits: Indices, located: Mask, kind: str, relat
     def pairs(name: str) -> tuple[Indices, Indices]:
         return left[of_kind == name], right[of_kind == name]
 
-    def related(chosen: Mask, same: str | None, linked: str | None) -> RelativesBySplit:
-        """The chosen records as relatives: clusters of the kind `same`, and links of the kind `linked`."""
-        found = components(len(known), *pairs(same)) if same else np.arange(len(known))
+    def clusters(name: str) -> Indices:
+        return components(len(known), *pairs(name))
+
+    def related(chosen: Mask, found: Indices, linked: str | None = None) -> RelativesBySplit:
+        """The chosen records as relatives: those of one cluster, and of clusters with a link of the kind `linked`."""
         result = RelativesBySplit(np.where(chosen, found[:size], -1), splits, len(known))
         if linked:
             a, b = pairs(linked)
             result.link(found[a], found[b])
         return result
 
-    everyone, is_array = np.ones(size, bool), are_arrays(records)
+    same, is_array = clusters(SAME), are_arrays(records)
+    similar_a, similar_b = pairs(SIMILAR)
     code, distinct = pd.factorize(records["sequence"])
     arrays = motifs = None
     named = records["motif"].notna().to_numpy(bool)
     lengths = np.fromiter(map(len, without_flanks(records)), np.int64, size)
     if kind == "repeats":
-        arrays = related(is_array, SAME_ARRAY, SIMILAR_ARRAY)
-        motifs = related(named, MOTIF, None) if named.any() else None
+        arrays = related(is_array, clusters(SAME_ARRAY), SIMILAR_ARRAY)
+        motifs = related(named, clusters(MOTIF)) if named.any() else None
     return _Kin(
         RelativesBySplit(code, splits, len(distinct)),
-        related(everyone, SAME, None),
-        related(~is_array, SAME, SIMILAR),
+        related(np.ones(size, bool), same),
+        related(~is_array, same, SIMILAR),
         arrays,
         motifs,
-        related(located, None, LOCUS),
+        related(located, np.arange(len(known)), LOCUS),
         is_array & (lengths > LONGEST),
+        (same[similar_a], same[similar_b]),
     )
 
 
@@ -189,6 +198,14 @@ def _firsts(relatives: RelativesBySplit, chosen: Mask, here: int, there: int) ->
     return list(zip(relatives.first(second, here).tolist(), second.tolist(), strict=True))
 
 
+def _contradictions(records: pd.DataFrame, kin: _Kin) -> tuple[str, dict[str, Any], Pairs]:
+    """The name of what is looked for, labels or targets that contradict each other; what was found; and examples."""
+    form_of = kin.strands.clusters
+    if truth_column(records) == LABEL:
+        return "conflicting_labels", *_conflicts(form_of, records[LABEL].to_numpy())
+    return "conflicting_targets", *conflicting_targets(form_of, *kin.alike, records[TARGET].to_numpy(np.float64))
+
+
 def _conflicts(form: Indices, labels: NDArray[np.int64]) -> tuple[dict[str, int], Pairs]:
     """Sequences, either strand, with several labels, and their records; examples are two records of different labels."""
     order = np.lexsort((np.arange(len(form)), form))
@@ -214,11 +231,12 @@ def _negatives(
     kind: str,
 ) -> dict[str, Any]:
     """How many negatives of repeats lie in a catalogue (None without one), or are called by TRF (None if it is not known)."""
-    negative = ((records["label"] == 0) & (kind == "repeats")).to_numpy(bool)
-    sources = records["source"].to_numpy(object)[negative]
-    facts: dict[str, Any] = {"n": int(np.count_nonzero(negative)), "in_catalogue": None, "called_by_trf": None}
+    facts: dict[str, Any] = {"n": 0, "in_catalogue": None, "called_by_trf": None}
     if kind != "repeats":
         return facts
+    negative = (records[LABEL] == 0).to_numpy(bool)
+    sources = records["source"].to_numpy(object)[negative]
+    facts["n"] = int(np.count_nonzero(negative))
     if catalogues:
         table = pd.concat([catalogue[["chrom", "start", "end"]] for catalogue in catalogues], ignore_index=True)
         intervals = Places(table["chrom"], *(table[name].to_numpy(np.float64) for name in ("start", "end")))
@@ -236,8 +254,19 @@ def _by_source(sources: NDArray[np.object_], chosen: Mask) -> dict[str, Any]:
     return {"number": int(np.count_nonzero(chosen)), "of": len(chosen), "by_source": counts}
 
 
-def definitions(kind: str) -> dict[str, str]:
-    """What each number of a comparison of this kind of data set means: one sentence each."""
+_CONFLICTS = {
+    "conflicting_labels": "different sequences, a reverse complement being the same, that have several labels in the data set",
+    "conflicting_targets": f"targets more than {APART} standard deviations of all of them apart; same: different sequences, a"
+    " reverse complement being the same, that have such targets, and their records; near: other records of which some"
+    f" have a sequence, and some another one, whose {SEQUENCES}",
+}
+
+
+def definitions(kind: str, conflicts: str) -> dict[str, str]:
+    """What each number of a comparison of this kind of data set means: one sentence each.
+
+    conflicts: conflicting_labels or conflicting_targets, whichever was looked for.
+    """
     arrays = kind == "repeats"
     vain = f"an array is aligned {VAIN} times in vain at most; " if arrays else ""
     which = "records that are no arrays (neither positives nor shuffles)" if arrays else "records"
@@ -252,7 +281,7 @@ def definitions(kind: str) -> dict[str, str]:
         "records_left, records_right": "records of the first and of the second split of a pair that have such a relative in the other one",
         "locus": "records that share a base of the genome, flanks included, or, without one, of the catalogue's own assembly; "
         "located ones are those with a place",
-        "conflicting_labels": "different sequences, a reverse complement being the same, that have several labels in the data set",
+        conflicts: _CONFLICTS[conflicts],
         "search": f"similar pairs are found by MinHash with each record compared with its next {NEIGHBOURS} in each of 32 buckets, and then verified; "
         f"one with {MOST} relatives is no more compared with another such record of its group; {vain}no count is too high, and a count may miss "
         "records whose only relatives are at the threshold",

@@ -338,3 +338,21 @@ def test_wrong_input_is_one_line(tmp_path, clean, spoil, arguments, said):
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1 and last.startswith("error: ") and said in last
     assert "Traceback" not in done.stderr and not (tmp_path / "leakage.json").exists()
+
+
+def test_conflicting_targets():
+    """The same sequence, or its reverse complement, with targets that are far apart; no word of labels."""
+    rng = np.random.default_rng(5)
+    sequences = ["".join(rng.choice(list("ACGT"), 60)) for _ in range(12)]
+    sequences[6], sequences[7], sequences[9] = sequences[0], reverse_complement(sequences[1]), sequences[2]
+    target = np.arange(12.0)
+    target[9] = target[2] + 1e-9  # rounding
+    ids = [f"r{i:02d}" for i in range(12)]
+    table = sequence_table({"id": ids, "sequence": sequences, "target": target, "source": "table", "group": ids})
+    tables = {split: table.iloc[i::3].reset_index(drop=True) for i, split in enumerate(SPLITS)}
+    facts = compared(tables, [], "table")
+    found = facts["conflicting_targets"]
+    assert found["same"] == {"sequences": 2, "records": 4} and found["near"] == {"records": 0}
+    assert sorted(map(sorted, facts["examples"]["conflicting_targets"])) == [["r00", "r06"], ["r01", "r07"]]
+    assert "conflicting_labels" not in facts and "conflicting_targets" in facts["definitions"]
+    assert facts["negatives"] == {"n": 0, "in_catalogue": None, "called_by_trf": None}

@@ -28,7 +28,7 @@ BALANCE = {
     "ratio": 1, "seed": 42, "flank": 5, "zones": None,
 }  # fmt: skip
 EXTRACT = {"format": "bed", "min_length": 26, "flank": 5, "deduplicate": True, "located": True}
-COLUMNS = {"sequence_column": "sequence", "label_column": "label", "labels": None}
+COLUMNS = {"sequence_column": "sequence", "label_column": "label", "labels": None, "target_column": None}
 
 
 def run(script, spec, **options):

@@ -25,7 +25,7 @@ from dnalm.evaluation.baselines.reference import CALLED, Fractions
 from dnalm.metrics import classification_metrics
 from dnalm.names import TRF_PARAMETERS
 from dnalm.sequence.periodicity import FEWEST_PAIRS, LONGEST_PERIOD, best_self_match
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 MAX_ITERATIONS = 1000
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
@@ -59,7 +59,7 @@ class Candidate:
 class Outcome:
     """A fitted baseline: predictions on all but train, and how it came about (for run.json)."""
 
-    predictions: dict[str, Predictions]
+    predictions: dict[str, ClassPredictions]
     account: dict[str, Any]
 
 
@@ -164,7 +164,7 @@ def fit_baseline(name: str, tables: dict[str, pd.DataFrame]) -> Outcome:
                 best = (mcc, candidate, scores)
     assert best is not None  # noqa: S101  (every baseline has a candidate)
     predictions = {
-        split: Predictions(tables[split]["id"].to_numpy(dtype=object), labels[split], best[2][split])
+        split: ClassPredictions(tables[split]["id"].to_numpy(dtype=object), labels[split], best[2][split])
         for split in scored
     }
     account = {

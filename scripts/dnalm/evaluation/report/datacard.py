@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dnalm.evaluation.report.results import Dataset
-from dnalm.evaluation.report.text import count, decimal, listed, percent, plural
+from dnalm.evaluation.report.text import count, decimal, listed, plural
 from dnalm.names import SPLITS
 
 STAGES = {

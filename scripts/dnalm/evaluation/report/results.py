@@ -12,7 +12,7 @@ from dnalm.errors import UserError
 from dnalm.evaluation.report.summary import run_directory
 from dnalm.evaluation.statistics.comparison import REFERENCE
 from dnalm.files import read_json
-from dnalm.tables.predictions import Predictions, read_predictions
+from dnalm.tables.predictions import ClassPredictions, read_predictions
 
 BASELINE_NAMES = {
     "majority": "commonest label",
@@ -33,7 +33,7 @@ class Run:
     recipe: str
     seed: int
     metrics: dict[str, Any]
-    predictions: dict[str, Predictions]
+    predictions: dict[str, ClassPredictions]
     record: dict[str, Any]
     log: pd.DataFrame | None
 

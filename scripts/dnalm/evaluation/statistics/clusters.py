@@ -8,7 +8,7 @@ import pandas as pd
 
 from dnalm.errors import UserError
 from dnalm.files import read_table
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def read_clusters(path: Path | str) -> pd.DataFrame:
     return table.assign(id=ids)
 
 
-def match(predictions: Predictions, table: pd.DataFrame, place: str) -> np.ndarray:
+def match(predictions: ClassPredictions, table: pd.DataFrame, place: str) -> np.ndarray:
     """The row of `table` that each prediction is of, (n,); rows that nothing was predicted for are nobody's.
 
     Raises `UserError`, beginning with `place`, for a prediction that is in no row, or has another label than its row.

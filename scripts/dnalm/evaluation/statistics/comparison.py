@@ -19,7 +19,7 @@ from dnalm.evaluation.statistics.clusters import Groups, match
 from dnalm.evaluation.statistics.grouped import group_confusions, mcc, prediction_mcc, standard_errors
 from dnalm.evaluation.statistics.resampling import SMALLEST_ERROR, caution, critical, draws, studentised, too_few
 from dnalm.evaluation.statistics.strata import strata
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 REFERENCE = "trf"
 """The baseline that made the labels of tandem repeats: compared like a model, never the one to beat."""
@@ -33,7 +33,7 @@ class RunGroup:
 
     model: str
     recipe: str
-    runs: Sequence[dict[str, Predictions]]
+    runs: Sequence[dict[str, ClassPredictions]]
 
     @property
     def name(self) -> str:
@@ -99,8 +99,8 @@ def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: dict[str,
 
 
 def differences(
-    rival: Sequence[Predictions],
-    contenders: Sequence[Sequence[Predictions]],
+    rival: Sequence[ClassPredictions],
+    contenders: Sequence[Sequence[ClassPredictions]],
     groups: np.ndarray,
     settings: dict[str, Any],
 ) -> list[dict[str, Any]]:
@@ -155,7 +155,7 @@ def _is_small(p: float | None, alpha: float) -> bool:
     return p is not None and p <= alpha + 1e-12
 
 
-def _tests(group: RunGroup) -> list[Predictions]:
+def _tests(group: RunGroup) -> list[ClassPredictions]:
     return [run["test"] for run in group.runs]
 
 
@@ -179,7 +179,7 @@ def _paired(groups: Sequence[RunGroup], table: pd.DataFrame) -> tuple[list[RunGr
             where = np.empty(len(table), int)
             where[found] = np.arange(len(found))
             test, kept = run["test"], where[common]
-            runs.append({**run, "test": Predictions(test.ids[kept], test.labels[kept], test.scores[kept])})
+            runs.append({**run, "test": ClassPredictions(test.ids[kept], test.labels[kept], test.scores[kept])})
         paired.append(replace(group, runs=runs))
     return paired, table["group"].to_numpy(dtype=str)[common], len(table) - len(common)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 POINTS = 300
 
@@ -10,7 +10,7 @@ Curve = tuple[np.ndarray, np.ndarray]
 """x and y, both of shape (m,), x ascending, ending at 1."""
 
 
-def roc(predictions: Predictions) -> Curve | None:
+def roc(predictions: ClassPredictions) -> Curve | None:
     """False positive rate and true positive rate of label 1, or None where only one class occurs.
 
     With more than two classes the mean, at each false positive rate, over one class against the rest: the area under
@@ -24,7 +24,7 @@ def roc(predictions: Predictions) -> Curve | None:
     return (np.append(0, grid), np.append(0, np.mean(heights, axis=0))) if heights else None
 
 
-def precision_recall(predictions: Predictions) -> Curve | None:
+def precision_recall(predictions: ClassPredictions) -> Curve | None:
     """Recall and precision of label 1, or None where only one class occurs; several classes as in `roc`.
 
     Between two recalls the precision is that of the higher one, so the area is the average precision.

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from dnalm.evaluation.statistics.clusters import Groups
 from dnalm.evaluation.statistics.grouped import Estimate, GroupedMetrics
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 SMALLEST_ERROR = 1e-9
 """A standard error below this is rounding: resampling does not move the metric."""
@@ -34,7 +34,7 @@ class Intervals:
     note: str
 
 
-def intervals(predictions: Predictions, groups: np.ndarray, settings: dict[str, Any]) -> Intervals:
+def intervals(predictions: ClassPredictions, groups: np.ndarray, settings: dict[str, Any]) -> Intervals:
     """Intervals of every metric of `predictions`, clustered by `groups` (n,).
 
     settings: confidence, replicates, seed; effective_groups (fewest for which intervals are given) and largest_group (the

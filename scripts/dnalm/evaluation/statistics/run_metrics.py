@@ -12,11 +12,11 @@ from dnalm.evaluation.statistics.resampling import group_facts, intervals
 from dnalm.evaluation.statistics.thresholds import threshold
 from dnalm.metrics import classification_metrics
 from dnalm.names import SCORED_SPLITS
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 
 def evaluate(
-    predictions: dict[str, Predictions], groups: dict[str, np.ndarray], settings: dict[str, Any]
+    predictions: dict[str, ClassPredictions], groups: dict[str, np.ndarray], settings: dict[str, Any]
 ) -> dict[str, Any]:
     """The content of a metrics.json.
 
@@ -47,7 +47,7 @@ def evaluate(
     }
 
 
-def split_metrics(predictions: Predictions, bins: int) -> dict[str, Any]:
+def split_metrics(predictions: ClassPredictions, bins: int) -> dict[str, Any]:
     """Metrics of one split.
 
     `metric_names.METRICS`, `n`, `n_per_class` {label: records}, and `confusion_matrix` (k rows of truth by k columns of

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dnalm.errors import UserError
 from dnalm.evaluation.statistics.clusters import Groups
 from dnalm.evaluation.statistics.grouped import prediction_mcc
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 QUANTILES = (0.25, 0.5, 0.75)
 """Where a measured axis is cut; equal values share a bin."""
@@ -31,7 +31,7 @@ class _Axis:
     note: str = ""
 
 
-def strata(groups: Mapping[str, Sequence[Predictions]], table: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
+def strata(groups: Mapping[str, Sequence[ClassPredictions]], table: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
     """MCC of each run group (mean over its runs) in bins of the test split, for each axis.
 
     groups: by name, the test predictions of each run. table: the test split's sequence table. kind: repeats or table.
@@ -67,7 +67,7 @@ def strata(groups: Mapping[str, Sequence[Predictions]], table: pd.DataFrame, kin
     ]
 
 
-def _scored_by_all(groups: Mapping[str, Sequence[Predictions]], table: pd.DataFrame) -> pd.DataFrame:
+def _scored_by_all(groups: Mapping[str, Sequence[ClassPredictions]], table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the table that every run has scored."""
     known = pd.Index(table["id"])
     common = np.ones(len(table), bool)
