@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLUSTER := $(VENV)/.cluster
-CHECKED := Snakefile workflow/rules/*.smk
+CHECKED := Snakefile workflow/Snakefile workflow/rules/*.smk
 
 .PHONY: demo test test-slow test-slurm test-unit cluster check report docs clean help
 

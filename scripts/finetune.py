@@ -16,7 +16,8 @@ from dnalm.cli import main, parser
 from dnalm.config.stages.training import FinetuneSettings
 from dnalm.errors import UserError
 from dnalm.files import atomic_directory, sha256, write_json, write_tsv
-from dnalm.provenance import code_hashes, record
+from dnalm.meaning import code_hashes
+from dnalm.provenance import record
 
 
 def run() -> None:

@@ -11,6 +11,7 @@ from dnalm.evaluation.statistics.grouped import GroupedMetrics
 from dnalm.evaluation.statistics.resampling import draws, intervals
 from dnalm.files import write_json, write_table
 from dnalm.names import SEQUENCE_COLUMNS, SPLITS
+from dnalm.sequence.kmers import decode
 from dnalm.tables.predictions import ClassPredictions
 
 MEAN_LENGTH, MIN_LENGTH = 130, 26
@@ -37,7 +38,6 @@ def simulate(folder: Path, records: int, model: str, seed: int) -> None:
     Arrays of one motif, and their shuffles, are one group and lie in one split.
     """
     rng = np.random.default_rng(seed)
-    letters = np.frombuffer(b"ACGT", dtype=np.uint8)
     pairs = records // 2
     families = max(pairs // PAIRS_PER_FAMILY, 10)
     motifs = [rng.integers(0, 4, size) for size in rng.integers(*MOTIF_LENGTHS, families)]
@@ -48,11 +48,11 @@ def simulate(folder: Path, records: int, model: str, seed: int) -> None:
         bases = np.resize(motifs[number], length)
         changed = rng.random(length) < DIVERGENCE
         bases[changed] = rng.integers(0, 4, int(changed.sum()))
-        arrays.append(letters[bases].tobytes().decode())
-        twins.append(letters[rng.permutation(bases)].tobytes().decode())
+        arrays.append(decode(bases))
+        twins.append(decode(rng.permutation(bases)))
     starts = 1000 + np.cumsum(2 * lengths + 1000) - 2 * lengths
     group = np.array([f"family-{number:06d}" for number in family], dtype=object)
-    spelt = np.array([letters[motif].tobytes().decode() for motif in motifs], dtype=object)[family]
+    spelt = np.array([decode(motif) for motif in motifs], dtype=object)[family]
     names = np.array([f"array-{row:06d}" for row in range(pairs)], dtype=object)
     common = {"group": group, "chrom": "simulated", "strand": "+", "positive": names}
     columns = [*SEQUENCE_COLUMNS, "positive"]

@@ -1,10 +1,6 @@
 # Whether a data set can be trusted, found out before anything is trained on it.
 
 
-localrules:
-    gate,
-
-
 rule compare_splits:
     input:
         data=multiext("results/{dataset}/data/", "train.parquet", "validation.parquet", "test.parquet"),
@@ -72,6 +68,7 @@ rule gate:
         "logs/gate/{dataset}.log",
     benchmark:
         "logs/gate/{dataset}.tsv"
+    localrule: True
     conda:
         "../../envs/evaluation.yaml"
     threads: 1

@@ -82,6 +82,7 @@ rule import_table:
         runtime=60,
     params:
         code=code("import_table.py"),
+        given=given("table_files"),
         spec=section("import_table"),
         script=script("import_table.py"),
     shell:

@@ -1,10 +1,6 @@
 # From records to a fine-tuned model and its predictions.
 
 
-localrules:
-    fetch_model,
-
-
 rule fetch_model:
     output:
         snapshot=directory("resources/models/{hub_id}/{revision}"),
@@ -17,6 +13,7 @@ rule fetch_model:
         hub_id=one_of(stages.hub_folder(model) for model in HUB_MODELS),
         revision=one_of(model.revision for model in HUB_MODELS),
     priority: 100
+    localrule: True
     conda:
         "../../envs/training.yaml"
     threads: 1
@@ -80,6 +77,7 @@ rule tokenize:
         runtime=60,
     params:
         code=code("tokenize_records.py"),
+        given=given("tokenizer_files"),
         spec=section("tokenize"),
         script=script("tokenize_records.py"),
         tokenizer=folder("tokenizer"),
@@ -117,6 +115,7 @@ rule finetune:
         runtime=1440,
     params:
         code=code("finetune.py"),
+        given=given("tokenizer_files", "checkpoint_files"),
         spec=section("finetune"),
         script=script("finetune.py"),
         data=folder("data"),

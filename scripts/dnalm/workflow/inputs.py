@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dnalm.config.datasets import Repeats
+from dnalm.config.loading import local_paths
 from dnalm.config.models import Model
 from dnalm.config.root import Config
 from dnalm.names import SHARDS, SPLITS
@@ -13,6 +14,11 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 """What a trained tokenizer consists of."""
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx")
+
+
+def given_files(config: Config) -> set[str]:
+    """The user's own files that the config names, and those in the directories that it names."""
+    return {file for _, path in local_paths(config) for file in (path, *_listed(path))}
 
 
 def fasta(genome: str) -> list[str]:

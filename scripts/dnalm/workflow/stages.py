@@ -361,7 +361,7 @@ def runs(config: Config) -> Iterator[dict[str, Any]]:
     """
     for name in dict.fromkeys([*(run.dataset for run in config.runs), *sorted(config.datasets)]):
         dataset = config.datasets[name]
-        for baseline in sorted(set(dataset.baselines)):
+        for baseline in dataset.simple_models:
             yield {"dataset": name, "model": "baseline", "recipe": baseline, "seed": BASELINE_SEED}
         for run in config.runs:
             if run.dataset == name:

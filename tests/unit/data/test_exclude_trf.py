@@ -11,7 +11,7 @@ from test_balance import PIECES, genome, positives, sums_hold, with_
 from test_preparation import BALANCE, refused, run
 
 from dnalm.data import balance as module
-from dnalm.data.balance import CALLED, ITS_TWIN, balance
+from dnalm.data.balance import CALLED, SIBLING_CALLED, balance
 from dnalm.errors import UserError
 from dnalm.sequence.trf import Repeat, best_repeats
 
@@ -53,8 +53,8 @@ def test_called_negatives_go_with_their_positives(genome, trf, ratio):
         assert new[source]["in"] == old[source]["in"]
         assert new[source]["dropped"].get(CALLED, 0) == (mine & is_called).sum()
         twins = mine & negatives["positive"].isin(lost) & ~is_called
-        assert new[source]["dropped"].get(ITS_TWIN, 0) == twins.sum()
-    assert (ratio == 1) == (ITS_TWIN not in {why for line in new.values() for why in line["dropped"]})
+        assert new[source]["dropped"].get(SIBLING_CALLED, 0) == twins.sum()
+    assert (ratio == 1) == (SIBLING_CALLED not in {why for line in new.values() for why in line["dropped"]})
     compared = ledger["kept_vs_dropped"]["length"]
     assert compared["kept"]["n"] == (after["label"] == 1).sum()
 

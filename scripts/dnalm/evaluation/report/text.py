@@ -25,6 +25,17 @@ def between(low: float, high: float, places: int = 3) -> str:
     return (" to " if low < 0 else "–").join((decimal(low, places), decimal(high, places)))
 
 
+def significant(value: float) -> str:
+    """A number of any size with four significant digits and a true minus sign: `0.01234`, `12.3`, `12,350`."""
+    rounded = float(f"{value:.4g}") + 0.0
+    return (f"{rounded:,.0f}" if 1e3 <= abs(rounded) < 1e7 else f"{rounded:.4g}").replace("-", "−")
+
+
+def spanned(low: float, high: float) -> str:
+    """Two bounds of any size as a range, as `between` writes one."""
+    return (" to " if low < 0 else "–").join((significant(low), significant(high)))
+
+
 def chance(p: float) -> str:
     """A p value as `p = 0.012`, or `p < 0.001`."""
     return "p < 0.001" if p < 0.001 else f"p = {decimal(p)}"

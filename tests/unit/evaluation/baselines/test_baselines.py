@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from dnalm.errors import UserError
+from dnalm.evaluation.baselines.candidates import LONGEST_KMER
 from dnalm.evaluation.baselines.features import kmer_counts, kmer_features, kmer_frequencies, length_gc
 from dnalm.evaluation.baselines.reference import Fractions
-from dnalm.evaluation.baselines.simple import LONGEST_KMER, fit_baseline
+from dnalm.evaluation.baselines.simple import fit_baseline
 from dnalm.files import write_table
 from dnalm.metrics import classification_metrics
 from dnalm.names import TRF_PARAMETERS

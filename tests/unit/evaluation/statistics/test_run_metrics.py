@@ -129,8 +129,9 @@ def test_a_metrics_file_holds_what_the_contract_names():
         groups = np.arange(300) // 3
         both = dict.fromkeys(("validation", "test"), scored)
         found = evaluate(both, dict.fromkeys(both, groups), {**SETTINGS, "temperature": True})
-        assert set(METRICS) <= set(found) and set(METRICS) <= set(found["validation"])
-        assert set(found["intervals"]) == set(METRICS) and found["intervals_note"] == ""
+        names = set(METRICS["classification"])
+        assert names <= set(found) and names <= set(found["validation"]) and found["objective"] == "classification"
+        assert set(found["intervals"]) == names and found["intervals_note"] == ""
         for name, bound in found["intervals"].items():
             assert bound["low"] <= found[name] <= bound["high"]
         assert found["groups"] == {"number": 100, "effective": 100, "largest": 3, "largest_fraction": 0.01}
@@ -234,8 +235,9 @@ def test_summary_has_one_row_a_run_in_fixed_columns(tmp_path):
     output = tmp_path / "summary" / "metrics.tsv"
     assert call("summarize.py", {"runs": runs}, "--results", tmp_path, "--output", output).returncode == 0
     lines = [line.split("\t") for line in output.read_text().splitlines()]
-    assert lines[0][:7] == ["dataset", "model", "recipe", "seed", "n", "accuracy", "mcc"]
-    assert lines[0][5:15] == list(METRICS) and lines[0][16:] == [f"validation_{name}" for name in METRICS]
-    assert lines[1][:7] == ["d", "baseline", "kmer", "1", "2", "1.000000", "1.000000"]
-    assert lines[2][lines[0].index("auroc")] == "NA" and lines[2][lines[0].index("validation_auroc")] == "0.500000"
-    assert list(summarize(tmp_path, []).columns) == lines[0]
+    names = list(METRICS["classification"])
+    assert lines[0][:16] == ["dataset", "model", "recipe", "seed", "objective", "n", *names]
+    assert lines[0][16] == "validation_n" and lines[0][17:] == [f"validation_{name}" for name in names]
+    assert lines[1][:8] == ["d", "baseline", "kmer", "1", "classification", "2", "1", "1"]
+    assert lines[2][lines[0].index("auroc")] == "NA" and lines[2][lines[0].index("validation_auroc")] == "0.5"
+    assert list(summarize(tmp_path, []).columns) == [*lines[0][:6], "validation_n"]
