@@ -70,8 +70,8 @@ def find_relatives(records: pd.DataFrame) -> pd.DataFrame:
     edges |= {SAME_ARRAY: same, SIMILAR_ARRAY: similar}
     named = np.flatnonzero(table["motif"].notna())
     edges[MOTIF] = _clustered(named, families.families(table["motif"].iloc[named].tolist()))
-    located = [overlapping(where) for where in places(table)]
-    edges[LOCUS] = tuple(np.concatenate(side) for side in zip(*located, strict=True))
+    first, second = zip(*map(overlapping, places(table)), strict=True)
+    edges[LOCUS] = np.concatenate(first), np.concatenate(second)
     ids = table["id"].to_numpy(object)
     parts = [pd.DataFrame({"id_a": ids[a], "id_b": ids[b], "kind": kind}) for kind, (a, b) in edges.items()]
     return pd.concat(parts).drop_duplicates(ignore_index=True).astype("str")

@@ -180,6 +180,22 @@ def checkpoint_folder(config: Config, wildcards: Wildcards) -> str:
     return model.checkpoint or ""
 
 
+def certified(config: Config) -> list[str]:
+    """The models whose weights come from a checkpoint: those that have a certificate, once something is run with them."""
+    run = {run.model for run in config.runs}
+    return [n for n, one in config.models.items() if n in run and one.checkpoint and one.initialisation == "pretrained"]
+
+
+def certificate(config: Config, wildcards: Wildcards) -> list[str]:
+    """What was found of a model's checkpoint before anything is trained from it."""
+    return [f"results/models/{wildcards.model}/certificate.json"] if wildcards.model in certified(config) else []
+
+
+def probes(config: Config, wildcards: Wildcards) -> list[str]:
+    """Real sequences that a checkpoint is asked about."""
+    return [f"results/{stages.probed_dataset(config, wildcards.model)}/data/validation.parquet"]
+
+
 def snapshot(model: Model) -> str:
     """The directory that a hub model is fetched into."""
     return f"resources/models/{stages.hub_folder(model)}/{model.revision}"
