@@ -13,10 +13,12 @@ from script_runs import run_script, start_script
 from small_models import call, error_line
 
 from dnalm.config.datasets import Audit, Check
+from dnalm.data.relatives import find_relatives
 from dnalm.errors import UserError
 from dnalm.evaluation.audit.checks import worst
 from dnalm.evaluation.audit.findings import audit, check_tables
 from dnalm.evaluation.audit.token_counts import TokenCounts, read_token_counts
+from dnalm.files import write_table
 from dnalm.names import SEQUENCE_COLUMNS, SPLITS
 
 GUE = SHARED / "data" / "gue" / "prom" / "prom_core_all"
@@ -303,7 +305,9 @@ def test_the_shared_sequences_of_a_published_benchmark(tmp_path, monkeypatch):
         tables[split] = table.assign(id=ids, group=ids, source="table").reindex(columns=SEQUENCE_COLUMNS)
     on_disk(tmp_path, tables)
     leaks = tmp_path / "leakage.json"
-    options = ["--data", tmp_path, "--output", leaks]
+    relatives = tmp_path / "relatives.parquet"
+    write_table(relatives, find_relatives(pd.concat(tables.values(), ignore_index=True)))
+    options = ["--data", tmp_path, "--relatives", relatives, "--output", leaks]
     assert call(monkeypatch, "compare_splits.py", *options, spec={"kind": "table"}) == 0
     check = judged(tables, json.loads(leaks.read_text()))[0]["shared_sequences"]
     assert check["status"] == "fail"
