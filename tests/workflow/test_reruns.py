@@ -159,9 +159,9 @@ def test_an_edit_of_words_re_runs_nothing(finished, clone, tmp_path):
 
 
 def test_an_edit_of_the_loss_trains_everything_again(finished, clone, tmp_path):
-    losses = clone / "scripts/dnalm/training/objectives/losses.py"
+    objective = clone / "scripts/dnalm/training/objectives/classification.py"
     plan = planned_after(
-        lambda text: text.replace('reduction="none")', 'reduction="none") * 2'), [losses], finished, clone, tmp_path
+        lambda text: text.replace('reduction="none")', 'reduction="none") * 2'), [objective], finished, clone, tmp_path
     )
     (whole,) = dry_runs([["--forceall", *options(tmp_path, subject())]], finished)
     trained, there = ([job.outputs for job in jobs if job.rule == "finetune"] for jobs in (plan, whole))

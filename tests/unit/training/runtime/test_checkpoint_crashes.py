@@ -72,7 +72,7 @@ def test_a_file_that_may_not_grow_further_is_told_as_such(tmp_path):
 def in_a_fresh_process(function, *arguments):
     """Run a function of this module in a process without threads, which may fork."""
     code = f"import torch, test_checkpoint_crashes as t; torch.set_num_threads(1); t.{function}(*{arguments!r})"
-    path = os.pathsep.join(map(str, (ROOT / "scripts", ROOT / "tests", ROOT / "tests/helpers")))
+    path = os.pathsep.join(map(str, (ROOT / "scripts", ROOT / "tests", ROOT / "tests/helpers", Path(__file__).parent)))
     process = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
     )
