@@ -16,15 +16,15 @@ from dnalm.training.engine.state import State
 from dnalm.training.engine.team import Team
 
 SaveModel = Callable[[Path, dict[str, torch.Tensor] | None], None]
-"""Writes the model at work into a directory, with the weights it is given if it holds only a part of them."""
+"""Writes the trained model into a directory; the weights are given if this process holds only a part of them."""
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """Work that changes no state was left off because the training was asked to stop."""
+    """A validation was abandoned because the training was asked to stop; it had changed no state."""
 
 
 class StopRequest(Protocol):
-    """Whether the training was asked to stop; requested: by which signal, None as long as it was not."""
+    """Whether the training was asked to stop; requested: the signal that asked, None if none has."""
 
     requested: str | None
 
@@ -45,11 +45,11 @@ class Store(Protocol):
         ...
 
     def newest(self) -> Path | None:
-        """The newest sound state."""
+        """The directory of the newest sound state; None if there is none."""
         ...
 
     def load(self) -> State | None:
-        """The same, read."""
+        """Read the newest sound state; None if there is none."""
         ...
 
     def keep_best(self, step: int, write: Callable[[Path], None]) -> None:
@@ -62,7 +62,7 @@ class Store(Protocol):
 
 
 class NeverStops:
-    """For a training that nobody asks to stop."""
+    """The `StopRequest` of a training that takes no signals."""
 
     requested: str | None = None
 
@@ -73,7 +73,7 @@ class NeverStops:
 
 @contextmanager
 def never() -> Iterator[StopRequest]:
-    """A `StopRequest` that is never made."""
+    """The default `Execution.stop`: signals are not noted."""
     yield NeverStops()
 
 
@@ -87,9 +87,9 @@ class Execution:
     """How a training is executed.
 
     team: the processes; store: where the main process saves, None in the others; read: reads a state that `store` names;
-    minutes: between saves within an epoch; sharding: what the processes divide; report: told each row of the log;
-    most_tokens: of a micro-batch, measured if None; stop: a context in which signals are noted; energy: joules that a
-    device has used, None if nothing counts them.
+    minutes: between saves within an epoch; sharding: what the processes divide; report: called with each row of the
+    log; most_tokens: of a micro-batch, measured if None; stop: a context in which signals are noted; energy: joules
+    that a device has used, None if nothing counts them.
     """
 
     team: Team

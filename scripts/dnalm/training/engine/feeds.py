@@ -1,7 +1,7 @@
 """Windows of tokenized records as the batches of an optimizer step, and these as what a model takes at once.
 
 A *batch* is the windows of one optimizer step over all ranks; a *micro-batch* is what one forward and backward pass of
-one rank takes. `Feed` is the way from one to the other; `PaddedFeed` is the one that any model takes.
+one rank takes. A `Feed` makes micro-batches of batches; every model takes those of `PaddedFeed`.
 """
 
 from collections.abc import Iterator
@@ -62,11 +62,11 @@ class Examples:
 
     @property
     def lengths(self) -> Integers:
-        """Tokens of each window, as the strand that the current epoch shows, with its special tokens; shape (m,)."""
+        """Tokens of each window on the strand that the current epoch shows, with special tokens; shape (m,)."""
         return self.lengths_of(np.arange(len(self)))
 
     def lengths_of(self, indices: Integers) -> Integers:
-        """The same of k windows, shape (k,)."""
+        """The `lengths` of k windows, shape (k,)."""
         strand = self._strand[indices]
         sizes: Integers = self._size[strand, 0, indices]
         for segment in range(1, self._size.shape[1]):
@@ -219,7 +219,7 @@ class Feed(Protocol):
         """Indices of each micro-batch and rank, `[micro-batch][rank]`; a rank's may be empty."""
 
     def collate(self, indices: Integers, weights: NDArray[Any]) -> dict[str, torch.Tensor]:
-        """A micro-batch on the CPU; `weights` (k,) are what each example's loss counts."""
+        """A micro-batch on the CPU; weights: (k,), those of the examples' losses."""
 
 
 class PaddedFeed:
@@ -227,7 +227,7 @@ class PaddedFeed:
 
     A micro-batch holds `input_ids`, `attention_mask` (b, width) int64, the width a multiple of 8, and `targets` and
     `weights` (float32) of the objective's units: (b,) for sequences, (b, width) for tokens. Of records with several
-    segments it holds `token_type_ids` (b, width) too. An empty one is an example that counts nothing.
+    segments it holds `token_type_ids` (b, width) too. An empty one is the first example with weight 0.
     """
 
     kind = "padded"
@@ -259,7 +259,7 @@ class PaddedFeed:
 
     def collate(self, indices: Integers, weights: NDArray[Any]) -> dict[str, torch.Tensor]:
         """The micro-batch of `indices`."""
-        if not len(indices):  # a rank without examples still takes part: the first example, which counts nothing
+        if not len(indices):  # a rank without examples still takes part, with an example of weight 0
             indices, weights = np.zeros(1, dtype=np.int64), np.zeros(1)
         ids, lengths = self.examples.flat(indices)
         by_token = self.objective.unit == "token"

@@ -23,7 +23,7 @@ class Tile:
 
 FORWARD = Tile(64, 4)
 BACKWARD = Tile(64, 4)
-"""The fastest of nine on an H100, for rows of 16 to 1,024 sequences of 33 tokens in the mean."""
+"""The fastest of nine on an H100, for rows of 16 to 1,024 sequences of 33 tokens on average."""
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

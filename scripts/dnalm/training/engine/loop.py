@@ -1,4 +1,4 @@
-"""Fine-tuning: epochs of optimizer steps, validated, logged, saved, and gone on with after a stop."""
+"""Fine-tuning: epochs of optimizer steps, validated, logged, saved, and resumed after a stop."""
 
 import math
 import sys
@@ -32,7 +32,7 @@ WORTH_COMPILING = 60.0
 """Seconds that a training must be expected to take; compiling takes about 5 and saves a fifth."""
 
 STEP_SECONDS, FLOPS = 6e-3, 2e14
-"""What an uncompiled step takes at least on a data-centre GPU, and the rate at which a large one computes there."""
+"""What an uncompiled step takes at least on a data-centre GPU, and the FLOP/s that large steps reach there."""
 
 
 def validate(
@@ -44,7 +44,7 @@ def validate(
     most_tokens: int | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
-    """Quality of a model on the records of a split; the rest is for `score`."""
+    """Quality of a model on the records of a split; the other arguments are those of `score`."""
     size = GPU_BATCH if model.device.type == "cuda" else BATCH_SIZE
     scores = score(model, objective, validation, size, what, team, most_tokens, interrupted)
     truth = validation.truth
@@ -63,10 +63,10 @@ def fine_tune(
 ) -> tuple[Progress, dict[str, Any]]:
     """Train `model` in place, validating after each epoch (a last, partial one too); return its course and its engine.
 
-    keep: called whenever the model is the best so far by `recipe.chosen_by` (of equals the first), which is then
-    `execution.store.best(progress.best)`. Resumes from the newest checkpoint, if there is one. The same seed and data
-    give the same weights on the CPU, interrupted or not. Raises what `StopRequest.stopped` gives after a signal, with
-    the state saved, and `UserError` for a loss that is no number or memory that runs out.
+    keep: writes the model whenever it is the best so far by `recipe.chosen_by` (of equals the first); the best of all
+    is then in `execution.store.best(progress.best)`. Resumes from the newest checkpoint, if there is one. The same seed
+    and data give the same weights on the CPU, interrupted or not. Raises what `StopRequest.stopped` gives after a
+    signal, with the state saved, and `UserError` for a loss that is no number or memory that runs out.
     """
     try:
         with execution.stop() as stop:
@@ -168,7 +168,7 @@ class _Training:
         return bool(self.last_step * max(STEP_SECONDS, a_step) > WORTH_COMPILING)
 
     def _resumed(self) -> Progress:
-        """Where the newest checkpoint left off, or the beginning."""
+        """The progress that the newest checkpoint holds, restored; a new one if there is no checkpoint."""
         team = self.team
         if team.world == 1:
             saved = self.store.load() if self.store else None
@@ -189,7 +189,7 @@ class _Training:
         return progress
 
     def run(self) -> None:
-        """Train to the end, from where the newest checkpoint left off."""
+        """Train to the end, from the newest checkpoint on if there is one."""
         self.facts |= self._speed_up()
         self.progress = self._resumed()
         self._since = self._saved_at = time.monotonic()
@@ -224,7 +224,7 @@ class _Training:
         return self._validated() == self.last_step
 
     def _train_epoch(self, bar: Any) -> None:
-        """Take the steps that are left of the epoch, or of the training."""
+        """Take the remaining steps of the epoch, or of the training if it ends earlier."""
         epoch, done = divmod(self.progress.step, self.steps_per_epoch)
         batches = self.engine.feed.batches(epoch)[done:][: self.last_step - self.progress.step]
         self.weights = self.objective.weights(self.train)
@@ -244,7 +244,7 @@ class _Training:
     def _jobs(self, batches: list[Any]) -> Iterator[tuple[Any, float, bool, int]]:
         """This rank's micro-batches: (indices, total weight of the optimizer batch, is it the batch's first, records).
 
-        records: how many the whole batch has, given with its last micro-batch, and 0 with the others.
+        records: of the whole batch with its last micro-batch, 0 with the others.
         """
         for batch in batches:
             weight, rows = float(self.weights[batch].sum()), self.engine.feed.divide(batch, self.team.world)
@@ -266,7 +266,7 @@ class _Training:
         training_loss = self._loss_sum() / steps
         check_finite(training_loss, epoch, recipe.learning_rate)
         with self.engine.padded():
-            # what fits with its gradients does without
+            # a batch that fits with its gradients fits without them
             most = self.engine.facts["most_tokens"]
             model, asked = self.stepper.scorer(), lambda: self.stop.requested is not None
             found = validate(model, self.objective, self.validation, "validating", self.team, most, asked)

@@ -23,7 +23,7 @@ UNIT = 64
 """T is a multiple of this."""
 
 OVERHEAD = 256
-"""What a row costs beyond its tokens, in tokens."""
+"""What a row costs beyond its tokens, as a number of tokens."""
 
 FILLER = 512
 """Filler is cut into sequences of this length, or as long as the longest window or the model's positions allow."""
@@ -69,8 +69,8 @@ class PackedFeed:
     def batches(self, epoch: int) -> list[Integers]:
         """Indices of each batch of an epoch, which the examples then show; the last may be smaller.
 
-        Of each stretch of batches the sequences are sorted by length, and of each that many of them in turn every batch
-        gets one at random. So batches differ little in tokens and in the mix of lengths, and labels fall at random.
+        Within each stretch of n batches the sequences are sorted by length and dealt out n at a time, one to each batch
+        at random. So batches differ little in their tokens and their mix of lengths, and labels fall at random.
         """
         self.examples.start_epoch(epoch)
         random = np.random.default_rng([self.examples.seed, epoch, len(self.examples)])
@@ -120,7 +120,7 @@ def lay_out(
 ) -> dict[str, torch.Tensor]:
     """Sequences of `lengths`, in a row in `ids`, as a row of `tokens` tokens and `slots` slots.
 
-    longest: how long a piece of filler may be, and so from where on positions begin anew.
+    longest: most tokens of a piece of filler; positions count from 0 in each piece, as in each sequence.
     """
     count, total = len(lengths), len(ids)
     pieces = np.arange(total, tokens, longest)[1:]
@@ -143,8 +143,8 @@ def lay_out(
 def row_size(totals: Integers, ranks: int, longest: int, usual: int, most_tokens: int) -> int:
     """The T at which batches of `totals` tokens cost least, each spread over rows of T tokens on every rank.
 
-    T holds the longest sequence, and has no more than `most_tokens` unless for that. usual: a sequence's length, left
-    free in a row where there are several, because they are never filled to the last token.
+    T is at most `most_tokens`, or as many as the longest sequence needs. usual: a typical sequence's length, taken to
+    stay free in each row where a batch needs several, because rows are never filled to the last token.
     """
     least = -(-longest // UNIT) * UNIT
     shares = totals / ranks
@@ -174,8 +174,8 @@ def share(lengths: Integers, parts: int) -> list[Integers]:
 class PackedModel(torch.nn.Module):
     """A model that takes packed rows: one pass of its body, then its head at each sequence's own token, or at every one.
 
-    From here on `model`'s attention is the packed one, and its own forward an error, except inside `padded()` and after
-    `restore()`.
+    As long as it is wrapped, `model` has packed attention, and calling it directly is an error, except inside
+    `padded()` and after `restore()`.
     """
 
     def __init__(self, model: Any, longest: int | None = None) -> None:

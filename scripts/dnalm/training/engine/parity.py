@@ -20,14 +20,14 @@ MOST_TOKENS = 4096
 """Tokens of all of them, at most, because the mask that keeps them apart has this number squared."""
 
 TOLERANCE = 1e-4
-"""Largest difference of logits, in parts of the largest; fp32 adds up in another order."""
+"""Largest difference of logits allowed, relative to the largest logit; fp32 sums differ with their order."""
 
 TOLERANCE_16 = 2e-2
-"""The same where weights, or the attention kernel, have 16 bits."""
+"""The tolerance where weights, or the attention kernel, have 16 bits."""
 
 
 def prove(model: Any, examples: Examples, device: torch.device, autocast_dtype: torch.dtype | None) -> str | None:
-    """Why `model` can't be packed, in words; None if packed it was shown to do what it does on each sequence alone.
+    """Why `model` can't be packed, in words; None if its packed logits were shown to be those of each sequence alone.
 
     model: on `device`, or a peft model around one; it is left as it was. autocast_dtype: the type it will
     be trained in, None for its own. Whatever goes wrong is a reason, not an error.
@@ -59,7 +59,7 @@ def _exact(model: Any) -> Iterator[None]:
 
 
 def _differs(model: Any, examples: Examples, device: torch.device) -> str | None:
-    """How packed logits differ from those of each window alone, or when another window is changed."""
+    """How packed logits differ from those of each window alone, or change with another window; None if they don't."""
     chosen = _probes(examples.lengths)
     ids, lengths = examples.flat(chosen)
     if len(ids) > 4 * MOST_TOKENS:
@@ -119,7 +119,7 @@ def _row(ids: Integers, lengths: Integers, filler: int, device: torch.device) ->
 
 
 def _with_one_changed(ids: Integers, lengths: Integers, examples: Examples) -> Integers:
-    """The same with other tokens in the middle window, drawn from those that the windows have."""
+    """The ids with other tokens in the middle window, drawn from those that the windows have."""
     prefix, suffix = len(examples.wrapper[0]), len(examples.wrapper[-1])
     changed = len(lengths) // 2
     start = int(lengths[:changed].sum())

@@ -62,11 +62,11 @@ def choose(
     sharded: bool,
     most_tokens: int | None = None,
 ) -> Engine:
-    """The engine that `wanted` (auto, packed or padded) comes to for `model`, the same in all ranks of `team`.
+    """The engine for `model` where the recipe says `wanted` (auto, packed or padded); all ranks get the same.
 
     Packed needs proof that this model gives the same results so. sharded: the model will be divided among the ranks.
-    most_tokens: of a micro-batch; measured on a CUDA GPU if None. Raises `UserError` if packed was asked for and can't
-    be.
+    most_tokens: of a micro-batch; measured on a CUDA GPU if None. Raises `UserError` if packed was asked for and is
+    impossible.
     """
     device, ranks = team.device, team.world
     if wanted == "padded":

@@ -115,7 +115,7 @@ class ShardedStepper(Stepper):
 
 
 class _Scorer:
-    """A sharded model as `predict` takes it."""
+    """A sharded model as `score` takes it."""
 
     def __init__(self, model: Any, sharded: Sharded) -> None:
         self._model, self._sharded = model, sharded
@@ -149,7 +149,7 @@ def shard(model: torch.nn.Module, make_optimizer: MakeOptimizer, team: Team, kin
 class _Root(torch.nn.Module):
     """Runs any use of the model inside one module's forward, where FSDP and DeepSpeed have their hooks.
 
-    A packed classifier calls the model's body and head one by one; the model's own forward never runs.
+    A `PackedModel` calls the model's body and head one by one; the model's own forward never runs.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -161,7 +161,7 @@ class _Root(torch.nn.Module):
 
 
 class _Fsdp:
-    """PyTorch's `fully_shard`, a unit for each block of the architecture; its averages are made sums."""
+    """PyTorch's `fully_shard`, a unit for each block of the architecture; gradients are summed, not averaged."""
 
     def __init__(self, model: torch.nn.Module, make_optimizer: MakeOptimizer, team: Team) -> None:
         self.model, self.team, self._root = model, team, _Root(model)
@@ -220,7 +220,7 @@ class _Fsdp:
 
 
 class _Zero:
-    """DeepSpeed's ZeRO-2 around a plain PyTorch optimizer; its averages are made sums."""
+    """DeepSpeed's ZeRO-2 around a plain PyTorch optimizer; gradients are summed, not averaged."""
 
     def __init__(self, model: torch.nn.Module, make_optimizer: MakeOptimizer, team: Team) -> None:
         try:

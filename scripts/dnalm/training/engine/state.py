@@ -14,7 +14,7 @@ import torch
 class State:
     """A training between two optimizer steps.
 
-    step: optimizer steps taken; epoch: epochs done, with the fraction of the one at work; weights: as `weights_of`
+    step: optimizer steps taken; epoch: epochs done, with the fraction of the current one; weights: as `weights_of`
     gives them; optimizer, scheduler: their `state_dict()`; rng: `rng_state()` of each rank, in order; progress: what
     else there is to know, made of None, bool, int, float, str, tensors, and lists, tuples and dictionaries of these
     (those that the Trainer has a name for without tensors); best: the step of the best model so far, as given to `Store.keep_best`.

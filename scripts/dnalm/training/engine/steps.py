@@ -16,10 +16,10 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 AHEAD = 4
-"""Micro-batches made while others are at work."""
+"""Micro-batches prepared in advance."""
 
 WARM_UP = 3
-"""Passes before a graph is captured, in which libraries choose their kernels and take their memory."""
+"""Passes before a graph is captured, in which libraries choose their kernels and allocate their memory."""
 
 
 def adamw(model: Any, learning_rate: float, weight_decay: float, device: torch.device) -> torch.optim.AdamW:
@@ -124,7 +124,7 @@ class Stepper:
         return torch.autocast(self.team.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False)
 
     def scorer(self) -> Any:
-        """What scores sequences with the model as it is."""
+        """The model as `score` takes it."""
         return self.model
 
     def whole_weights(self) -> dict[str, torch.Tensor] | None:
@@ -147,7 +147,7 @@ class Stepper:
     def capture(self, sample: Micro) -> str | None:
         """Capture steps over micro-batches of `sample`'s shapes as CUDA graphs; return why not, if they can't be.
 
-        The weights stay as they are; the optimizer's state is made, and zero. `load` goes after this, never before.
+        The weights stay as they are; the optimizer's state is made, and zero. `load` may only follow.
         """
         self._inputs = {name: tensor.to(self.team.device) for name, tensor in sample.items()}
         rates = [group["lr"].clone() for group in self.optimizer.param_groups]
@@ -227,7 +227,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> N
 
 
 def ahead(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-    """`make` of each item, in order, a few of them made by a thread before they are asked for."""
+    """`make` of each item, in order; a thread makes a few of them before they are asked for."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as pool:
         waiting: deque[Any] = deque()
         try:

@@ -26,7 +26,7 @@ class Team:
     device: torch.device
 
     def __enter__(self) -> "Team":
-        """Nothing more than joining did."""
+        """The processes have found each other already."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -46,7 +46,7 @@ class Team:
     def sum_(self, tensor: torch.Tensor) -> torch.Tensor:
         """Replace a tensor by its sum over all processes, the same bits in each; it may be part of a CUDA graph.
 
-        One that is captured must have been called once before, and the capture's error mode be `thread_local`.
+        A captured sum must have run once before the capture, whose error mode must be `thread_local`.
         """
         if self.world > 1:
             dist.all_reduce(tensor)

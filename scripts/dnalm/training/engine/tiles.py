@@ -3,14 +3,15 @@
 """Triton programs for attention among the tokens of short sequences that lie one after the other.
 
 A sequence is cut into tiles of BLOCK tokens; a program takes one tile of one head. FlashAttention's tiles hold 128
-queries, which for sequences of some 30 tokens is mostly air. The programs are laid out so that none has to be counted
-beforehand: of sequence s, which begins at token b, the first tile has number b // BLOCK + s, and that leaves room for
-all of its tiles before those of the next. So a program finds its sequence by bisection, and few have nothing to do.
+queries, which for sequences of some 30 tokens are mostly empty. The programs are laid out so that none has to be
+counted beforehand: of sequence s, which begins at token b, the first tile has number b // BLOCK + s, and that leaves
+room for all of its tiles before those of the next. So a program finds its sequence by bisection, and few have nothing
+to do.
 
 The method is FlashAttention-2 (Dao 2023, arXiv:2307.08691) without its passes before and after: a program takes its
 tile as keys and as queries in turn, so that every gradient is summed by one program, in one order.
 
-Only this module needs triton; its functions are no Python, and `kernels` is what calls it.
+Only this module needs triton; its functions are compiled by Triton, not run by Python; `kernels` calls them.
 """
 
 import triton
