@@ -27,5 +27,6 @@ def objective_of(recipe: Recipe, labels: Labels | None, truths: Mapping[str, NDA
 
 
 def objective_of_model(config: Any) -> Objective:
-    """What a finished model with this config was trained for."""
-    return Regression.of_config(config) if config.problem_type == "regression" else Classification()
+    """What a finished model with this config was trained for; one output is a number, as transformers takes it."""
+    number = config.problem_type == "regression" or config.num_labels == 1
+    return Regression.of_config(config) if number else Classification()

@@ -134,3 +134,18 @@ def test_a_batch_has_the_tokens_it_may_have(most, rows):
         assert len({count for count, _ in batches}) > 1
         assert all(count * width <= most for count, width in batches)
         assert all((count + 1) * width > most or count == 20 for count, width in batches[:-1])
+
+
+def test_a_model_of_one_output_that_does_not_say_what_it_is_predicts_numbers(tmp_path):
+    """As transformers takes it."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    config = AutoConfig.for_model(**TINY, num_labels=1, vocab_size=len(TOKENIZER), pad_token_id=SPECIALS.pad)
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    model.save_pretrained(tmp_path)
+    TOKENIZER.save_pretrained(tmp_path)
+    finished = FinishedModel.open(tmp_path, "cpu")
+    scores, _ = finished.score(in_memory(TOKENIZER, ["ACGT"]), ["a"], "window")
+    with torch.inference_mode():
+        expected = model.double()(**TOKENIZER(["ACGT"], return_tensors="pt")).logits
+    assert close(scores, expected.numpy()) and list(finished.columns(scores)) == ["predicted"]
