@@ -1,7 +1,7 @@
 """Fit a baseline on a data set's train split, choose its settings on validation, and score validation and test.
 
-The settings hold `name` (majority, length_gc, kmer, boosting, periodicity or trf), `seed` (none of them is random) and
-`background` (whether background.parquet is scored too).
+The settings hold `name` (length_gc, kmer, boosting or periodicity; of labels majority or trf, of targets mean), `seed` (none
+of them is random) and `background` (whether background.parquet is scored too).
 """
 
 import time
@@ -19,15 +19,16 @@ def run() -> None:
     args = arguments.parse_args()
 
     from dnalm.evaluation.baselines.simple import fit_baseline
-    from dnalm.files import read_table, sha256, write_json
+    from dnalm.files import sha256, write_json
     from dnalm.names import scored_splits
     from dnalm.provenance import record
     from dnalm.tables.predictions import write_predictions
+    from dnalm.tables.sequences import read_records
 
     began = time.perf_counter()
     splits = ("train", *scored_splits(args.spec.get("background", False)))
     paths = {split: args.data / f"{split}.parquet" for split in splits}
-    tables = {split: read_table(path, ["id", "sequence", "label"]) for split, path in paths.items()}
+    tables = {split: read_records(path, ["id", "sequence"]) for split, path in paths.items()}
     outcome = fit_baseline(args.spec["name"], tables)
     write_predictions(args.output, outcome.predictions)
     seconds = round(time.perf_counter() - began, 1)

@@ -1,7 +1,6 @@
 """Train a small convolutional network on a data set's train split and score validation and test with it.
 
-The settings hold `seed` and `background` (whether background.parquet is scored too). The network is trained on the
-strand that is given and on both; the one with the higher MCC on validation is taken.
+The network is trained on the strand that is given and on both; the one with the higher MCC on validation is taken.
 """
 
 import argparse
@@ -9,15 +8,16 @@ import time
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.training import BaselineCnnSettings
 from dnalm.errors import UserError
-from dnalm.files import read_table, sha256, write_json, write_table
+from dnalm.files import read_table, sha256, write_json
 from dnalm.names import scored_splits
 from dnalm.provenance import record
 
 
 def run() -> None:
     """Command line."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, BaselineCnnSettings)
     arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test.parquet")
     arguments.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     arguments.add_argument("--output", type=Path, required=True, help="predictions (parquet)")
@@ -33,15 +33,13 @@ def run() -> None:
 def fit_and_score(args: argparse.Namespace) -> None:
     """Train, score, write."""
     began = time.perf_counter()
-    import pandas as pd
-
+    from dnalm.tables.predictions import ClassPredictions, write_predictions
+    from dnalm.training.cnn import Hyperparameters, Strands, choose
     from dnalm.training.engine.devices import choose_device, describe, make_repeatable
-    from dnalm.training.engine.scoring import reported
-    from dnalm.training.models.cnn import Recipe, Strands, choose
 
     make_repeatable()
     device = choose_device(args.device)
-    scored = scored_splits(args.spec.get("background", False))
+    scored = scored_splits(args.settings.background)
     paths = {split: args.data / f"{split}.parquet" for split in ("train", *scored)}
     tables = {split: read_table(path, ["id", "sequence", "label"]) for split, path in paths.items()}
     for split, table in tables.items():
@@ -49,18 +47,20 @@ def fit_and_score(args: argparse.Namespace) -> None:
             raise UserError(f"{paths[split]}: holds no records")
     strands = {s: Strands(table["sequence"].tolist(), table["label"].to_numpy("int64")) for s, table in tables.items()}
     classes = 1 + max(1, *(int(part.labels.max()) for part in strands.values()))
-    fitted, account = choose(strands["train"], strands["validation"], classes, args.spec["seed"], device, Recipe())
-    parts = []
-    for split in scored:
-        scores = reported(fitted.scores(strands[split], what=split))
-        columns = {f"score_{i}": scores[:, i] for i in range(classes)}
-        part = tables[split].assign(split=split, **columns)
-        parts.append(part[["id", "split", "label", *columns]])
-    write_table(args.output, pd.concat(parts, ignore_index=True))
+    fitted, account = choose(
+        strands["train"], strands["validation"], classes, args.settings.seed, device, Hyperparameters()
+    )
+    predictions = {
+        split: ClassPredictions(
+            tables[split]["id"].to_numpy(object), strands[split].labels, fitted.scores(strands[split], what=split)
+        )
+        for split in scored
+    }
+    write_predictions(args.output, predictions)
     data = {split: sha256(path) for split, path in paths.items()}
     seconds = round(time.perf_counter() - began, 1)
     facts = {"device": describe(device), "seconds": seconds, "data_sha256": data}
-    write_json(args.run, record(args.spec, **facts, baseline=account))
+    write_json(args.run, record(args.settings.model_dump(mode="json"), **facts, baseline=account))
 
 
 if __name__ == "__main__":

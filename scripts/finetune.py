@@ -1,14 +1,10 @@
 """Fine-tune a model on the training split, or check and keep it as it is (method: none).
 
-Settings: {"recipe", "seed", "architecture" or null, "checkpoint": its name or null, "initialisation": pretrained or
-random, "max_tokens" or null, "labels": {"0": name, ...} or null, "trust_remote_code": whether to run the checkpoint's own
-code}. With random initialisation the checkpoint's architecture is taken, and none of its weights. The finished model is a
-directory that `from_pretrained` reads. A training that was stopped goes on from its last checkpoint when the same command
-is given again.
+The finished model is a directory that `from_pretrained` reads. A training that was stopped goes on from its last
+checkpoint when the same command is given again.
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -17,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.training import FinetuneSettings
 from dnalm.errors import UserError
 from dnalm.files import atomic_directory, sha256, write_json, write_tsv
 from dnalm.meaning import code_hashes
@@ -25,7 +22,7 @@ from dnalm.provenance import record
 
 def run() -> None:
     """Read the command line; train here, or launch several processes that do."""
-    options = parser(__doc__)
+    options = parser(__doc__, FinetuneSettings)
     options.add_argument("--data", type=Path, required=True, metavar="DIR", help="directory of the splits' tables")
     options.add_argument("--tokens", type=Path, required=True, metavar="DIR", help="directory of their tokens")
     options.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="the tokenizer")
@@ -45,7 +42,7 @@ def run() -> None:
         "--events", type=Path, default=Path("logs/tensorboard"), metavar="DIR", help="where they write"
     )
     args = options.parse_args()
-    if (args.checkpoint is None) == (args.spec["architecture"] is None):
+    if (args.checkpoint is None) == (args.settings.architecture is None):
         raise UserError("--checkpoint: goes with settings that have no architecture, and only with them")
 
     from dnalm.training.runtime.launch import is_worker, launch, reported
@@ -55,7 +52,7 @@ def run() -> None:
         if args.processes > 1 and not is_worker():
             spec = argparse.ArgumentParser(add_help=False)
             spec.add_argument("--spec")
-            launch(Path(__file__), spec.parse_known_args()[1], json.dumps(args.spec), args.processes)
+            launch(Path(__file__), spec.parse_known_args()[1], args.settings.model_dump_json(), args.processes)
         else:
             with reported():
                 train(args)
@@ -64,27 +61,32 @@ def run() -> None:
 def train(args: argparse.Namespace) -> None:
     """Train, save, and say how it came to be; of several processes the first one writes."""
     started = time.perf_counter()
-    from dnalm.training.engine.conduct import Conduct
-    from dnalm.training.engine.team import Team
+    from dnalm.training.engine.execution import Execution
     from dnalm.training.finetuning import Inputs, finetune
-    from dnalm.training.runtime.checkpoints import Checkpoints
+    from dnalm.training.runtime.checkpoints import Checkpoints, read
+    from dnalm.training.runtime.energy import joules
     from dnalm.training.runtime.scratch import Scratch, key_of
+    from dnalm.training.runtime.signals import Stop
+    from dnalm.training.runtime.team import join_team
     from dnalm.training.runtime.trackers import Trackers
 
+    settings: FinetuneSettings = args.settings
     inputs = Inputs(args.data, args.tokens, args.tokenizer, args.checkpoint)
     with ExitStack() as stack:
-        team = stack.enter_context(Team.join(args.device))
-        settings: dict[str, Any] = {"team": team, "minutes": args.minutes, "sharding": args.sharding}
+        team = stack.enter_context(join_team(args.device))
+        options: dict[str, Any] = {"team": team, "minutes": args.minutes, "sharding": args.sharding, "read": read}
+        options |= {"stop": Stop, "energy": joules}
         if not team.main:
-            finetune(args.spec, inputs, Conduct(checkpoints=None, **settings), None)
+            finetune(settings, inputs, Execution(**options), None)
             return
-        key = key_of(args.spec, code_hashes(Path(__file__)), inputs.files(args.spec["recipe"].get("method")))
+        told = settings.model_dump(mode="json")
+        key = key_of(told, code_hashes(Path(__file__)), inputs.files(settings.recipe.method))
         scratch = stack.enter_context(Scratch(args.scratch, key, owner=os.path.relpath(args.model, args.scratch)))
         checkpoints = stack.enter_context(Checkpoints(scratch.folder))
         report = stack.enter_context(Trackers(args.report_to, str(args.model.parent), args.events))
-        conduct = Conduct(checkpoints=checkpoints, report=report, **settings)
+        execution = Execution(store=checkpoints, report=report, **options)
         with atomic_directory(args.model) as directory:
-            progress, facts = finetune(args.spec, inputs, conduct, directory)
+            progress, facts = finetune(settings, inputs, execution, directory)
             write(args, started, progress, facts, directory)
         checkpoints.wait()
         scratch.remove()
@@ -106,7 +108,7 @@ def write(args: argparse.Namespace, started: float, progress: Any, facts: dict[s
         "training_joules": None if progress.joules is None else round(progress.joules, 1),
         "sequences_per_second": round(progress.sequences / progress.seconds, 3) if progress.seconds else None,
     }
-    write_json(args.record, record(args.spec, **work, **facts, files=files))
+    write_json(args.record, record(args.settings.model_dump(mode="json"), **work, **facts, files=files))
     print(f"best epoch {progress.best_epoch:g} of {progress.log[-1]['epoch']:g}", file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""Import a labelled table: CSV, TSV or parquet, as published splits or as one table to be divided."""
+"""Import a table with labels or targets: CSV, TSV or parquet, as published splits or as one table to be divided."""
 
 from pathlib import Path
 
@@ -22,7 +22,8 @@ def run() -> None:
     spec = args.spec
     paths = dict(zip(spec["parts"], args.files, strict=True))
     parts = {part: files.read_user_table(path) for part, path in paths.items()}
-    records, facts = import_tables(parts, paths, spec["sequence_column"], spec["label_column"], spec["labels"])
+    columns = (spec["sequence_column"], spec["label_column"], spec["labels"], spec["target_column"])
+    records, facts = import_tables(parts, paths, *columns)
     files.write_table(args.output, records)
     files.write_json(args.ledger, {"ledger": [entry("import_table", "table", len(records), len(records), {})], **facts})
 

@@ -1,8 +1,4 @@
-"""Tokenize the records of a table, whatever their length, for any model with that tokenizer.
-
-Settings: {"reverse_complement": whether to tokenize the other strand, "trust_remote_code": whether to run the
-tokenizer's own code}.
-"""
+"""Tokenize the records of a table, whatever their length, for any model with that tokenizer."""
 
 import os
 import sys
@@ -10,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.training import TokenizeSettings
 from dnalm.files import atomic, write_json
 
 
 def run() -> None:
     """Read the command line, tokenize, write."""
-    options = parser(__doc__)
+    options = parser(__doc__, TokenizeSettings)
     options.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="what AutoTokenizer loads")
     options.add_argument("--table", type=Path, required=True, metavar="PARQUET", help="records with id and sequence")
     options.add_argument("--ids", type=Path, required=True, metavar="NPY", help="token ids of all records")
@@ -41,11 +38,11 @@ def run() -> None:
         with bar:
             for batch in table.iter_batches(batch_size=BATCH, columns=["id", "sequence"]):
                 ids, sequences = (column.to_pylist() for column in batch.columns)
-                yield ids, [reverse_complement(s) for s in sequences] if args.spec["reverse_complement"] else sequences
+                yield ids, [reverse_complement(s) for s in sequences] if args.settings.reverse_complement else sequences
                 bar.update(len(ids))
 
     quiet()
-    trust = args.spec.get("trust_remote_code", False)
+    trust = args.settings.trust_remote_code
     tokenizer = load_tokenizer(args.tokenizer, trust)
     try:
         with (
@@ -60,7 +57,7 @@ def run() -> None:
             with open(offsets_path, "wb") as stream:
                 np.save(stream, offsets)
             limit = stated_limit(tokenizer, args.tokenizer)
-            write_json(args.counts, {**counts, "special_tokens": specials_of(tokenizer).count, "limit": limit})
+            write_json(args.counts, {**counts, "special_tokens": specials_of(tokenizer).added(), "limit": limit})
     except pa.ArrowInvalid as error:
         raise UserError(f"{args.table}: cannot read this parquet table ({str(error).splitlines()[0]})") from error
 

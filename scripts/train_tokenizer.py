@@ -1,18 +1,16 @@
-"""Train a tokenizer on the training split.
-
-Settings: {"train": "bpe", "vocabulary": entries, special tokens included}.
-"""
+"""Train a tokenizer on the training split."""
 
 import sys
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.training import TrainTokenizerSettings
 from dnalm.files import atomic_directory, read_table
 
 
 def run() -> None:
     """Read the command line, train, save."""
-    options = parser(__doc__)
+    options = parser(__doc__, TrainTokenizerSettings)
     options.add_argument("--train", type=Path, required=True, metavar="PARQUET", help="training split")
     options.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="directory of the tokenizer")
     args = options.parse_args()
@@ -20,9 +18,9 @@ def run() -> None:
     from dnalm.training.models.tokenizers import train_bpe
 
     sequences = read_table(args.train, columns=["sequence"])["sequence"]
-    tokenizer = train_bpe(sequences, args.spec["vocabulary"])
-    if len(tokenizer) < args.spec["vocabulary"]:
-        print(f"the corpus yields {len(tokenizer)} entries of {args.spec['vocabulary']}", file=sys.stderr)
+    tokenizer = train_bpe(sequences, args.settings.vocabulary)
+    if len(tokenizer) < args.settings.vocabulary:
+        print(f"the corpus yields {len(tokenizer)} entries of {args.settings.vocabulary}", file=sys.stderr)
     with atomic_directory(args.output_dir) as directory:
         tokenizer.save_pretrained(directory)
 

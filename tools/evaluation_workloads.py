@@ -11,7 +11,8 @@ from dnalm.evaluation.statistics.grouped import GroupedMetrics
 from dnalm.evaluation.statistics.resampling import draws, intervals
 from dnalm.files import write_json, write_table
 from dnalm.names import SEQUENCE_COLUMNS, SPLITS
-from dnalm.tables.predictions import Predictions
+from dnalm.sequence.kmers import decode
+from dnalm.tables.predictions import ClassPredictions
 
 MEAN_LENGTH, MIN_LENGTH = 130, 26
 MOTIF_LENGTHS = (7, 60)
@@ -36,7 +37,6 @@ def simulate(folder: Path, records: int, model: str, seed: int) -> None:
     Arrays of one motif, and their shuffles, are one group and lie in one split.
     """
     rng = np.random.default_rng(seed)
-    letters = np.frombuffer(b"ACGT", dtype=np.uint8)
     pairs = records // 2
     families = max(pairs // PAIRS_PER_FAMILY, 10)
     motifs = [rng.integers(0, 4, size) for size in rng.integers(*MOTIF_LENGTHS, families)]
@@ -47,11 +47,11 @@ def simulate(folder: Path, records: int, model: str, seed: int) -> None:
         bases = np.resize(motifs[number], length)
         changed = rng.random(length) < DIVERGENCE
         bases[changed] = rng.integers(0, 4, int(changed.sum()))
-        arrays.append(letters[bases].tobytes().decode())
-        twins.append(letters[rng.permutation(bases)].tobytes().decode())
+        arrays.append(decode(bases))
+        twins.append(decode(rng.permutation(bases)))
     starts = 1000 + np.cumsum(2 * lengths + 1000) - 2 * lengths
     group = np.array([f"family-{number:06d}" for number in family], dtype=object)
-    spelt = np.array([letters[motif].tobytes().decode() for motif in motifs], dtype=object)[family]
+    spelt = np.array([decode(motif) for motif in motifs], dtype=object)[family]
     names = np.array([f"array-{row:06d}" for row in range(pairs)], dtype=object)
     common = {"group": group, "chrom": "simulated", "strand": "+", "positive": names}
     columns = [*SEQUENCE_COLUMNS, "positive"]
@@ -91,7 +91,7 @@ def time_intervals(records: int, replicates: int, timed: int, classes: int) -> d
     scores = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).round(6)  # as they are written, so with ties
     scores[:, 0] = 1 - scores[:, 1:].sum(axis=1)
     ids = np.array([f"r{i}" for i in range(records)], dtype=object)
-    predictions = Predictions(ids, labels, scores)
+    predictions = ClassPredictions(ids, labels, scores)
     settings = {**SETTINGS, "replicates": replicates}
 
     print(f"{classes} classes: {replicates} replicates of {records} predictions", file=sys.stderr)
@@ -118,7 +118,7 @@ def time_intervals(records: int, replicates: int, timed: int, classes: int) -> d
     }
 
 
-def by_scikit_learn(predictions: Predictions, weights: np.ndarray) -> dict[str, float]:
+def by_scikit_learn(predictions: ClassPredictions, weights: np.ndarray) -> dict[str, float]:
     """The metrics of one replicate, as scikit-learn makes them of weighted records."""
     from sklearn import metrics
 

@@ -6,11 +6,17 @@ import json
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dnalm.errors import UserError
 from dnalm.orphans import end_with_snakemake
+
+if TYPE_CHECKING:
+    from dnalm.config.base import Settings
+
+Stage = TypeVar("Stage", bound="Settings")
 
 SYSTEM = {
     errno.ENOSPC: "the disk is full; free space or use another --directory",
@@ -25,22 +31,43 @@ SYSTEM = {
 """What errors of the machine's mean to a user."""
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """An argument parser with `--spec`: the stage's validated settings as JSON, `-` for standard input."""
+def parser(description: str | None, settings: "type[Settings] | None" = None) -> argparse.ArgumentParser:
+    """An argument parser with `--spec`: what the stage is told, read into `args.settings` as an instance of `settings`."""
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    result.add_argument("--spec", type=read_spec, required=True, metavar="FILE", help="settings as JSON; - for stdin")
+    if settings is None:  # stages that have no class yet
+        result.add_argument(
+            "--spec", type=_read_json, required=True, metavar="FILE", help="settings as JSON; - for stdin"
+        )
+        return result
+    result.add_argument(
+        "--spec",
+        dest="settings",
+        type=partial(read_settings, settings),
+        required=True,
+        metavar="FILE",
+        help=f"{settings.__name__} as JSON; - for stdin",
+    )
     return result
 
 
-def read_spec(source: str) -> dict[str, Any]:
-    """Parse the JSON object in file `source`, or on standard input if it is `-`."""
+def _read_json(source: str) -> Any:
+    return json.loads(sys.stdin.read() if source == "-" else Path(source).read_text())
+
+
+def read_settings(settings: type[Stage], source: str) -> Stage:
+    """The settings in JSON file `source`, or on standard input if it is `-`. A mistake in them is a `UserError`."""
+    from pydantic import ValidationError  # not above: predict.py takes no settings and does without pydantic
+
+    from dnalm.config.messages import describe
+
+    place = "standard input" if source == "-" else source
     try:
-        value = json.loads(sys.stdin.read() if source == "-" else Path(source).read_text())
+        text = sys.stdin.read() if source == "-" else Path(source).read_text()
+        return settings.model_validate(json.loads(text))
+    except ValidationError as error:
+        raise UserError(f"--spec: {place}: {describe(error, settings)}") from None
     except (OSError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"{source}: not a readable JSON file ({error})") from error
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"{source}: not a JSON object")
-    return value
+        raise UserError(f"--spec: {place}: not a readable JSON file ({error})") from error
 
 
 def message_of(error: BaseException) -> str | None:

@@ -1,13 +1,15 @@
 """A user's mistake ends in one line; a fault of ours keeps its traceback."""
 
 import errno
+import json
 import subprocess
 import sys
 
 import pytest
 from conftest import ROOT
 
-from dnalm.cli import main, message_of
+from dnalm.cli import main, message_of, parser
+from dnalm.config.stages.training import PredictSplitsSettings
 from dnalm.errors import UserError
 
 
@@ -49,6 +51,33 @@ def test_a_full_disk_is_named():
 def test_our_own_faults_are_not_hidden():
     with pytest.raises(ZeroDivisionError):
         main(lambda: 1 / 0)
+
+
+GOOD = {"overlong": "window", "max_tokens": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (json.dumps({**GOOD, "overlnog": "drop"}), "overlnog: unknown key; did you mean 'overlong'?"),
+        (
+            json.dumps({**GOOD, "overlong": "shorten"}),
+            "overlong: input should be 'window', 'truncate', 'drop' or 'error'",
+        ),
+        (json.dumps({"overlong": "drop"}), "max_tokens: this key is required"),
+        ("[1]", ": give keys and values here (found [1])"),
+        ("{", "not a readable JSON file"),
+        (None, "not a readable JSON file"),
+    ],
+)
+def test_wrong_settings_are_one_line(tmp_path, text, message):
+    path = tmp_path / "spec.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        parser("", PredictSplitsSettings).parse_args(["--spec", str(path)])
+    assert str(caught.value).startswith(f"--spec: {path}: ") and message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "scripts").glob("*.py")), ids=lambda name: name)

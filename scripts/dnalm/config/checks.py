@@ -1,10 +1,10 @@
 """Checks across the nouns of a config: names that exist, and settings that go together."""
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dnalm.config.datasets import Repeats
+from dnalm.config.messages import listing, nearest
 from dnalm.config.root import Config
 from dnalm.names import RESERVED_DATASETS, RESERVED_MODELS, TRUTH
 
@@ -74,14 +74,3 @@ def misplaced(config: Config) -> Iterator[str]:
 def _unknown(place: str, name: str, known: Mapping[str, Any]) -> Iterator[str]:
     if name not in known:
         yield f"{place}: no entry '{name}'{nearest(name, known) or listing(known)}"
-
-
-def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    """`; did you mean ...?` with the nearest known name, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else ""
-
-
-def listing(known: Mapping[str, Any] | list[str]) -> str:
-    """`; there is ...` with all known names."""
-    return f"; there is {', '.join(sorted(known))}" if known else "; there is none"

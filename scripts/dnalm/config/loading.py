@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dnalm.config.base import PRINTABLE
-from dnalm.config.checks import dangling, listing, misplaced, nearest, reserved
+from dnalm.config.checks import dangling, misplaced, reserved
 from dnalm.config.datasets import Table
+from dnalm.config.messages import describe
 from dnalm.config.root import Config
 from dnalm.errors import UserError
 
@@ -23,7 +23,7 @@ def load_config(raw: Mapping[str, Any], check_paths: bool = True) -> Config:
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
-        raise UserError(describe(error).replace("\n", "\\n")) from None
+        raise UserError(describe(error, Config).replace("\n", "\\n")) from None
     for problem in chain(reserved(config), dangling(config), misplaced(config)):
         raise UserError(problem)
     if check_paths:
@@ -38,7 +38,7 @@ def load_config(raw: Mapping[str, Any], check_paths: bool = True) -> Config:
 
 
 def check_files(paths: Iterable[Path | str]) -> None:
-    """Refuse a YAML file that gives a key twice: the reader takes the last one and says nothing."""
+    """Refuse a YAML file that gives a key twice, of which PyYAML, and so Snakemake, silently takes the last."""
     import yaml
 
     for path in paths:
@@ -79,54 +79,3 @@ def local_paths(config: Config) -> Iterator[tuple[str, str]]:
             yield f"models.{name}.checkpoint (a hub id needs a `revision`)", model.checkpoint
         if model.tokenizer and model.tokenizer.path:
             yield f"models.{name}.tokenizer.path", model.tokenizer.path
-
-
-def describe(error: ValidationError) -> str:
-    """One line for the first error of a validation: the key, what is wrong, and the nearest known key."""
-    first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-    location = [part for part in first["loc"] if part not in ("repeats", "table", "[key]")]
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(first["loc"][:-1])
-        key = str(location[-1])
-        return f"{place}: unknown key{nearest(key, known) or listing(known)}"
-    if first["type"] == "missing":
-        return f"{place}: this key is required"
-    if first["type"].startswith("union_tag"):
-        return f"{place}.kind: give one of repeats, table (found {first['input'].get('kind')!r})"
-    if first["type"] == "string_pattern_mismatch":
-        if first["ctx"]["pattern"] == PRINTABLE:
-            return f"{place}: {first['input']!r} holds a line break or another control character"
-        return f"{place}: {first['input']!r} is not allowed here (it must match {first['ctx']['pattern']})"
-    if first["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        return f"{place}: give keys and values here (found {first['input']!r})"
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error":
-        return f"{place}: {message}" if place else message
-    return f"{place}: {message[0].lower()}{message[1:]} (found {first['input']!r})"
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """Keys of the section at a location, found by walking the JSON schema."""
-    schema = Config.model_json_schema()
-    node: dict[str, Any] = schema
-    for part in location:
-        node = _resolve(schema, node)
-        if part in node.get("properties", {}):
-            node = node["properties"][part]
-        elif isinstance(part, int):
-            node = node.get("items", {})
-        elif "discriminator" in node:
-            node = {"$ref": node["discriminator"]["mapping"][part]}
-        else:
-            node = node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), {})
-        node = _resolve(schema, node)
-    return sorted(node.get("properties", {}))
-
-
-def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    for choice in [node, *node.get("anyOf", [])]:
-        if "$ref" in choice:
-            found: dict[str, Any] = schema["$defs"][choice["$ref"].rsplit("/", 1)[1]]
-            return found
-    return node

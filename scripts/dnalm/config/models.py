@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from dnalm.config.base import Name, Settings, Text, exactly_one
 from dnalm.names import is_hub_id
 
+Initialisation = Literal["pretrained", "random"]
+
 
 class Tokenizer(Settings):
     """A tokenizer trained on the training split, or one from a directory."""
@@ -36,7 +38,7 @@ class Model(Settings):
         None,
         description="A transformers config: `model_type` and its keys; the vocabulary size comes from the tokenizer.",
     )
-    initialisation: Literal["pretrained", "random"] = Field(
+    initialisation: Initialisation = Field(
         "pretrained",
         description="`random`: the checkpoint's architecture and tokenizer with random weights, the twin that tells what pre-training is worth.",
     )

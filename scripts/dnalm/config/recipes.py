@@ -8,6 +8,8 @@ from pydantic import Field, field_validator, model_validator
 from dnalm.config.base import Settings, Text
 from dnalm.names import METRICS
 
+Overlong = Literal["window", "truncate", "drop", "error"]
+
 Label = Annotated[str, Field(min_length=1, coerce_numbers_to_str=True)]
 
 
@@ -99,7 +101,7 @@ class Recipe(Settings):
         None, ge=1, description="Stop after so many epochs without a better `best_metric`."
     )
     reverse_complement: bool = Field(False, description="Show each training sequence as either strand, at random.")
-    overlong: Literal["window", "truncate", "drop", "error"] = Field(
+    overlong: Overlong = Field(
         "window",
         description="Records longer than the model's limit: cut into windows (scores are averaged), cut off, left out, or refused. All are counted.",
     )
@@ -120,19 +122,24 @@ class Recipe(Settings):
     max_train_records: int | None = Field(
         None, ge=1, description="Train on a random sample of this size, drawn by the run's seed."
     )
+    # The last three keys are options of finetune.py; `exclude` keeps them out of what a stage is told, so that changing
+    # them re-runs nothing.
     processes: int = Field(
         1,
         ge=1,
+        exclude=True,
         description="Processes that share a training (torchrun), each with a GPU of its own. This key and the next two "
         "change nothing of the result but its rounding, so changing them repeats no finished run.",
     )
     gpus: int | None = Field(
         None,
         ge=0,
+        exclude=True,
         description="GPUs that a training asks of the scheduler. Default: one a process, none with device `cpu`.",
     )
     sharding: Literal["none", "fsdp", "zero2"] = Field(
         "none",
+        exclude=True,
         description="What processes share: `none`: each holds the whole model. `fsdp`: weights, gradients and optimizer "
         "state are divided among them (FSDP2). `zero2`: gradients and optimizer state are (DeepSpeed, which has to be "
         "installed).",

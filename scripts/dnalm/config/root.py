@@ -29,12 +29,16 @@ class Config(Settings):
     recipes: dict[Name, Recipe] = Field({}, description="Recipes by name.")
     runs: list[Run] = Field([], description="What is run: no cross product, each line is one model on one data set.")
     evaluation: Evaluation = Field(Evaluation(), description="How results are measured.")
+    # `exclude`: these change no result, so no stage is told.
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(
-        "auto", description="Where models run; auto takes the best there is."
+        "auto", exclude=True, description="Where models run; auto takes the best there is."
     )
     checkpoint_minutes: float = Field(
-        5, gt=0, description="Minutes between two saves of a training's state, which is also saved at each epoch's end."
+        5,
+        gt=0,
+        exclude=True,
+        description="Minutes between two saves of a training's state, which is also saved at each epoch's end.",
     )
     report_to: list[Literal["tensorboard", "wandb"]] = Field(
-        [], description="Where a training's course is reported, beside its log; each has to be installed."
+        [], exclude=True, description="Where a training's course is reported, beside its log; each has to be installed."
     )

@@ -11,7 +11,7 @@ import pandas as pd
 from dnalm.data import manifest
 from dnalm.data.groups import definition, group_records
 from dnalm.data.splits import Assignment, cap, check_splits, split_grouped, split_random
-from dnalm.names import SPLITS
+from dnalm.names import LABEL, SPLITS
 from dnalm.sequence.trf import called_by_trf
 from dnalm.tables import ledger
 from dnalm.tables.sequences import LOCUS, SOFT_MASKED, sequence_table
@@ -48,16 +48,17 @@ def divide(
     """The sequence table of each split, in the order of `records`, and the manifest.
 
     records: a sequence table with, optionally, the columns `CARRIED` (rows of one `positive` are twins) and, for splits by
-    chromosome or as published, `split`. ledgers: of the stages before. Raises `UserError` if a split is empty or of one class.
+    chromosome or as published, `split`. ledgers: of the stages before. Raises `UserError` if a split is empty, or of one
+    class or target.
     """
     extra = [column for column in CARRIED if column in records]
     records = records.assign(group=group_records(records)).reset_index(drop=True)
     assigned = _assign(records, settings)
-    check_splits(records["label"], assigned, settings.rule)
+    check_splits(records, assigned, settings.rule)
     keep = cap(records, assigned, settings.caps, settings.seed)
     line = _ledger_lines(records["source"], keep)
     records, assigned = records[keep].reset_index(drop=True), assigned[keep]
-    check_splits(records["label"], assigned, "max_records")
+    check_splits(records, assigned, "max_records")
     tables = {split: sequence_table(records[assigned == split].reset_index(drop=True), extra) for split in SPLITS}
     ledgers = list(ledgers)
     inferred = sum(one.get("motifs_inferred", 0) for one in ledgers)
@@ -71,7 +72,8 @@ def divide(
         "groups": groups,
         "shared_sequences": manifest.shared_sequences(tables),
         "labels": {
-            label: (settings.labels or {}).get(label, label) for label in map(str, sorted(set(records["label"])))
+            label: (settings.labels or {}).get(label, label)
+            for label in (map(str, sorted(set(records[LABEL]))) if LABEL in records else ())
         },
         **{fact: next((one[fact] for one in ledgers if fact in one), None) for fact in EARLIER_FACTS},
         "negatives_called_by_trf": None,

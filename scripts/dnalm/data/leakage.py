@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dnalm.data import families
 from dnalm.data.alignment import LONGEST
+from dnalm.data.contradictions import APART, conflicting_targets
 from dnalm.data.linkage import NEIGHBOURS
 from dnalm.data.loci import Places, are_arrays, overlapped, places, without_flanks
 from dnalm.data.relatives import (
@@ -23,8 +24,9 @@ from dnalm.data.relatives import (
     link_similar_sequences,
 )
 from dnalm.data.similarity import either_strand
-from dnalm.names import SPLITS, TRF_PARAMETERS
+from dnalm.names import LABEL, SPLITS, TARGET, TRF_PARAMETERS
 from dnalm.sequence.trf import called_by_trf
+from dnalm.tables.sequences import truth_column
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
@@ -49,7 +51,8 @@ def compare(tables: Mapping[str, pd.DataFrame], catalogues: Sequence[pd.DataFram
         across[pair], found = _across(kin, here, there)
         across[pair]["locus"], found["locus"] = _locus(where, splits == here, splits == there)
         examples |= {f"{name} {pair}": pairs for name, pairs in found.items()}
-    conflicts, examples["conflicting_labels"] = _conflicts(kin.strands.clusters, records["label"].to_numpy())
+    name, conflicts, pairs = _contradictions(records, kin.strands.clusters)
+    examples[name] = pairs
     ids = records["id"].astype(str).to_numpy(object)
     named = {name: [[ids[a], ids[b]] for a, b in pairs[:EXAMPLES]] for name, pairs in examples.items() if pairs}
     return {
@@ -59,9 +62,9 @@ def compare(tables: Mapping[str, pd.DataFrame], catalogues: Sequence[pd.DataFram
         },
         "within": within,
         "across": across,
-        "conflicting_labels": {**conflicts, "examples": [pair[0] for pair in named.get("conflicting_labels", [])]},
+        name: {**conflicts, "examples": [pair[0] for pair in named.get(name, [])]},
         "negatives": _negatives(records, where[0], catalogues, kind),
-        "definitions": definitions(kind),
+        "definitions": definitions(kind, name),
         "examples": named,
     }
 
@@ -188,6 +191,14 @@ def _locus(where: Sequence[Places], left: Mask, right: Mask) -> tuple[dict[str, 
     return facts, pairs
 
 
+def _contradictions(records: pd.DataFrame, form_of: Indices) -> tuple[str, dict[str, Any], Pairs]:
+    """The name of what is looked for, labels or targets that contradict each other; what was found; and examples."""
+    if truth_column(records) == LABEL:
+        return "conflicting_labels", *_conflicts(form_of, records[LABEL].to_numpy())
+    forms, form_of = either_strand(records["sequence"].tolist())
+    return "conflicting_targets", *conflicting_targets(forms, form_of, records[TARGET].to_numpy(np.float64))
+
+
 def _conflicts(form: Indices, labels: NDArray[np.int64]) -> tuple[dict[str, int], Pairs]:
     """Sequences, either strand, with several labels, and their records; examples are two records of different labels."""
     order = np.lexsort((np.arange(len(form)), form))
@@ -207,11 +218,12 @@ def _conflicts(form: Indices, labels: NDArray[np.int64]) -> tuple[dict[str, int]
 
 def _negatives(records: pd.DataFrame, where: Places, catalogues: Sequence[pd.DataFrame], kind: str) -> dict[str, Any]:
     """How many negatives of repeats lie in a catalogue (None without one), or are called by TRF (None if it is not installed)."""
-    negative = ((records["label"] == 0) & (kind == "repeats")).to_numpy(bool)
-    sources = records["source"].to_numpy(object)[negative]
-    facts: dict[str, Any] = {"n": int(np.count_nonzero(negative)), "in_catalogue": None, "called_by_trf": None}
+    facts: dict[str, Any] = {"n": 0, "in_catalogue": None, "called_by_trf": None}
     if kind != "repeats":
         return facts
+    negative = (records[LABEL] == 0).to_numpy(bool)
+    sources = records["source"].to_numpy(object)[negative]
+    facts["n"] = int(np.count_nonzero(negative))
     if catalogues:
         table = pd.concat([catalogue[["chrom", "start", "end"]] for catalogue in catalogues], ignore_index=True)
         intervals = Places(table["chrom"], *(table[name].to_numpy(np.float64) for name in ("start", "end")))
@@ -230,8 +242,19 @@ def _by_source(sources: NDArray[np.object_], chosen: Mask) -> dict[str, Any]:
     return {"number": int(np.count_nonzero(chosen)), "of": len(chosen), "by_source": counts}
 
 
-def definitions(kind: str) -> dict[str, str]:
-    """What each number of a comparison of this kind of data set means: one sentence each."""
+_CONFLICTS = {
+    "conflicting_labels": "different sequences, a reverse complement being the same, that have several labels in the data set",
+    "conflicting_targets": f"targets more than {APART} standard deviations of all of them apart; same: different sequences, a"
+    " reverse complement being the same, that have such targets, and their records; near: other records of which some"
+    f" have a sequence, and some another one, whose {SEQUENCES}",
+}
+
+
+def definitions(kind: str, conflicts: str) -> dict[str, str]:
+    """What each number of a comparison of this kind of data set means: one sentence each.
+
+    conflicts: conflicting_labels or conflicting_targets, whichever was looked for.
+    """
     arrays = kind == "repeats"
     vain = f"an array is aligned {VAIN} times in vain at most; " if arrays else ""
     which = "records that are no arrays (neither positives nor shuffles)" if arrays else "records"
@@ -246,7 +269,7 @@ def definitions(kind: str) -> dict[str, str]:
         "records_left, records_right": "records of the first and of the second split of a pair that have such a relative in the other one",
         "locus": "records that share a base of the genome, flanks included, or, without one, of the catalogue's own assembly; "
         "located ones are those with a place",
-        "conflicting_labels": "different sequences, a reverse complement being the same, that have several labels in the data set",
+        conflicts: _CONFLICTS[conflicts],
         "search": f"similar pairs are found by MinHash with each record compared with its next {NEIGHBOURS} in each of 32 buckets, and then verified: "
         f"{vain}no count is too high, and a count may miss records whose only relatives are at the threshold",
     }

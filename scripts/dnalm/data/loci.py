@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dnalm.names import LABEL
 from dnalm.tables.sequences import LOCUS, SHUFFLED, TABLE
 
 
@@ -55,7 +56,10 @@ def without_flanks(records: pd.DataFrame) -> NDArray[np.object_]:
 def are_arrays(records: pd.DataFrame) -> NDArray[np.bool_]:
     """Which records of a sequence table are tandem arrays, or shuffles of one; shape (n,)."""
     source = records["source"]
-    return np.asarray((((records["label"] == 1) & (source != TABLE)) | (source == SHUFFLED)).to_numpy(bool))
+    shuffles = (source == SHUFFLED).to_numpy(bool)
+    if LABEL not in records:
+        return shuffles
+    return np.asarray(shuffles | ((records[LABEL] == 1) & (source != TABLE)).to_numpy(bool))
 
 
 def overlapped(rows: Places, others: Places) -> NDArray[np.int64]:

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from dnalm.config.stages.training import FinetuneSettings
 from dnalm.errors import UserError
 from dnalm.files import read_json
-from dnalm.training.engine.conduct import Conduct, Recipe
+from dnalm.names import TRUTH
 from dnalm.training.engine.devices import describe, make_repeatable, quiet
+from dnalm.training.engine.execution import Execution
 from dnalm.training.engine.feeds import Examples
 from dnalm.training.engine.loop import fine_tune, validate
 from dnalm.training.engine.progress import Progress, log_row
@@ -39,7 +41,7 @@ from dnalm.training.models.methods import (
     trainable_parameters,
 )
 from dnalm.training.models.tokenizers import load_tokenizer, specials_of
-from dnalm.training.objectives.losses import class_weights
+from dnalm.training.objectives import objective_of, objective_of_model
 
 
 @dataclass(frozen=True)
@@ -61,50 +63,49 @@ class Inputs:
 
 
 def finetune(
-    spec: dict[str, Any], inputs: Inputs, conduct: Conduct, directory: Path | None
+    settings: FinetuneSettings, inputs: Inputs, execution: Execution, directory: Path | None
 ) -> tuple[Progress, dict[str, Any]]:
     """Make the finished model of a run in `directory`; return its course and what its run.json shall say.
 
-    spec: recipe, seed, architecture, checkpoint's name, initialisation, max_tokens, labels, trust_remote_code. With
-    method `none` the checkpoint is checked, scored on the validation records and kept as it is. With initialisation
+    With method `none` the checkpoint is checked, scored on the validation records and kept as it is. With initialisation
     `random` only its architecture is taken, and no weights, so there are none to check. directory: None in all ranks but
     the main one.
     """
     quiet()
     make_repeatable()
-    recipe, seed, place = Recipe(**spec["recipe"]), spec["seed"], conduct.team.device
-    trains, random = recipe.method != "none", spec.get("initialisation") == "random"
+    recipe, seed, place = settings.recipe, settings.seed, execution.team.device
+    trains, random = recipe.method != "none", settings.initialisation == "random"
     if random and not trains:
         raise UserError(
             "recipe.method: none keeps a checkpoint as it is, and initialisation: random leaves nothing of it"
         )
-    trust = spec.get("trust_remote_code", False)
+    trust = settings.trust_remote_code
     tokenizer = load_tokenizer(inputs.tokenizer, trust)
     specials = specials_of(tokenizer)
-    splits = {name: Split(inputs.data, inputs.tokens, name) for name in splits_for(recipe.method)}
-    labels = {int(label): name for label, name in (spec["labels"] or {}).items()} or None
-    if labels is None and trains:
-        classes = max(2, *(int(split.labels.max()) + 1 for split in splits.values()))
-        labels = {label: str(label) for label in range(classes)}
+    truth = TRUTH[recipe.objective]
+    splits = {name: Split(inputs.data, inputs.tokens, name, truth) for name in splits_for(recipe.method)}
+    objective = objective_of(recipe, settings.labels or None, {name: split.truth for name, split in splits.items()})
 
     def make() -> tuple[Any, Loaded | None]:
         if inputs.checkpoint is None:
-            return build(spec["architecture"], labels or {}, specials, len(tokenizer), seed), None
+            return build(settings.architecture or {}, objective.head, specials, len(tokenizer), seed), None
         if random:
-            return twin(inputs.checkpoint, labels or {}, specials, seed, trust), None
-        found = load(inputs.checkpoint, labels, specials, seed, trust)
+            return twin(inputs.checkpoint, objective.head, specials, seed, trust), None
+        found = load(inputs.checkpoint, objective.head, specials, seed, trust)
         return found.model, found
 
     model, loaded = make()
     check_vocabulary(model, tokenizer, inputs.tokenizer)
-    limit = token_limit(model, tokenizer, spec["max_tokens"])
+    limit = token_limit(model, tokenizer, settings.max_tokens)
     size = window_size(limit, specials)
     for split in splits.values():
-        split.check_labels(model.config.num_labels)
+        split.check(objective, model.config)
+    if not trains:
+        objective = objective_of_model(model.config)
 
     validation = splits["validation"]
     validation_windows = cut(validation.tokens.lengths, size, recipe.overlong, validation.ids)
-    held_out = Examples(validation.tokens, validation_windows, specials, validation.labels)
+    held_out = Examples(validation.tokens, validation_windows, specials, validation.truth)
     _check_some(held_out, "validation")
     counts = {"validation": validation.counts(validation_windows, specials.unknown)}
     if trains:
@@ -113,14 +114,14 @@ def finetune(
         lengths = training.tokens.lengths if reverse is None else np.maximum(training.tokens.lengths, reverse.lengths)
         chosen = sample(len(lengths), recipe.max_train_records, seed)
         train_windows = cut(lengths, size, recipe.overlong, training.ids, chosen)
-        examples = Examples(training.tokens, train_windows, specials, training.labels, reverse, seed)
+        examples = Examples(training.tokens, train_windows, specials, training.truth, reverse, seed)
         _check_some(examples, "train")
         counts["train"] = training.counts(train_windows, specials.unknown)
 
     gate = None
     if loaded is not None and inputs.checkpoint is not None:
         probes = examples if trains else held_out
-        gate = check_weights(loaded, inputs.checkpoint, labels, probes, seed, not trains, trust)
+        gate = check_weights(loaded, inputs.checkpoint, objective.head, probes, seed, not trains, trust)
     if limit is not None:
         tokenizer.model_max_length = limit  # a finished model carries its limit wherever it goes
     facts: dict[str, Any] = {
@@ -129,7 +130,8 @@ def finetune(
         "fetched": _fetched(inputs.checkpoint),
         "gate": gate,
         "initialisation": "pretrained" if loaded else "random",
-        "labels": label_names(model),
+        "objective": objective.name,
+        "labels": label_names(model) if recipe.objective == "classification" else None,
         "max_tokens": limit,
         "parameters": model.num_parameters(),
         "trainable_parameters": 0,
@@ -138,7 +140,8 @@ def finetune(
     }
     if not trains:
         model.to(place)
-        progress = Progress(log=[log_row(0, 0, None, validate(model, held_out, "validation", conduct.team), 0.0)])
+        found = validate(model, objective, held_out, "validation", execution.team)
+        progress = Progress(log=[log_row(0, 0, None, found, 0.0)])
         if directory:
             save(model, tokenizer, directory)
         return progress, facts
@@ -149,17 +152,16 @@ def finetune(
 
     def keep(folder: Path, weights: dict[str, Any] | None) -> None:
         if adapts:
-            save_adapter(trainee, None if random else spec["checkpoint"], folder, weights)
+            save_adapter(trainee, None if random else settings.checkpoint, folder, weights)
         else:
             save(model, tokenizer, folder, weights)
 
-    weights = class_weights(recipe.class_weights, label_names(model))
-    progress, facts["engine"] = fine_tune(trainee, examples, held_out, recipe, weights, seed, conduct, keep)
-    if directory and conduct.checkpoints and progress.best is not None:
-        best = conduct.checkpoints.best(progress.best)
+    progress, facts["engine"] = fine_tune(trainee, objective, examples, held_out, recipe, seed, execution, keep)
+    if directory and execution.store and progress.best is not None:
+        best = execution.store.best(progress.best)
         shutil.copytree(best, directory / ADAPTER if adapts else directory, dirs_exist_ok=True)
         if adapts:
-            if conduct.sharding != "none":  # this process has a part of the model only
+            if execution.sharding != "none":  # this process has a part of the model only
                 trainee = prepare(make()[0], recipe.method, recipe.lora, seed, place)
             save(merge(trainee, directory / ADAPTER), tokenizer, directory)
     return progress, facts

@@ -5,12 +5,22 @@ it holds exactly what the stage's result depends on, and no path, thread count o
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from dnalm.config.base import Settings
 from dnalm.config.datasets import Dataset, Repeats, Table
 from dnalm.config.models import Model
 from dnalm.config.root import Config
+from dnalm.config.stages.training import (
+    BaselineCnnSettings,
+    FetchModelSettings,
+    FinetuneSettings,
+    Labels,
+    PredictSplitsSettings,
+    TokenizeSettings,
+    TrainTokenizerSettings,
+)
 from dnalm.names import BASELINE_SEED, TRF_PARAMETERS
 
 
@@ -22,13 +32,22 @@ class Wildcards(Protocol):
         ...
 
 
-LAUNCH = frozenset({"processes", "gpus", "sharding"})
-"""Keys of a recipe that say on what it is trained, and not what is learnt."""
+Builder = Callable[[Config, Wildcards], Settings]
+
+_BUILDERS: dict[str, Builder] = {}
+
+
+def _stage(builder: Builder) -> Builder:
+    """Register what the stage of the builder's name is told."""
+    _BUILDERS[builder.__name__] = builder
+    return builder
 
 
 def section(config: Config, stage: str, wildcards: Wildcards) -> str:
-    """The settings that a job of rule `stage` reads, as JSON."""
-    value = _STAGES[stage](config, wildcards)
+    """What a job of rule `stage` is told, as JSON."""
+    value = _STAGES[stage](config, wildcards) if stage in _STAGES else _BUILDERS[stage](config, wildcards)
+    if isinstance(value, Settings):
+        value = value.model_dump(mode="json")
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -121,8 +140,12 @@ def _import_table(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     dataset = table_of(config, wildcards)
     return {
         "parts": list(dataset.parts()),
-        **dataset.model_dump(mode="json", include={"sequence_column", "label_column", "labels"}),
+        **dataset.model_dump(mode="json", include={"sequence_column", "label_column", "labels", "target_column"}),
     }
+
+
+def _labels(dataset: Dataset) -> Labels | None:
+    return dataset.labels if isinstance(dataset, Table) else {0: "no repeat", 1: "tandem repeat"}
 
 
 def _split_labels(config: Config, wildcards: Wildcards) -> dict[str, Any]:
@@ -131,7 +154,7 @@ def _split_labels(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     return {
         "kind": "table" if table else "repeats",
         "given": bool(table and not table.path),
-        "labels": table.labels if table else {0: "no repeat", 1: "tandem repeat"},
+        "labels": _labels(dataset),
         "caps": dataset.caps(),
         **dataset.split.model_dump(),
     }
@@ -152,19 +175,24 @@ def _audit(config: Config, wildcards: Wildcards) -> dict[str, Any]:
         "dataset": wildcards.dataset,
         "kind": dataset.kind,
         "audit": dataset.audit.model_dump(),
-        "labels": _split_labels(config, wildcards)["labels"],
+        "labels": _labels(dataset),
         "models": {name: config.models[name].limit for name in models_on(config, wildcards.dataset)},
     }
 
 
-def _train_tokenizer(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    tokenizer = config.models[wildcards.model].tokenizer
-    return tokenizer.model_dump(exclude={"path"}) if tokenizer else {}
+@_stage
+def train_tokenizer(config: Config, wildcards: Wildcards) -> TrainTokenizerSettings:
+    """A tokenizer to train."""
+    return TrainTokenizerSettings.model_validate(config.models[wildcards.model].tokenizer, from_attributes=True)
 
 
-def _tokenize(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    trust = config.models[wildcards.model].trust_remote_code
-    return {"reverse_complement": wildcards.table.endswith("_reverse"), "trust_remote_code": trust}
+@_stage
+def tokenize(config: Config, wildcards: Wildcards) -> TokenizeSettings:
+    """Tokens of a table, for all recipes of a model."""
+    return TokenizeSettings(
+        reverse_complement=wildcards.table.endswith("_reverse"),
+        trust_remote_code=config.models[wildcards.model].trust_remote_code,
+    )
 
 
 def checkpoint_name(model: Model) -> str | None:
@@ -174,14 +202,19 @@ def checkpoint_name(model: Model) -> str | None:
     return f"{model.checkpoint}@{model.revision}"
 
 
-def _fetch_model(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+@_stage
+def fetch_model(config: Config, wildcards: Wildcards) -> FetchModelSettings:
+    """A hub model; entries of the same commit share its folder, with its code if one of them runs that."""
     entries = [
         model
         for model in config.models.values()
         if hub_folder(model) == wildcards.hub_id and model.revision == wildcards.revision
     ]
-    trust = any(model.trust_remote_code for model in entries)
-    return {"checkpoint": entries[0].checkpoint, "revision": entries[0].revision, "trust_remote_code": trust}
+    return FetchModelSettings(
+        checkpoint=entries[0].checkpoint or "",
+        revision=wildcards.revision,
+        trust_remote_code=any(model.trust_remote_code for model in entries),
+    )
 
 
 def hub_folder(model: Model) -> str:
@@ -189,18 +222,20 @@ def hub_folder(model: Model) -> str:
     return (model.checkpoint or "").replace("/", "--")
 
 
-def _finetune(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    model = config.models[wildcards.model]
-    return {
-        "recipe": config.recipes[wildcards.recipe].model_dump(exclude=set(LAUNCH)),
-        "seed": int(wildcards.seed),
-        "architecture": model.architecture,
-        "checkpoint": checkpoint_name(model),
-        "initialisation": "random" if model.architecture else model.initialisation,
-        "max_tokens": model.max_tokens,
-        "trust_remote_code": model.trust_remote_code,
-        "labels": _split_labels(config, wildcards)["labels"],
-    }
+@_stage
+def finetune(config: Config, wildcards: Wildcards) -> FinetuneSettings:
+    """A model, a recipe and a seed; the recipe names its metric, whether the config does or not."""
+    model, recipe = config.models[wildcards.model], config.recipes[wildcards.recipe]
+    return FinetuneSettings(
+        recipe=recipe.model_copy(update={"best_metric": recipe.chosen_by}),
+        seed=int(wildcards.seed),
+        architecture=model.architecture,
+        checkpoint=checkpoint_name(model),
+        initialisation="random" if model.architecture else model.initialisation,
+        max_tokens=model.max_tokens,
+        trust_remote_code=model.trust_remote_code,
+        labels=_labels(config.datasets[wildcards.dataset]),
+    )
 
 
 def conduct(config: Config, wildcards: Wildcards) -> list[str]:
@@ -225,12 +260,16 @@ def gpus(config: Config, wildcards: Wildcards) -> int:
     return 0 if config.device == "cpu" else recipe.processes
 
 
-def _predict_splits(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    return {
-        "overlong": config.recipes[wildcards.recipe].overlong,
-        **config.models[wildcards.model].model_dump(include={"max_tokens", "trust_remote_code"}),
-        "background": config.datasets[wildcards.dataset].has_background,
-    }
+@_stage
+def predict_splits(config: Config, wildcards: Wildcards) -> PredictSplitsSettings:
+    """How a finished model is applied to its data set."""
+    model = config.models[wildcards.model]
+    return PredictSplitsSettings(
+        overlong=config.recipes[wildcards.recipe].overlong,
+        max_tokens=model.max_tokens,
+        trust_remote_code=model.trust_remote_code,
+        background=config.datasets[wildcards.dataset].has_background,
+    )
 
 
 def _baseline(config: Config, wildcards: Wildcards) -> dict[str, Any]:
@@ -238,8 +277,11 @@ def _baseline(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     return {"name": wildcards.baseline, "seed": int(wildcards.seed), "background": background}
 
 
-def _baseline_cnn(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    return {"seed": int(wildcards.seed), "background": config.datasets[wildcards.dataset].has_background}
+@_stage
+def baseline_cnn(config: Config, wildcards: Wildcards) -> BaselineCnnSettings:
+    """The convolutional baseline."""
+    background = config.datasets[wildcards.dataset].has_background
+    return BaselineCnnSettings(seed=int(wildcards.seed), background=background)
 
 
 def _evaluate(config: Config, wildcards: Wildcards) -> dict[str, Any]:
@@ -278,9 +320,7 @@ def _summarize(config: Config, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _report(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    launch: dict[str, Any] = {"device": True, "checkpoint_minutes": True, "report_to": True}
-    launch["recipes"] = {"__all__": set(LAUNCH)}
-    whole = config.model_dump(mode="json", exclude=launch, exclude_none=True)
+    whole = config.model_dump(mode="json", exclude_none=True)
     return {"runs": [*runs(config)], "datasets": whole["datasets"], "config": whole}
 
 
@@ -297,16 +337,10 @@ _STAGES = {
     "balance": _balance,
     "import_table": _import_table,
     "split_labels": _split_labels,
-    "fetch_model": _fetch_model,
     "draw_background": _draw_background,
     "compare_splits": _compare_splits,
     "audit": _audit,
-    "train_tokenizer": _train_tokenizer,
-    "tokenize": _tokenize,
-    "finetune": _finetune,
-    "predict_splits": _predict_splits,
     "baseline": _baseline,
-    "baseline_cnn": _baseline_cnn,
     "evaluate": _evaluate,
     "compare": _compare,
     "model_card": _model_card,
@@ -322,7 +356,7 @@ def runs(config: Config) -> Iterator[dict[str, Any]]:
     """
     for name in dict.fromkeys([*(run.dataset for run in config.runs), *sorted(config.datasets)]):
         dataset = config.datasets[name]
-        for baseline in sorted(set(dataset.baselines)):
+        for baseline in dataset.simple_models:
             yield {"dataset": name, "model": "baseline", "recipe": baseline, "seed": BASELINE_SEED}
         for run in config.runs:
             if run.dataset == name:

@@ -12,7 +12,7 @@ from dnalm.data.balance import balance
 from dnalm.data.divide import Settings, divide
 from dnalm.data.positives import extract_positives
 from dnalm.errors import UserError
-from dnalm.names import SEQUENCE_COLUMNS, SPLITS
+from dnalm.names import SEQUENCE_COLUMNS, SPLITS, sequence_columns
 from dnalm.tables.ledger import entry
 from dnalm.tables.sequences import LOCUS, sequence_table
 
@@ -205,3 +205,47 @@ def test_arrays_without_a_motif_are_warned_of():
     _, manifest = divide(records, [{**ledger(records), "motifs_inferred": 4}], REPEATS)
     assert (manifest["groups"]["motifs_inferred"], manifest["groups"]["motifs_missing"]) == (4, 1)
     assert manifest["warnings"][0] == "1 arrays have no motif, so no motif family keeps them in one split."
+
+
+def targets(count=100, seed=3, **columns):
+    labelled = table(count).drop(columns="label")
+    return sequence_table(
+        labelled.assign(target=np.random.default_rng(seed).normal(5, 2, count), **columns),
+        [name for name in columns if name == "split"],
+    )
+
+
+@pytest.mark.parametrize("method", ["grouped", "random"])
+def test_targets_are_described_by_split(method):
+    records = targets(200)
+    tables, manifest = divide(records, [], dataclasses.replace(TABLE, method=method))
+    together = pd.concat(tables.values())
+    assert list(together.columns) == list(sequence_columns("target")) and len(together) == 200
+    assert manifest["labels"] == {} and manifest["negatives_called_by_trf"] is None
+    assert manifest["ledger"][-1]["in"] == 200 == sum(split["records"] for split in manifest["splits"].values())
+    for split, part in tables.items():
+        found, values = manifest["splits"][split], part["target"]
+        assert "labels" not in found and set(found["length"]) == set(found["gc"]) == {"all"}
+        assert found["targets"] == {
+            "n": len(part), "mean": pytest.approx(values.mean()), "sd": pytest.approx(values.std()), "distinct": len(part),
+            "minimum": values.min(), "quartile_1": pytest.approx(values.quantile(0.25)), "median": pytest.approx(values.median()),
+            "quartile_3": pytest.approx(values.quantile(0.75)), "maximum": values.max(),
+        }  # fmt: skip
+    merged = together.set_index("id")["target"]
+    assert (merged[records["id"]].to_numpy() == records["target"].to_numpy()).all()
+
+
+def test_caps_of_targets_are_counted_as_dropped():
+    tables, manifest = divide(
+        targets(200), [], dataclasses.replace(TABLE, caps={"train": 50, "validation": None, "test": 9})
+    )
+    assert {split: len(part) for split, part in tables.items()} == {"train": 50, "validation": 40, "test": 9}
+    assert manifest["ledger"][-1]["dropped"] == {"max_records": 101} and manifest["ledger"][-1]["kept"] == 99
+
+
+def test_given_splits_of_one_target_are_refused():
+    split = ["train"] * 60 + ["validation"] * 20 + ["test"] * 20
+    records = targets(split=split)
+    records.loc[records["split"] == "validation", "target"] = 1.0
+    with pytest.raises(UserError, match=r"split \(given\): validation would hold target 1.0 only"):
+        divide(records, [], dataclasses.replace(TABLE, given=True))

@@ -1,21 +1,19 @@
 """Negatives that TRF calls repeats: dropped with their positives, and counted."""
 
 import dataclasses
-import shutil
 
 import numpy as np
 import pandas as pd
 import pysam
 import pytest
-from test_balance import PIECES, genome, positives, sums_hold, with_
-from test_preparation import BALANCE, refused, run
+from balanced import BALANCE, PIECES, positives, small_genome, sums_hold, with_  # noqa: F401 (the fixture `genome`)
+from needed import needs
+from script_runs import refused, run
 
 from dnalm.data import balance as module
-from dnalm.data.balance import CALLED, ITS_TWIN, balance
+from dnalm.data.balance import CALLED, SIBLING_CALLED, balance
 from dnalm.errors import UserError
 from dnalm.sequence.trf import called_by_trf
-
-__all__ = ["genome"]
 
 
 @pytest.fixture
@@ -51,8 +49,8 @@ def test_called_negatives_go_with_their_positives(genome, trf, ratio):
         assert new[source]["in"] == old[source]["in"]
         assert new[source]["dropped"].get(CALLED, 0) == (mine & is_called).sum()
         twins = mine & negatives["positive"].isin(lost) & ~is_called
-        assert new[source]["dropped"].get(ITS_TWIN, 0) == twins.sum()
-    assert (ratio == 1) == (ITS_TWIN not in {why for line in new.values() for why in line["dropped"]})
+        assert new[source]["dropped"].get(SIBLING_CALLED, 0) == twins.sum()
+    assert (ratio == 1) == (SIBLING_CALLED not in {why for line in new.values() for why in line["dropped"]})
     compared = ledger["kept_vs_dropped"]["length"]
     assert compared["kept"]["n"] == (after["label"] == 1).sum()
 
@@ -74,7 +72,7 @@ def test_none_left(genome, trf, monkeypatch):
         balance(positives(genome), PIECES, None, genome, with_(exclude_trf=True, gc_tolerance=0.3))
 
 
-@pytest.mark.skipif(shutil.which("trf") is None, reason="trf is not installed")
+@needs("trf")
 def test_with_trf_itself(tmp_path):
     """Half of the pieces hold an array that no catalogue lists."""
     rng = np.random.default_rng(3)

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from itertools import combinations
 
 import numpy as np
@@ -8,6 +6,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from needed import needs
+from script_runs import run_script, start_script
 from simulated_splits import mutated, random_sequences, simulate
 
 from dnalm.data import leakage as leakage_module
@@ -214,7 +214,7 @@ def test_negatives_in_a_catalogue_and_called_by_trf(clean, monkeypatch):
     assert facts["in_catalogue"]["number"] == 0
 
 
-@pytest.mark.skipif(not trf.is_installed(), reason="needs trf")
+@needs("trf")
 def test_trf_itself(clean, monkeypatch):
     monkeypatch.setattr(leakage_module, "called_by_trf", trf.called_by_trf)
     facts = compare(add(clean, "test", sequence=UNIT * 6, source="shuffled"), [], "repeats")
@@ -289,10 +289,9 @@ def test_the_loci_of_arrays_reach_the_split_tables(monkeypatch):
     assert compare(tables, [], "repeats")["across"]["train/test"]["locus"]["located_right"] == 8
 
 
-def run_script(folder, *arguments, kind="repeats"):
-    command = [sys.executable, "scripts/compare_splits.py", "--spec", "-", "--data", str(folder)]
-    command += [*map(str, arguments), "--output", str(folder / "leakage.json")]
-    return subprocess.run(command, input=json.dumps({"kind": kind}), capture_output=True, text=True)
+def call(folder, *arguments, kind="repeats", run=run_script):
+    places = ["--data", folder, *arguments, "--output", folder / "leakage.json"]
+    return run("compare_splits.py", *places, spec={"kind": kind})
 
 
 def write(tables, folder):
@@ -305,8 +304,8 @@ def test_the_script_writes_the_same_bytes_again(tmp_path, clean):
     catalogue = tmp_path / "catalogue.parquet"
     pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [30], "motif": ["A"]}).to_parquet(catalogue)
     hashes = []
-    for _ in range(2):
-        done = run_script(tmp_path, "--catalogues", catalogue)
+    for run in (run_script, start_script):  # which hashes strings in another order
+        done = call(tmp_path, "--catalogues", catalogue, run=run)
         assert done.returncode == 0, done.stderr
         hashes.append(sha256(tmp_path / "leakage.json"))
     facts = json.loads((tmp_path / "leakage.json").read_text())
@@ -335,7 +334,25 @@ def test_the_script_writes_the_same_bytes_again(tmp_path, clean):
 def test_wrong_input_is_one_line(tmp_path, clean, spoil, arguments, said):
     write(clean, tmp_path)
     spoil(tmp_path)
-    done = run_script(tmp_path, *arguments)
+    done = call(tmp_path, *arguments)
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1 and last.startswith("error: ") and said in last
     assert "Traceback" not in done.stderr and not (tmp_path / "leakage.json").exists()
+
+
+def test_conflicting_targets():
+    """The same sequence, or its reverse complement, with targets that are far apart; no word of labels."""
+    rng = np.random.default_rng(5)
+    sequences = ["".join(rng.choice(list("ACGT"), 60)) for _ in range(12)]
+    sequences[6], sequences[7], sequences[9] = sequences[0], reverse_complement(sequences[1]), sequences[2]
+    target = np.arange(12.0)
+    target[9] = target[2] + 1e-9  # rounding
+    ids = [f"r{i:02d}" for i in range(12)]
+    table = sequence_table({"id": ids, "sequence": sequences, "target": target, "source": "table", "group": ids})
+    tables = {split: table.iloc[i::3].reset_index(drop=True) for i, split in enumerate(SPLITS)}
+    facts = compare(tables, [], "table")
+    found = facts["conflicting_targets"]
+    assert found["same"] == {"sequences": 2, "records": 4} and found["near"] == {"records": 0}
+    assert sorted(map(sorted, facts["examples"]["conflicting_targets"])) == [["r00", "r06"], ["r01", "r07"]]
+    assert "conflicting_labels" not in facts and "conflicting_targets" in facts["definitions"]
+    assert facts["negatives"] == {"n": 0, "in_catalogue": None, "called_by_trf": None}

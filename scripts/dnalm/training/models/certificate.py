@@ -14,9 +14,10 @@ import torch
 
 from dnalm.errors import UserError
 from dnalm.training.engine.feeds import Examples
-from dnalm.training.models.loading import Labels, Loaded, load
+from dnalm.training.models.loading import Loaded, load
 from dnalm.training.models.remote_code import HINT, sources
 from dnalm.training.models.tokenizers import Specials
+from dnalm.training.objectives.base import Head
 
 PROBES = 32
 """Sequences that the checks look at."""
@@ -30,7 +31,7 @@ MARGIN = 0.01
 def check_weights(
     loaded: Loaded,
     directory: Path | str,
-    labels: Labels | None,
+    head: Head,
     probes: Examples,
     seed: int,
     trained_head: bool,
@@ -54,8 +55,8 @@ def check_weights(
             f"{directory}: holds no trained classification head for {loaded.model.config.num_labels} classes"
             f" ({loaded.missing[0]} is missing or of another size); use a recipe that trains"
         )
-    batch = probes.collate([{"input_ids": probes[i]["input_ids"]} for i in range(min(PROBES, len(probes)))])
-    difference = _reload_difference(loaded, load(directory, labels, specials, seed + 1, trust), batch)
+    batch = probes.padded(np.arange(min(PROBES, len(probes))))
+    difference = _reload_difference(loaded, load(directory, head, specials, seed + 1, trust), batch)
     if difference > 0:
         raise UserError(f"{directory}: two loads give different outputs (by {difference:.3g}): some weights are random")
     loss = _language_model_loss(directory, specials, batch, seed, trust)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from transformers.pytorch_utils import Conv1D
 
+from dnalm.config.recipes import Lora
 from dnalm.errors import UserError
 from dnalm.files import write_json
 from dnalm.training.models.loading import written
@@ -28,18 +28,6 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 """Files of an adapter, as peft names them."""
 
 
-@dataclass(frozen=True)
-class Lora:
-    """Low-rank adapters; the keys, defaults and meanings are those of the config's section."""
-
-    rank: int = 8
-    alpha: int = 16
-    dropout: float = 0.0
-    target_modules: list[str] | None = None
-    target_parameters: list[str] | None = None
-    modules_to_save: list[str] | None = None
-
-
 def head(model: Any) -> list[str]:
     """Names of the modules that make up a classifier's head: whatever lies outside its body, and the body's pooler."""
     prefix = model.base_model_prefix
@@ -48,18 +36,16 @@ def head(model: Any) -> list[str]:
     return outside + ([f"{prefix}.pooler"] if isinstance(pooler, torch.nn.Module) else [])
 
 
-def prepare(
-    model: Any, method: str, lora: Mapping[str, Any] | None, seed: int, device: torch.device | None = None
-) -> Any:
-    """The model to train: `model` itself, or for the methods of `ADAPTING` one around it. lora: keys of `Lora`, or None.
+def prepare(model: Any, method: str, lora: Lora | None, seed: int, device: torch.device | None = None) -> Any:
+    """The model to train: `model` itself, or for the methods of `ADAPTING` one around it. lora: None for its defaults.
 
     With `qlora` the linear layers of the body are quantised, onto `device`: a GPU, and the one that will train. The
     rest of the model stays where it is.
     """
     if method == "qlora":
-        return adapt(model, Lora(**lora or {}), seed, quantise_on=_quantising(device))
+        return adapt(model, lora or Lora(), seed, quantise_on=_quantising(device))
     if method == "lora":
-        return adapt(model, Lora(**lora or {}), seed)
+        return adapt(model, lora or Lora(), seed)
     return freeze_body(model) if method == "frozen" else model
 
 

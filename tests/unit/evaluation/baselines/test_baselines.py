@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from closeness import close
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from needed import needs
 from threadpoolctl import threadpool_limits
 
 from dnalm.errors import UserError
+from dnalm.evaluation.baselines.candidates import LONGEST_KMER
 from dnalm.evaluation.baselines.features import kmer_counts, kmer_features, kmer_frequencies, length_gc
 from dnalm.evaluation.baselines.reference import Fractions, calls
-from dnalm.evaluation.baselines.simple import LONGEST_KMER, fit_baseline
+from dnalm.evaluation.baselines.simple import fit_baseline
 from dnalm.metrics import classification_metrics
 from dnalm.names import TRF_PARAMETERS
 from dnalm.sequence.alphabet import reverse_complement
@@ -26,7 +28,7 @@ from dnalm.sequence.periodicity import FEWEST_PAIRS, best_self_match
 from dnalm.tables.predictions import read_predictions
 
 SCRIPTS = ROOT / "scripts"
-needs_trf = pytest.mark.skipif(shutil.which("trf") is None, reason="trf is not installed")
+needs_trf = needs("trf")
 ALL = ["majority", "length_gc", "kmer", "boosting", "periodicity", pytest.param("trf", marks=needs_trf)]
 DNA = st.lists(st.text("ACGTN", max_size=60), min_size=1, max_size=8)
 
@@ -71,7 +73,7 @@ def test_frequencies_are_the_counts_of_each_length_over_their_sum(sequences, lon
     assert found.shape == (len(sequences), sum(columns)) and found.dtype == np.float32
     for k, part in enumerate(np.split(found, np.cumsum(columns)[:-1], axis=1), start=1):
         counts = kmer_counts(sequences, k).toarray()
-        assert part.sum(axis=1) == pytest.approx(counts.any(axis=1).astype(float), abs=1e-6)
+        assert close(part.sum(axis=1), counts.any(axis=1), 1e-6, scale=1)
         expected = [row[row > 0] / row.sum() for row in counts]
         for row, numbers in zip(part, expected, strict=True):
             assert row[row > 0] == pytest.approx(numbers)

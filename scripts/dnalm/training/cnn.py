@@ -20,18 +20,17 @@ from tqdm import tqdm
 
 from dnalm.errors import UserError
 from dnalm.sequence.alphabet import BASES, reverse_complement
+from dnalm.sequence.kmers import OTHER, encode
 from dnalm.tables.tokens import Tokens
 from dnalm.training.engine.devices import out_of_memory
 from dnalm.training.engine.feeds import WIDTH, Examples, LengthBatches, pad
-from dnalm.training.engine.scoring import predict, quality
+from dnalm.training.engine.scoring import score
 from dnalm.training.engine.windows import Windows, cut
 from dnalm.training.models.tokenizers import Specials
+from dnalm.training.objectives.classification import Classification
 
-_NOTHING = len(BASES)
+_NOTHING = OTHER
 """The code of padding and of letters other than ACGT: zero in all four channels."""
-
-_CODES = np.full(256, _NOTHING, dtype=np.uint8)
-_CODES[np.frombuffer(BASES.encode(), dtype=np.uint8)] = range(_NOTHING)
 
 _SPECIALS = Specials(prefix=(), suffix=(_NOTHING,), pad=_NOTHING, unknown=_NOTHING, mask=None)
 """Each sequence ends with nothing, so that an empty one has a length too."""
@@ -48,8 +47,11 @@ MOST_BASES = 65_536
 """Bases scored at a time, padding included."""
 
 
+_OBJECTIVE = Classification()
+
+
 @dataclass(frozen=True)
-class Recipe:
+class Hyperparameters:
     """How the network is built and trained.
 
     channels: of each layer; widths, dilations: of the convolutions, in bases; dropout: before the linear layer;
@@ -76,18 +78,18 @@ class Output(NamedTuple):
 class Network(torch.nn.Module):
     """Bases to logits, called as the models of transformers are."""
 
-    def __init__(self, classes: int, recipe: Recipe) -> None:
+    def __init__(self, classes: int, hyperparameters: Hyperparameters) -> None:
         """Draw the weights from torch's generator."""
         super().__init__()
         self.config = SimpleNamespace(num_labels=classes)
         self.register_buffer("one_hot", torch.eye(_NOTHING + 1, _NOTHING), persistent=False)
-        sizes = [len(BASES)] + [recipe.channels] * len(recipe.widths)
-        shapes = zip(sizes, sizes[1:], recipe.widths, recipe.dilations, strict=False)
+        sizes = [len(BASES)] + [hyperparameters.channels] * len(hyperparameters.widths)
+        shapes = zip(sizes, sizes[1:], hyperparameters.widths, hyperparameters.dilations, strict=False)
         self.convolutions = torch.nn.ModuleList(
             torch.nn.Conv1d(before, after, width, dilation=dilation, padding="same")
             for before, after, width, dilation in shapes
         )
-        self.head = torch.nn.Sequential(torch.nn.Dropout(recipe.dropout), torch.nn.Linear(sizes[-1], classes))
+        self.head = torch.nn.Sequential(torch.nn.Dropout(hyperparameters.dropout), torch.nn.Linear(sizes[-1], classes))
 
     @property
     def device(self) -> torch.device:
@@ -108,10 +110,10 @@ class Strands:
     """Sequences as the network takes them, as they are given and as their reverse complements."""
 
     def __init__(self, sequences: Sequence[str], labels: NDArray[np.int64]) -> None:
-        """Encode upper-case sequences; letters other than ACGT are nothing. labels: (n,)."""
+        """Encode sequences; letters other than ACGT are nothing. labels: (n,)."""
         self.labels = labels
-        self._given = _encode(sequences)
-        self._other = _encode([reverse_complement(sequence) for sequence in sequences])
+        self._given = Tokens(*encode(sequences))
+        self._other = Tokens(*encode([reverse_complement(sequence) for sequence in sequences]))
 
     @property
     def windows(self) -> Windows:
@@ -130,14 +132,8 @@ class Strands:
         """Probabilities (n, classes) of the strands given, or means over `both`; `what` names the progress bar."""
         shown = [self._given, self._other] if both else [self._given]
         size, parts = 256, [Examples(strand, self.windows, _SPECIALS) for strand in shown]
-        found = [predict(network, examples, size, what, most_tokens=MOST_BASES) for examples in parts]
+        found = [score(network, _OBJECTIVE, examples, size, what, most_tokens=MOST_BASES) for examples in parts]
         return np.asarray(np.mean(found, axis=0))
-
-
-def _encode(sequences: Sequence[str]) -> Tokens:
-    text = "".join(sequences).encode("ascii", errors="replace")
-    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
-    return Tokens(_CODES[np.frombuffer(text, dtype=np.uint8)], np.concatenate([[0], lengths.cumsum()]))
 
 
 @dataclass
@@ -165,19 +161,19 @@ class Fitted:
 
 
 def choose(
-    train: Strands, validation: Strands, classes: int, seed: int, device: torch.device, recipe: Recipe
+    train: Strands, validation: Strands, classes: int, seed: int, device: torch.device, hyperparameters: Hyperparameters
 ) -> tuple[Fitted, dict[str, Any]]:
     """Train on the strand given and on both; return the one with the higher MCC on validation, and its account.
 
     train, validation: with labels 0 .. classes - 1. The account is that of a baseline: description, chosen, tried,
-    converged, and recipe. The same seed gives the same on the CPU, if torch's number of threads is the same. Raises
+    converged, and hyperparameters. The same seed gives the same on the CPU, if torch's number of threads is the same. Raises
     `UserError` for a train split of one class, memory that runs out, or a loss that is no number.
     """
     found = np.unique(train.labels)
     if len(found) < 2:
         raise UserError(f"train: only one class (label {', '.join(map(str, found))}); a classifier needs at least two")
     try:
-        fitted = [_fit(train, validation, classes, both, seed, device, recipe) for both in (False, True)]
+        fitted = [_fit(train, validation, classes, both, seed, device, hyperparameters) for both in (False, True)]
     except RuntimeError as error:
         raise out_of_memory(error) or error from error
     best = max(fitted, key=lambda one: one.best)  # of equals the first
@@ -193,9 +189,9 @@ def choose(
             }
             for one in fitted
         ],
-        "converged": best.since_best >= recipe.patience,
+        "converged": best.since_best >= hyperparameters.patience,
         "parameters": sum(parameter.numel() for parameter in best.network.parameters()),
-        "recipe": asdict(recipe),
+        "hyperparameters": asdict(hyperparameters),
         "long": {"bases": WINDOW, **{k: s.windows.overlong for k, s in (("train", train), ("validation", validation))}},
     }
     return best, account
@@ -208,34 +204,36 @@ def _fit(
     both: bool,
     seed: int,
     device: torch.device,
-    recipe: Recipe,
+    hyperparameters: Hyperparameters,
 ) -> Fitted:
     torch.manual_seed(seed)
-    network = Network(classes, recipe).to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    network = Network(classes, hyperparameters).to(device)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=hyperparameters.learning_rate, weight_decay=hyperparameters.weight_decay
+    )
     examples = train.examples(seed, both)
     result, weights = Fitted(network, both), {}
     strands = "both strands" if both else "one strand"
-    bar = tqdm(range(recipe.epochs), desc=strands, unit="epoch", mininterval=1, file=sys.stderr)
+    bar = tqdm(range(hyperparameters.epochs), desc=strands, unit="epoch", mininterval=1, file=sys.stderr)
     for epoch in bar:
         examples.start_epoch(epoch)
         network.train()
-        for batch in LengthBatches(examples, recipe.batch_size):
+        for batch in LengthBatches(examples, _OBJECTIVE.strata(examples), hyperparameters.batch_size):
             rows = np.array(batch)
             shown = {name: tensor.to(device) for name, tensor in pad(*examples.flat(rows), _NOTHING, WIDTH).items()}
-            loss = cross_entropy(network(**shown).logits, torch.from_numpy(examples.labels_of(rows)).to(device))
+            loss = cross_entropy(network(**shown).logits, torch.from_numpy(examples.truth_of(rows)).to(device))
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
         if not torch.isfinite(loss):
             raise UserError(f"cnn: the loss became {float(loss):g} in epoch {epoch + 1}; check the data")
-        mcc = quality(validation.scores(network, both), validation.labels)["mcc"]
+        mcc = _OBJECTIVE.quality(validation.scores(network, both), validation.labels)["mcc"]
         if mcc > result.best:
             weights = copy.deepcopy(network.state_dict())
         result.course.append(mcc)
         bar.set_postfix(mcc=f"{mcc:.4f}")
-        if result.since_best >= recipe.patience:
+        if result.since_best >= hyperparameters.patience:
             break
     network.load_state_dict(weights)
     return result
