@@ -131,7 +131,7 @@ def planned_after(edit, files, finished, clone, tmp_path):
     [
         "dnalm/data/splits.py",
         "dnalm/evaluation/statistics/resampling.py",
-        "dnalm/training/objectives/losses.py",
+        "dnalm/training/objectives/classification.py",
         "dnalm/files.py",
     ],
 )
@@ -159,7 +159,7 @@ def test_an_edit_of_words_re_runs_nothing(finished, clone, tmp_path):
 
 
 def test_an_edit_of_the_loss_trains_everything_again(finished, clone, tmp_path):
-    losses = clone / "scripts/dnalm/training/objectives/losses.py"
+    losses = clone / "scripts/dnalm/training/objectives/classification.py"
     plan = planned_after(
         lambda text: text.replace('reduction="none")', 'reduction="none") * 2'), [losses], finished, clone, tmp_path
     )
