@@ -31,7 +31,8 @@ SETTINGS = {"confidence": 0.95, "seed": 1, "effective_groups": 30, "largest_grou
 
 
 def simulate(folder: Path, records: int, model: str, seed: int) -> None:
-    """Write a data set to audit under `folder`: `data`, `tokens/{model}`, and the places of its arrays, `catalogue.parquet`.
+    """Write a data set to audit under `folder`: `data`, all its `records.parquet`, `tokens/{model}`, and the places of its
+    arrays, `catalogue.parquet`.
 
     Half of the records are arrays of random motifs, diverged, a few of each motif; the other half are their shuffles.
     Arrays of one motif, and their shuffles, are one group and lie in one split.
@@ -79,6 +80,7 @@ def simulate(folder: Path, records: int, model: str, seed: int) -> None:
         counts = {"records": len(part), "tokens": int(tokens.sum()), "unknown_tokens": 0, "records_with_unknown": 0}
         counts |= {"special_tokens": 2, "limit": 512}
         write_json(folder / "tokens" / model / f"{name}.json", counts)
+    write_table(folder / "records.parquet", table)
     places = table.loc[table["label"] == 1, ["id", "chrom", "start", "end"]]
     write_table(folder / "catalogue.parquet", places.reset_index(drop=True))
 

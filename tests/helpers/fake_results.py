@@ -136,7 +136,6 @@ def add_manifest(
         "groups": {"number": 500, "largest": 41, "largest_fraction": 0.027333, "in_several_splits": 0, "definition": ["identical on either strand"]},
         "shared_sequences": dict.fromkeys(pairs, 0),
         "kept_vs_dropped": None,
-        "negatives_called_by_trf": None,
         "warnings": [],
     } | more  # fmt: skip
     write_json(results / dataset / "data" / "manifest.json", manifest)

@@ -9,10 +9,11 @@ import sys
 import pytest
 import yaml
 from conftest import ROOT
+from hub import Hub
+from needed import needs
 from reruns import documented, strays
 from servers import contents, of_files, serve, stop
 from small_models import masked_lm_checkpoint, records, small_tokenizer
-from test_hub import Hub
 
 from dnalm.config.genomes import Simulation
 from planning.edits import EDITS, given, subject
@@ -23,7 +24,7 @@ from planning.rules import bodies
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("trf") is None, reason="trf is not installed"),
+    needs("trf"),
 ]
 
 

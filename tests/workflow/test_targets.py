@@ -13,7 +13,9 @@ from dnalm.names import SPLITS
 
 def write_table(path, n=240):
     rng = np.random.default_rng(1)
-    sequences = ["".join(rng.choice(list("ACGT"), 40, p=[0.5 - gc, gc, gc, 0.5 - gc])) for gc in rng.uniform(0.1, 0.4, n)]
+    sequences = [
+        "".join(rng.choice(list("ACGT"), 40, p=[0.5 - gc, gc, gc, 0.5 - gc])) for gc in rng.uniform(0.1, 0.4, n)
+    ]
     share = np.array([sum(map(sequence.count, "GC")) / 40 for sequence in sequences])
     table = pd.DataFrame({"note": "x", "Sequence": sequences, "Score": -3 + 10 * share + rng.normal(size=n)})
     table.to_csv(path, index_label="")

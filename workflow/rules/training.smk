@@ -86,12 +86,43 @@ rule tokenize:
         " --threads {threads} --table {input.table:q} --ids {output.ids:q} --offsets {output.offsets:q} --counts {output.counts:q} 2> {log:q}"
 
 
+# Once a checkpoint, and not once a training: whether its weights are sound, asked with real sequences.
+rule certify:
+    input:
+        probes=files("probes"),
+        checkpoint=files("checkpoint_files"),
+    output:
+        "results/models/{model}/certificate.json",
+    log:
+        "logs/certify/{model}.log",
+    benchmark:
+        "logs/certify/{model}.tsv"
+    wildcard_constraints:
+        model=one_of(inputs.certified(CONFIG)),
+    conda:
+        "../../envs/training.yaml"
+    threads: 2
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    params:
+        code=code("certify.py"),
+        given=given("checkpoint_files"),
+        spec=section("certify"),
+        script=script("certify.py"),
+        checkpoint=folder("checkpoint"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --checkpoint {params.checkpoint:q}"
+        " --probes {input.probes:q} --output {output:q} 2> {log:q}"
+
+
 rule finetune:
     input:
         data=files("training_tables"),
         tokens=files("training_tokens"),
         tokenizer=files("tokenizer_files"),
         checkpoint=files("checkpoint_files"),
+        certificate=lambda wildcards: [ancient(path) for path in inputs.certificate(CONFIG, wildcards)],
         gate=ancient("results/{dataset}/audit.ok"),
     output:
         model=directory("results/{dataset}/runs/{model}/{recipe}/seed{seed}/model"),
@@ -122,11 +153,12 @@ rule finetune:
         tokens=folder("tokens"),
         tokenizer=folder("tokenizer"),
         checkpoint=option("checkpoint", folder("checkpoint")),
+        certificate=options("certificate"),
         conduct=conduct,
     # A scheduler that ends the job sends SIGTERM to all of it: the shell has to wait for the training to save.
     shell:
         "trap : TERM; printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --tokens {params.tokens:q}"
-        " --tokenizer {params.tokenizer:q} {params.checkpoint:q} {params.conduct:q} --model {output.model:q}"
+        " --tokenizer {params.tokenizer:q} {params.checkpoint:q} {params.certificate:q} {params.conduct:q} --model {output.model:q}"
         " --training-log {output.training_log:q} --record {output.run:q} 2> {log:q}"
 
 

@@ -17,7 +17,7 @@ from dnalm.data.sampling import apportion
 from dnalm.errors import UserError
 from dnalm.sequence.kmers import gc_counts
 from dnalm.sequence.shuffle import distinct_shuffles
-from dnalm.sequence.trf import called_by_trf, is_installed
+from dnalm.sequence.trf import best_repeats, is_installed
 from dnalm.tables.ledger import entry
 from dnalm.tables.sequences import LOCUS, SHUFFLED, sequence_table
 
@@ -136,8 +136,11 @@ def balance(
 
 
 def _called(negatives: pd.DataFrame) -> NDArray[np.object_]:
-    """Why each negative is to be dropped: TRF calls a repeat in it, or in another of its positive's; shape (n,)."""
-    called = np.array(called_by_trf(negatives["sequence"].tolist()), bool)
+    """Why each negative is to be dropped: TRF calls a repeat in it, or in another of its positive's; shape (n,).
+
+    TRF runs here, and not in `call_repeats` alone, because what it calls decides which records there are.
+    """
+    called = np.array([repeat is not None for repeat in best_repeats(negatives["sequence"].tolist()) or []], bool)
     siblings = negatives["positive"].isin(negatives["positive"][called]).to_numpy()
     return np.where(called, CALLED, np.where(siblings, SIBLING_CALLED, "")).astype(object)
 

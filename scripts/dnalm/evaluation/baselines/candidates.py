@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from dnalm.evaluation.baselines.features import kmer_features, kmer_frequencies, length_gc
-from dnalm.evaluation.baselines.reference import Fractions, calls
+from dnalm.evaluation.baselines.reference import CALLED, Fractions
 from dnalm.names import LABEL, TARGET, TRF_PARAMETERS
 from dnalm.sequence.periodicity import FEWEST_PAIRS, LONGEST_PERIOD, best_self_match
 
@@ -32,14 +32,15 @@ Features = Any
 class Candidate:
     """Settings to try: their values, the features they need (equal keys share them), and the model.
 
-    watches: its fit takes validation too, to know when to stop.
+    watches: its fit takes validation too, to know when to stop. column: what its features are made of.
     """
 
     settings: dict[str, Any]
     key: tuple[Any, ...]
-    features: Callable[[Sequence[str]], Features]
+    features: Callable[[Sequence[Any]], Features]
     model: Any
     watches: bool = False
+    column: str = "sequence"
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def _periodicity(truth: str) -> Iterator[Candidate]:
 
 
 def _trf(truth: str) -> Iterator[Candidate]:
-    yield Candidate({}, (), calls, Fractions())
+    yield Candidate({}, (), lambda called: np.array(called, bool)[:, None], Fractions(), column=CALLED)
 
 
 _BOOSTING = (

@@ -32,15 +32,14 @@ def fit_baseline(name: str, tables: dict[str, pd.DataFrame]) -> Outcome:
     """Fit a baseline on `tables["train"]`, choose its settings on validation, and score all but train.
 
     tables: sequence tables of train, validation and test, and of what else is to be scored (`background`), with labels or
-    with targets. A class missing in train gets probability 0. Of settings that are equally good on validation the first
-    (simplest) is taken. Raises `UserError` for a train table with fewer than two classes or different targets, for splits
-    without records, for a baseline that does not predict what is learnt here, and for `trf` where it is not installed.
+    with targets; for `trf` with the column `CALLED` too. A class missing in train gets probability 0. Of settings that are
+    equally good on validation the first (simplest) is taken. Raises `UserError` for a train table with fewer than two classes
+    or different targets, for splits without records, and for a baseline that does not predict what is learnt here.
     """
     column = truth_column(tables["train"])
     if name not in CANDIDATES[column]:
         raise UserError(f"baselines: '{name}' predicts no {column}; use one of {', '.join(CANDIDATES[column])}")
     description, candidates = CANDIDATES[column][name]
-    sequences = {split: table["sequence"].tolist() for split, table in tables.items()}
     truth = {split: table[column].to_numpy() for split, table in tables.items()}
     task: _Labels | _Targets = (_Labels if column == LABEL else _Targets)(truth)
     metric = f"validation_{task.metric}"
@@ -51,7 +50,7 @@ def fit_baseline(name: str, tables: dict[str, pd.DataFrame]) -> Outcome:
     with threadpool_limits(limits=1):  # sums in another order would be another result
         for candidate in tqdm(list(candidates(column)), desc=name, unit="fit", mininterval=1):
             if key != candidate.key:
-                features = {split: candidate.features(texts) for split, texts in sequences.items()}
+                features = {s: candidate.features(table[candidate.column].tolist()) for s, table in tables.items()}
                 key = candidate.key
             watched = task.watched(features["validation"]) if candidate.watches else {}
             candidate.model.fit(features["train"], truth["train"], **watched)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dnalm.evaluation.report.results import Dataset
-from dnalm.evaluation.report.text import count, decimal, listed, percent, plural, significant, spanned
+from dnalm.evaluation.report.text import count, decimal, listed, plural, significant, spanned
 from dnalm.names import SPLITS
 from dnalm.tables.predictions import ClassPredictions
 
@@ -205,14 +205,6 @@ def _checks(dataset: Dataset) -> Table:
         f"{' and '.join(pair.split('/'))} {number:,}" for pair, number in sorted(manifest["shared_sequences"].items())
     ]
     rows.append(["Sequences that two splits share", "; ".join(shared)])
-    calls = manifest["negatives_called_by_trf"]
-    if calls:
-        sources = [
-            f"{source} {percent(part['called'], part['of'])}" for source, part in sorted(calls["by_source"].items())
-        ]
-        by_source = f" ({', '.join(sources)})" if len(sources) > 1 else ""
-        text = f"{calls['called']:,} of {calls['of']:,}, {percent(calls['called'], calls['of'])}{by_source}"
-        rows.append(["Negatives that Tandem Repeats Finder calls", text])
     if inferred := groups.get("motifs_inferred"):
         rows.append(["Motifs inferred from the array", f"{inferred:,}: the catalogue names none for them"])
     if missing := groups.get("motifs_missing"):
