@@ -43,4 +43,4 @@ def test_too_few_sequences_are_refused(tmp_path, monkeypatch, capsys):
 
 
 def test_the_limits_are_the_configs():
-    assert Audit().model_dump() == {**LIMITS, "fail_on": ["classes"]}
+    assert Audit().model_dump() == {**LIMITS, "fail_on": ["classes", "sizes"]}
