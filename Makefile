@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLUSTER := $(VENV)/.cluster
+TESTS := $(VENV)/.tests
+# A file goes to one process, so that what its tests share is made once; the long ones, of the workflow, go first.
+PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 CHECKED := Snakefile workflow/Snakefile workflow/rules/*.smk
 
 .PHONY: demo test test-slow test-slurm test-unit cluster check report docs clean help
@@ -17,14 +20,14 @@ demo: $(READY) ## run the default config: a small simulated genome, from FASTA t
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "The report: results/report/index.html"
 
-test: $(CLUSTER) ## run every test but the slow ones
-	$(BIN)/pytest -n $(CORES)
+test: $(TESTS) ## run every test but the slow ones; its end says what was skipped, and what brings it
+	$(PYTEST)
 
-test-slow: $(CLUSTER) ## run the tests that take more than a minute each
-	$(BIN)/pytest -n $(CORES) -m slow
+test-slow: $(TESTS) ## run the tests that take more than a minute each
+	$(PYTEST) -m slow
 
-test-unit: $(READY) ## run the unit tests only
-	$(BIN)/pytest -n $(CORES) tests/unit
+test-unit: $(TESTS) ## run the unit tests only
+	$(PYTEST) tests/unit
 
 test-slurm: $(CLUSTER) ## run the workflow on a SLURM of its own on this machine: needs root, and apt to take SLURM from
 	$(BIN)/pytest -m cluster --durations=0 tests/cluster
@@ -65,4 +68,8 @@ $(READY): requirements.txt constraints.txt
 
 $(CLUSTER): requirements-cluster.txt $(READY)
 	$(INSTALL) --requirement requirements-cluster.txt
+	touch $@
+
+$(TESTS): requirements-tests.txt $(CLUSTER)
+	$(INSTALL) --requirement requirements-tests.txt
 	touch $@

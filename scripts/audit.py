@@ -1,4 +1,4 @@
-"""Audit a data set before anything is trained: its labels or targets, duplicates, leaks between splits, shortcuts, tokens, groups.
+"""Audit a data set before training: its labels or targets, duplicates, leaks between splits, shortcuts, tokens, groups.
 
 Settings: {"dataset": name, "kind": repeats or table, "audit": limits, "labels": {"0": name} or null,
 "models": {name: most tokens of one input, or null where the config states none}}. Nothing fails here but what cannot be

@@ -1,11 +1,11 @@
 import pytest
-import torch
+from needed import needs
 
 from dnalm.training.benchmarks.measurements import BERT_SMALL, METHOD, Arm, Suite
 from dnalm.training.benchmarks.trainers import Contender, run_arm
 from dnalm.training.runtime.team import join_team
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
+pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
 
 SMALL = Suite(BERT_SMALL, "cuda", ())
 

@@ -3,14 +3,12 @@
 import pytest
 import torch
 from closeness import close
+from needed import needs
 
 from dnalm.training.engine import kernels
 from dnalm.training.engine.attention import block_mask
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
-]
+pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
 
 LENGTHS = [24, 0, 1, 33, 64, 300, 7, 0, 65, 18]
 TILES = [kernels.Tile(16, 1), kernels.Tile(32, 2), kernels.Tile(64, 4)]

@@ -3,16 +3,12 @@
 Run with: python -m pytest -m gpu tests/gpu/test_packing_on_gpu.py
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from closeness import close
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from capture import captured
+from closeness import close
+from needed import needs
 from packed_models import FAMILIES, OBJECTIVE, classifier, sequences
 
 from dnalm.training.engine.attention import block_mask, varlen
@@ -23,7 +19,7 @@ from dnalm.training.engine.steps import Stepper, adamw, compile_layers
 from dnalm.training.engine.team import Team
 from dnalm.training.models.experts import autocast_experts
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
+pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
 
 BF16 = torch.bfloat16
 SIZES = {"hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 256}

@@ -7,14 +7,15 @@ import pytest
 import torch
 from capture import captured
 from closeness import close
+from needed import needs, require
 from small_classifiers import EXPERTS, MIXTRAL, SPECIALS, changed, classifier, frozen, logits, train
 from small_models import TINY, call, masked_lm_checkpoint, settings, small_tokenizer, write_task
 
 from dnalm.training.models.loading import load_finished
 from dnalm.training.models.methods import merge, prepare, quantised_parameters, save_adapter
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
-pytest.importorskip("bitsandbytes", reason="needs bitsandbytes")
+pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
+require("bitsandbytes")
 
 GPU = torch.device("cuda")
 BF16 = {"device_type": "cuda", "dtype": torch.bfloat16}

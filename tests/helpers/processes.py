@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 
-from conftest import ROOT
+from needed import ROOT
 
 PROLOGUE = """
 import pickle, sys

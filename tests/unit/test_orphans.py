@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from needed import needs
 
 from dnalm.orphans import SNAKEMAKE
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
+pytestmark = needs("Linux")  # which alone tells a process of its parent's end
 
 SCRIPT = """
 import sys, time

@@ -1,12 +1,12 @@
 """The ladder: each rung takes one thing away, and both configs climb the same one."""
 
 import json
-import shutil
 
 import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
+from needed import needs
 
 from dnalm.config.loading import load_config
 
@@ -82,7 +82,7 @@ datasets:
 """
 
 
-@pytest.mark.skipif(shutil.which("trf") is None, reason="trf is not installed")
+@needs("trf")
 def test_simulated_arrays_become_a_data_set(snakemake, tmp_path):
     (tmp_path / "config.yaml").write_text(CONFIG)
     files = ["results/d/preparation/leakage.json", "results/d/data/manifest.json"]

@@ -232,7 +232,7 @@ METRICS = DATA | MODELS | {
 
 
 def test_named_parts_are_planned_from_nothing(tmp_path, finished):
-    for name in ("given.fa", "placed.bed", "labelled.csv", "train.csv", "validation.csv", "test.csv"):
+    for name in ("given.fa", "placed.bed", "labelled.csv", "measured.csv", "train.csv", "validation.csv", "test.csv"):
         (tmp_path / name).touch()
     for name in ("tokenizer", "checkpoint"):
         shutil.copytree(finished / name, tmp_path / name)

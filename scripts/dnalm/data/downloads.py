@@ -76,7 +76,7 @@ def download(
             most, failures = max(most, size), 1 if size > most else failures + 1
             if failures >= tries:
                 raise UserError(
-                    f"{url}: given up after {failures} failed tries ({_one_line(error)}); run again to go on"
+                    f"{url}: given up after {failures} tries ({_one_line(error)}); run again to go on"
                 ) from error
             pause = wait * 2 ** (failures - 1)
             print(f"{url}: {_one_line(error)}; next try in {pause:g} s", file=sys.stderr)

@@ -30,7 +30,7 @@ def canonical(motif: str) -> str:
 
 
 def _least_rotation(text: str) -> str:
-    """The alphabetically first rotation; for motifs up to 2,000 bases trying all is faster than Booth's algorithm."""
+    """The alphabetically first rotation; up to 2,000 bases, trying all is faster than a linear algorithm in Python."""
     twice = text + text
     return min(twice[start : start + len(text)] for start in range(len(text)))
 

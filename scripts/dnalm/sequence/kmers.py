@@ -73,3 +73,10 @@ def canonical_kmers(
     owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     valid &= owners[:windows] == owners[k - 1 :]
     return np.minimum(forward, backward)[valid], owners[:windows][valid]
+
+
+def all_canonical_kmers(k: int) -> NDArray[np.int64]:
+    """Every number that `canonical_kmers` gives for some k-mer, ascending: 2, 10, 32, 136 ... of them."""
+    codes = (np.arange(4**k)[:, None] >> np.arange(2 * (k - 1), -1, -2)) & 3
+    kmers, _ = canonical_kmers(codes.astype(np.uint8).ravel(), k * np.arange(4**k + 1), k)
+    return np.unique(kmers).astype(np.int64)

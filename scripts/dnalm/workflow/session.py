@@ -22,7 +22,7 @@ from dnalm.orphans import announce
 from dnalm.workflow import patches
 
 AT_WORK = Path(".snakemake/at-work")
-"""Every Snakemake has a share in this file's lock as long as it runs."""
+"""Every Snakemake holds a shared lock on this file as long as it runs (filelock has shared locks in SQLite files only)."""
 
 ROOM = 2**20
 """Bytes below which a disk is as good as full."""

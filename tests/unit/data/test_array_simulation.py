@@ -11,7 +11,7 @@ import yaml
 from closeness import close
 from hypothesis import given
 from hypothesis import strategies as st
-from test_preparation import refused, run
+from script_runs import refused, run
 
 from dnalm.config.catalogues import ArraySimulation
 from dnalm.config.loading import load_config

@@ -1,8 +1,8 @@
 import numpy as np
-import pytest
 from closeness import close
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from dnalm.data.attrition import kept_and_dropped, ks_statistic, summary
 
@@ -14,7 +14,6 @@ def test_ks_by_hand():
     assert ks_statistic([], [1]) is None
 
 
-stats = pytest.importorskip("scipy.stats")
 values = st.lists(st.integers(0, 8), min_size=1, max_size=30)
 
 

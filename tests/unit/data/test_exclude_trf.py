@@ -1,21 +1,19 @@
 """Negatives that TRF calls repeats: dropped with their positives, and counted."""
 
 import dataclasses
-import shutil
 
 import numpy as np
 import pandas as pd
 import pysam
 import pytest
-from test_balance import PIECES, genome, positives, sums_hold, with_
-from test_preparation import BALANCE, refused, run
+from balanced import BALANCE, PIECES, positives, small_genome, sums_hold, with_  # noqa: F401 (the fixture `genome`)
+from needed import needs
+from script_runs import refused, run
 
 from dnalm.data import balance as module
 from dnalm.data.balance import CALLED, SIBLING_CALLED, balance
 from dnalm.errors import UserError
 from dnalm.sequence.trf import Repeat, best_repeats
-
-__all__ = ["genome"]
 
 ANY = Repeat(15, 10.0, 300)
 
@@ -76,7 +74,7 @@ def test_none_left(genome, trf, monkeypatch):
         balance(positives(genome), PIECES, None, genome, with_(exclude_trf=True, gc_tolerance=0.3))
 
 
-@pytest.mark.skipif(shutil.which("trf") is None, reason="trf is not installed")
+@needs("trf")
 def test_with_trf_itself(tmp_path):
     """Half of the pieces hold an array that no catalogue lists."""
     rng = np.random.default_rng(3)

@@ -5,7 +5,6 @@ import io
 import json
 import re
 import runpy
-import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -17,6 +16,7 @@ import pytest
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from needed import require
 
 from dnalm.data.genomes import FastaWriter, import_fasta
 from dnalm.data.masks import mask, pieces
@@ -116,8 +116,7 @@ def mask_and_split(directory: Path, genome: Path, table: Path, source: str, soft
 
 def compare_with_bedtools(directory: Path, fasta: Path, bed: Path, source: str, soft: bool, shards: range) -> None:
     """Mask and split by our scripts and by bedtools and regular expressions; both must agree base by base."""
-    if shutil.which("bedtools") is None:
-        pytest.skip("bedtools is not installed")
+    require("bedtools")
     plain = directory / "plain.fa"
     opener = gzip.open if fasta.suffix == ".gz" else open
     with opener(fasta, "rt") as stream:

@@ -2,14 +2,13 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pysam
 import pytest
-from conftest import ROOT
+from balanced import BALANCE
+from script_runs import refused, run
 from with_relatives import divided
 
 from dnalm.data.balance import Settings, balance
@@ -18,37 +17,12 @@ from dnalm.data.positives import extract_positives
 from dnalm.names import SPLITS
 from dnalm.sequence.trf import best_repeats
 
-SCRIPTS = ROOT / "scripts"
 DIVISION = {
     "kind": "repeats", "method": "grouped", "fractions": {"train": 0.6, "validation": 0.2, "test": 0.2},
     "chromosomes": None, "seed": 42, "caps": dict.fromkeys(SPLITS), "given": False, "labels": None,
 }  # fmt: skip
-BALANCE = {
-    "negatives": {"unique": 1.0, "shuffled": 1.0}, "match": ["length", "gc"], "gc_tolerance": 0.05,
-    "ratio": 1, "seed": 42, "flank": 5, "zones": None,
-}  # fmt: skip
 EXTRACT = {"format": "bed", "min_length": 26, "flank": 5, "deduplicate": True, "located": True}
 COLUMNS = {"sequence_column": "sequence", "label_column": "label", "labels": None, "target_column": None}
-
-
-def run(script, spec, **options):
-    arguments = []
-    for option, value in options.items():
-        arguments += [f"--{option}", *map(str, value if isinstance(value, list) else [value])]
-    return subprocess.run(
-        [sys.executable, SCRIPTS / f"{script}.py", *([] if spec is None else ["--spec", "-"]), *arguments],
-        input=json.dumps(spec), text=True, capture_output=True, check=False,
-    )  # fmt: skip
-
-
-def refused(done, message, *outputs):
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith("error: ")
-    assert re.search(message, last), last
-    for output in outputs:
-        assert not list(output.parent.glob(f"*{output.name}*"))
 
 
 @pytest.fixture(scope="module")

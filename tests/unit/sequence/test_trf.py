@@ -1,7 +1,6 @@
 """TRF as an external program: what it calls, and what happens without it."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from needed import needs
 
 from dnalm.data.genomes import import_fasta
 from dnalm.names import SHARDS, TRF_PARAMETERS
@@ -17,7 +17,7 @@ from dnalm.sequence.trf import Repeat, best_repeats
 
 SCRIPT = ROOT / "scripts" / "find_repeats.py"
 UNIT = "ACGATTGCAACCTGA"
-needs_trf = pytest.mark.skipif(shutil.which("trf") is None, reason="trf is not installed")
+needs_trf = needs("trf")
 
 
 def random_dna(length: int) -> str:

@@ -11,7 +11,8 @@ import time
 import pandas as pd
 import pytest
 from closeness import close
-from small_models import SCRIPTS, TINY, settings, write_task
+from script_runs import SCRIPTS
+from small_models import TINY, settings, write_task
 
 STILL = {**TINY, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 ROUNDING = 2e-5

@@ -38,7 +38,7 @@ def test_environment_agrees_with_the_lock(path):
 def test_every_requirement_is_locked_and_no_address_is():
     locked = pins()
     lines = [line for path in ROOT.glob("requirements*.txt") for line in path.read_text().splitlines()]
-    names = [line for line in lines if line and not line.startswith("#")]
+    names = [line.split(";")[0].strip() for line in lines if line and not line.startswith("#")]
     assert {"torch", "snakemake-executor-plugin-slurm"} <= set(names)
     assert all(re.sub("_", "-", name).lower() in locked for name in names)
     assert "://" not in (ROOT / "constraints.txt").read_text()
@@ -50,7 +50,7 @@ RULES = {
     for match in re.finditer(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", path.read_text(), re.MULTILINE | re.DOTALL)
     if "shell:" in match[2]
 }
-CALLED = {"torch": "pytorch", "sklearn": "scikit-learn", "pynvml": "nvidia-ml-py"}
+CALLED = {"torch": "pytorch", "sklearn": "scikit-learn", "pynvml": "nvidia-ml-py", "yaml": "pyyaml"}
 NOT_LISTED = {
     ("training", "triton"): "comes with PyTorch's CUDA builds, and is asked for on a GPU alone",
     ("training", "wandb"): "report_to: whoever asks for it installs it",

@@ -126,7 +126,7 @@ def overlong(subject: Subject, tokens: Mapping[str, TokenCounts]) -> Check:
     text = f"{'; '.join(words)}{rest}." if words else f"Every record fits into one input{rest}."
     limit, value = subject.limits["overlong"], max(fractions.values(), default=0.0)
     return check(
-        "overlong", "Records beyond a model's limit", above(value, limit), text if tokens else "No model is run.",
+        "overlong", "Records beyond a model's limit", above(value, limit), text,
         "What is cut off is not seen; in windows it is seen, but never all at once.",
         "`recipes.*.overlong`: window keeps all of it; a higher `models.*.max_tokens`, or a model or tokenizer with longer tokens, avoids it.",
         value, limit,
@@ -147,7 +147,7 @@ def unknown_tokens(subject: Subject, tokens: Mapping[str, TokenCounts]) -> Check
     ]
     limit = subject.limits["unknown"]
     value = max((unknown / total for unknown, total in totals.values() if total), default=0.0)
-    text = f"{'; '.join(words)}." if words else "Every token is known to its model." if tokens else "No model is run."
+    text = f"{'; '.join(words)}." if words else "Every token is known to its model."
     return check(
         "unknown_tokens", "Unknown tokens", above(value, limit), text,
         "An unknown token hides the bases it stands for, and where they are rare letters it can give the answer away.",

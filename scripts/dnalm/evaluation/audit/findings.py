@@ -47,8 +47,7 @@ def audit(
         *(leaks.relatives(name, subject, leakage) for name in leaks.OF_REPEATS if repeats),
         *(leaks.negatives(name, subject, leakage) for name in leaks.OF_NEGATIVES if repeats),
         shortcuts(subject, probes, "soft_masked" in records),
-        checks.overlong(subject, tokens),
-        checks.unknown_tokens(subject, tokens),
+        *([checks.overlong(subject, tokens), checks.unknown_tokens(subject, tokens)] if tokens else []),
         checks.effective_groups(subject, Groups.of(pd.factorize(tables["test"]["group"])[0])),
     ]
     made = [check for check in found if check is not None]

@@ -72,10 +72,14 @@ def _advice(subject: Subject) -> list[tuple[frozenset[str], str]]:
         return [
             (
                 _COMPOSITION,
-                "if length or GC is not what is to be learnt, choose records whose targets do not follow it; compare with"
-                " the baseline `length_gc`",
+                "if length or GC is not what is to be learnt, choose records whose targets do not follow it; compare"
+                " with the baseline `length_gc`",
             ),
-            (ENDS, "cut all sequences in the same way, without adapters or sites"),
+            (
+                ENDS,
+                "unless the ends are what is to be learnt, cut all sequences in the same way, without adapters or"
+                " sites",
+            ),
             (
                 _LETTERS,
                 "take all records from sequence of one quality, or leave out those with letters other than ACGT",

@@ -17,6 +17,12 @@ POINTS = 400
 SQUARES = 30
 """Squares to a side."""
 
+_LABEL = (
+    "datum.value && (abs(datum.value) >= 1e6 || abs(datum.value) < 1e-3) ? format(datum.value, '.2~e')"
+    " : format(datum.value, ',.4~r')"
+)
+"""Numbers of any size on an axis."""
+
 Span = tuple[float, float]
 
 
@@ -24,7 +30,7 @@ def _axis(field: str, title: str, span: Span, **axis: Any) -> Any:
     channel = alt.X if field.startswith("x") else alt.Y
     scale = alt.Scale(domain=list(span), nice=False, zero=False)
     return channel(
-        f"{field}:Q", scale=scale, axis=alt.Axis(title=title, tickCount=4, format="~g", labelFlush=False, **axis)
+        f"{field}:Q", scale=scale, axis=alt.Axis(title=title, tickCount=4, labelExpr=_LABEL, labelFlush=False, **axis)
     )
 
 
@@ -40,7 +46,7 @@ def scatter_chart(
     ends = alt.Chart(pd.DataFrame({"x": span, "y": span})).mark_line(color=LINE, strokeWidth=1.5).encode(x=x, y=y)
     if len(true) <= POINTS:
         data = pd.DataFrame({"x": true, "y": guess})
-        drawn = alt.Chart(data).mark_point(color=style.colour, filled=True, size=14, opacity=0.45).encode(x=x, y=y)
+        drawn = alt.Chart(data).mark_point(color=style.colour, filled=True, size=14, opacity=0.6).encode(x=x, y=y)
     else:
         drawn = _squares(true, guess, span, style.colour, x, y)
     about = f"{len(true):,} test records; {', '.join(told)}."
@@ -78,7 +84,7 @@ def residual_chart(bins: Sequence[Mapping[str, Any]], span: Span, style: Style, 
     scale = alt.Scale(domain=[span[0] - margin, span[1] + margin], nice=False)
 
     def y(field: str) -> Any:
-        return alt.Y(f"{field}:Q", scale=scale, axis=alt.Axis(title="True − predicted", tickCount=4, format="~g"))
+        return alt.Y(f"{field}:Q", scale=scale, axis=alt.Axis(title="True − predicted", tickCount=4, labelExpr=_LABEL))
 
     base = alt.Chart(data).encode(x=x)
     zero = alt.Chart(pd.DataFrame({"y": [0.0]})).mark_rule(color=MUTED, strokeDash=[3, 3]).encode(y=y("y"))
@@ -92,11 +98,13 @@ def residual_chart(bins: Sequence[Mapping[str, Any]], span: Span, style: Style, 
 def targets_chart(splits: Mapping[str, Mapping[str, Any]], title: str, key: str) -> Markup:
     """The targets of each split: range, quartiles and median, as a box each. splits: their summaries, by name."""
     rows = [{"split": split, **facts} for split, facts in splits.items()]
-    y = alt.Y("split:N", sort=list(splits), axis=alt.Axis(title=None, ticks=False, domain=False))
+    y = alt.Y(
+        "split:N", sort=list(splits), axis=alt.Axis(title=None, ticks=False, domain=False, labelPadding=8, minExtent=80)
+    )
     span = (min(row["minimum"] for row in rows), max(row["maximum"] for row in rows))
 
     def x(field: str) -> Any:
-        axis = alt.Axis(title=title, tickCount=6, format="~g", labelFlush=False)
+        axis = alt.Axis(title=title, tickCount=6, labelExpr=_LABEL, labelFlush=False)
         return alt.X(f"{field}:Q", scale=alt.Scale(domain=list(span), nice=True, zero=False), axis=axis)
 
     base = alt.Chart(pd.DataFrame(rows)).encode(y=y)

@@ -34,7 +34,7 @@ _PROBED = {
     "spearman": _Probed(
         "Spearman correlation",
         "shortcut_spearman",
-        (-0.2, 1.0),
+        (0.0, 0.8),
         "0 is chance; far below it is no sign of cleanness either, but a trace of how the groups were made.",
     ),
 }
@@ -50,7 +50,7 @@ def checks(audit: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def probes(audit: dict[str, Any], limits: Mapping[str, Any]) -> dict[str, Any] | None:
-    """How far each shortcut alone gets, with its interval, on one scale; None without any. limits: the config's `audit`."""
+    """How far each shortcut alone gets, with intervals, on one scale; None without any. limits: the config's `audit`."""
     known = [probe for probe in audit["shortcuts"] if probe["value"] is not None]
     if not known:
         return None

@@ -1,4 +1,4 @@
-"""Spearman correlation of scores that several models gave, each to its own stratum, with an interval that heeds groups."""
+"""Spearman correlation of scores of several models, each of its own stratum, with an interval that heeds groups."""
 
 import numpy as np
 from scipy import stats
@@ -8,11 +8,11 @@ from dnalm.evaluation.statistics.clusters import Groups
 
 
 def clustered_spearman(scores: np.ndarray, targets: np.ndarray, strata: np.ndarray, codes: np.ndarray) -> Bounded:
-    """Mean over strata, by their numbers of records, of the Spearman correlation of scores and targets, with 95 % bounds.
+    """Mean over strata, by their numbers of records, of the Spearman correlation with targets, and 95 % bounds.
 
     scores, targets: (n,); strata, codes: (n,) integers from 0, the fold and the group of each record. Only records of
-    one stratum are compared, as scores of different models have no common scale. A stratum without two different targets
-    is left out, and nothing is given where all are; scores that never vary correlate 0. The variance is that of the
+    one stratum are compared, as scores of different models have no common scale. A stratum without two different
+    targets is left out, and nothing is given where all are; scores that never vary correlate 0. The variance is that of the
     linearised statistic (infinitesimal jackknife: Efron 1982, chapter 6), summed by group; the bounds lie symmetrically
     on Fisher's z scale, by Student's t with the effective groups less one degrees of freedom.
     """
@@ -34,17 +34,17 @@ def clustered_spearman(scores: np.ndarray, targets: np.ndarray, strata: np.ndarr
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> tuple[float, np.ndarray]:
-    """Spearman correlation of two columns, (n,) each, and each record's influence on it, (n,); 0 where one never varies.
+    """Spearman correlation of two columns, (n,) each, and each record's influence, (n,); 0 where one never varies.
 
     The influence is the derivative of the statistic by the record's weight, times n: with u and v the centred mid-ranks
     in units of n, that of the covariance is u v - cov + A + B, where A is the mean over all records of what this one
     adds to their u, times their v, and B the same the other way round.
     """
+    if not np.ptp(one) or not np.ptp(other):
+        return 0.0, np.zeros(len(one))
     u, v = (stats.rankdata(column) / len(column) for column in (one, other))
     u, v = u - u.mean(), v - v.mean()
     covariance, spread, other_spread = (float(np.mean(a * b)) for a, b in ((u, v), (u, u), (v, v)))
-    if not spread or not other_spread:
-        return 0.0, np.zeros(len(one))
     value = covariance / np.sqrt(spread * other_spread)
     of_covariance = u * v - covariance + _through_ranks(one, v) + _through_ranks(other, u)
     of_spreads = sum(

@@ -216,4 +216,6 @@ def _label(values: NDArray[np.float64]) -> str:
         f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
         for value in (values.min(), values.max())
     )
-    return low if low == high else f"{low}–{high}"
+    if low == high:
+        return low.replace("-", "−")
+    return (" to " if values.min() < 0 else "–").join((low, high)).replace("-", "−")

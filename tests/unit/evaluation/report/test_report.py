@@ -14,6 +14,7 @@ from conftest import ROOT
 from fake_findings import add_audit, add_comparison, check, comparison, probe
 from fake_results import add_manifest, add_run, distribution, run_of
 from pages import SAID, checked
+from script_runs import run_script, start_script
 
 from dnalm.errors import UserError
 from dnalm.evaluation.report import charts, class_details, datacard, table_links, trust, views
@@ -22,7 +23,6 @@ from dnalm.evaluation.report.page import code, render
 from dnalm.evaluation.report.results import read_dataset
 from dnalm.files import write_json
 
-SCRIPT = ROOT / "scripts" / "report.py"
 REPEATS = {
     "kind": "repeats", "genome": "hg38", "catalogue": "arrays", "negatives": {"unique": 2.0, "shuffled": 1.0, "interspersed": 0.0},
     "balance": {"match": ["length", "gc"]}, "split": {"method": "grouped"}, "audit": {"shortcut_auroc": 0.6},
@@ -163,17 +163,17 @@ def test_everything_is_escaped(page):
 def test_the_same_results_give_the_same_bytes_through_the_script(tree, page, tmp_path):
     results, spec = tree
     output = tmp_path / "report" / "index.html"
-    command = [sys.executable, SCRIPT, "--spec", "-", "--results", results, "--output", output]
-    done = subprocess.run([*map(str, command)], input=json.dumps(spec), capture_output=True, text=True, check=False)
+    # in a process of its own, which hashes strings in another order
+    done = start_script("report.py", "--results", results, "--output", output, spec=spec)
     assert done.returncode == 0, done.stderr
     assert output.read_text() == page
 
 
 def test_the_page_needs_no_scikit_learn(tree, page, tmp_path):
     results, spec = tree
-    blocked = f"import runpy, sys; sys.modules['sklearn'] = None; runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
+    blocked = f"import runpy, sys; sys.modules['sklearn'] = None; runpy.run_path({str(ROOT / 'scripts/report.py')!r}, run_name='__main__')"
     command = [sys.executable, "-c", blocked, "--spec", "-", "--results", results, "--output", tmp_path / "index.html"]
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
     done = subprocess.run([*map(str, command)], input=json.dumps(spec), text=True, capture_output=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "index.html").read_text() == page
@@ -218,8 +218,8 @@ def test_data_sets_come_in_the_order_of_the_runs(tmp_path):
     datasets = dict.fromkeys(sorted(names), TABLE)
     spec = {"runs": runs, "datasets": datasets, "config": {**SAID, "datasets": datasets, "runs": runs}}
     output = tmp_path / "page.html"
-    command = [sys.executable, SCRIPT, "--spec", "-", "--results", tmp_path, "--output", output]
-    subprocess.run([*map(str, command)], input=json.dumps(spec), text=True, check=True)
+    done = run_script("report.py", "--results", tmp_path, "--output", output, spec=spec)
+    assert done.returncode == 0, done.stderr
     checker = checked(output.read_text())
     assert [name for name in checker.ids if name in {f"data-{name}" for name in names}] == [f"data-{n}" for n in names]
     assert " of it" in (told := " ".join(checker.text)) and told.index("on top") < told.index("on bottom")

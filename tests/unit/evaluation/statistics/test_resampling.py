@@ -3,7 +3,6 @@
 import json
 import math
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +10,14 @@ import pandas as pd
 import pytest
 from closeness import close
 from clustered import SETTINGS, group_sizes, simulate, true_metrics
-from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from script_runs import run_script
 from sklearn import metrics as sk
 
 from dnalm.evaluation.statistics.grouped import HARD_METRICS, RANKED, GroupedMetrics, group_confusions
 from dnalm.evaluation.statistics.resampling import critical, draws, group_facts, interval, intervals
 from dnalm.tables.predictions import ClassPredictions, write_predictions
-
-SCRIPTS = ROOT / "scripts"
 
 HARD = ("accuracy", "mcc", "macro_f1", "macro_precision", "macro_recall")
 
@@ -188,8 +185,7 @@ def test_95_percent_intervals_hold_the_truth_95_times_of_100():
 
 def call(path: Path, **spec) -> subprocess.CompletedProcess[str]:
     places = ["--predictions", path / "p.parquet", "--data", path / "data", "--output", path / "out" / "metrics.json"]
-    command = [sys.executable, str(SCRIPTS / "evaluate.py"), "--spec", "-", *map(str, places)]
-    return subprocess.run(command, input=json.dumps({**SETTINGS, **spec}), capture_output=True, text=True, check=False)
+    return run_script("evaluate.py", *places, spec={**SETTINGS, **spec})
 
 
 def write(path: Path, size: int, **changes) -> None:

@@ -3,7 +3,6 @@
 import json
 import math
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,9 @@ import pandas as pd
 import pytest
 from closeness import close
 from clustered import SETTINGS
-from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from script_runs import run_script
 from sklearn import metrics as sk
 
 from dnalm.errors import UserError
@@ -23,8 +22,6 @@ from dnalm.evaluation.statistics.metric_names import METRICS
 from dnalm.evaluation.statistics.run_metrics import evaluate, split_metrics
 from dnalm.files import write_json
 from dnalm.tables.predictions import ClassPredictions, read_predictions, write_predictions
-
-SCRIPTS = ROOT / "scripts"
 
 
 def predictions(labels, scores) -> ClassPredictions:
@@ -197,8 +194,7 @@ def test_a_missing_column_is_named(tmp_path, column):
 
 
 def call(script: str, spec: dict, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPTS / script), "--spec", "-", *map(str, arguments)]
-    return subprocess.run(command, input=json.dumps(spec), capture_output=True, text=True, check=False)
+    return run_script(script, *arguments, spec=spec)
 
 
 def test_evaluate_writes_metrics_or_one_line(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from closeness import close
+from needed import needs
 from small_models import TINY, records, small_tokenizer
 
 from dnalm.config.recipes import Recipe
@@ -349,7 +350,7 @@ def test_bf16_trains_and_validates_in_fp32(tmp_path):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@needs("a CUDA GPU")
 def test_a_gpu_learns_the_same_task_on_one_device(tmp_path):
     """In bf16 by default, and with the batch size asked for however many GPUs there are."""
     recipe = Recipe(learning_rate=1e-3, epochs=4, batch_size=16)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from closeness import close
+from needed import needs
 from small_models import TINY, classifier_checkpoint, random_dna, small_tokenizer
 
 from dnalm.training.engine.feeds import Examples
@@ -58,7 +59,7 @@ def test_scores_do_not_depend_on_batch_size_or_company(kind):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@needs("a CUDA GPU")
 @pytest.mark.parametrize("kind", ["bert", "mixtral"])
 def test_scores_on_a_gpu_are_those_on_the_cpu(kind):
     data = examples(sequences())

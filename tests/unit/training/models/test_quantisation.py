@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 from closeness import close
+from needed import require
 from small_classifiers import CPU, EXPERTS, MIXTRAL, changed, classifier, frozen, logits, train
 from small_models import TINY
 
@@ -13,7 +14,7 @@ from dnalm.errors import UserError
 from dnalm.training.engine.devices import make_repeatable
 from dnalm.training.models.methods import adapt, head, merge, quantised_parameters, save_adapter
 
-pytest.importorskip("bitsandbytes", reason="needs bitsandbytes")
+require("bitsandbytes")
 
 
 @pytest.fixture(autouse=True)

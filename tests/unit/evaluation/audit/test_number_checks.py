@@ -244,6 +244,17 @@ def test_clean_sets_pass():
     assert failed == 0
 
 
+def test_a_property_that_never_varies_tells_nothing():
+    table = numbered(11, 333)
+    table["sequence"] = table["sequence"].str[:40]
+    probe = found(table)["length"].found
+    assert (probe.value, probe.low, probe.high) == (0.0, 0.0, 0.0)
+
+
+def test_checks_of_tokens_are_absent_where_no_model_is_run(clean):
+    assert not {"overlong", "unknown_tokens"} & set(judged(clean)[0])
+
+
 def test_too_few_groups_are_said():
     table = numbered(9).assign(group=lambda t: [f"g{row % 3}" for row in range(len(t))])
     probe = found(table)["gc"]
