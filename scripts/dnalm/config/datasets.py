@@ -10,6 +10,10 @@ from dnalm.names import LABEL, SPLITS, TARGET
 if TYPE_CHECKING:
     from dnalm.config.root import Config
 
+Kind = Literal["repeats", "table"]
+Labels = dict[int, Text]
+"""Name of each label."""
+
 Split = Literal["train", "validation", "test"]
 Source = Literal["unique", "interspersed", "shuffled"]
 Check = Literal[
@@ -246,7 +250,7 @@ class Table(Dataset):
     target_column: Text | None = Field(
         None, description="Column of numbers to predict (objective `regression`), in the place of labels."
     )
-    labels: dict[int, Text] | None = Field(None, description="Name of each label, e.g. {0: background, 1: promoter}.")
+    labels: Labels | None = Field(None, description="Name of each label, e.g. {0: background, 1: promoter}.")
 
     @model_validator(mode="after")
     def _one_source(self) -> "Table":
