@@ -6,6 +6,8 @@ own, beside a process that only reads the same tables. The output is JSON: the m
 resident memory (GiB) of each process, their sum and largest, and how many times longer it takes than reading.
 """
 
+import library  # noqa: I001
+
 import argparse
 import os
 import shlex
@@ -24,7 +26,7 @@ from dnalm.provenance import versions
 SEED = 1
 MODEL = "simulated"
 TARGET = {"seconds_at_most": 600, "gib_at_most": 8}
-SCRIPTS = Path(__file__).parent
+SCRIPTS = library.ROOT / "scripts"
 READ = "import sys; from dnalm.files import read_table; [read_table(path) for path in sys.argv[1:]]"
 
 

@@ -5,6 +5,8 @@ extrapolated. The output is JSON: the machine, the versions, the seconds of both
 the clock is no part of them), their ratio, and the largest difference between the two on the replicates that both made.
 """
 
+import library  # noqa: F401, I001
+
 import argparse
 import shlex
 import sys

@@ -5,6 +5,8 @@ finetune.py, in a process of its own. The output is JSON: the machine, the versi
 process in MB (10^6 bytes; pages of mapped files count, though the system may take them back), and their ratio.
 """
 
+import library  # noqa: I001
+
 import argparse
 import shlex
 import sys
@@ -22,7 +24,7 @@ BATCH = 40
 TOKENS = 64
 """What a sequence is cut to, so that the longest batch, which chance makes, doesn't decide the peak."""
 TARGET = 1.1
-FINETUNE = Path(__file__).with_name("finetune.py")
+FINETUNE = library.ROOT / "scripts/finetune.py"
 
 
 def run() -> None:

@@ -5,6 +5,8 @@ several times in a process of its own; the output is JSON with the median second
 (what other programs do to the clock is no part of the latter).
 """
 
+import library  # noqa: F401, I001
+
 import argparse
 import shlex
 import subprocess

@@ -5,6 +5,8 @@ of one host). Each arm runs in processes of its own. The output is JSON: the mac
 of each arm and how, ratios, and the targets that these answer.
 """
 
+import library  # noqa: F401, I001
+
 import argparse
 import os
 import shlex

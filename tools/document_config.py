@@ -1,5 +1,7 @@
 """Write config/README.md and workflow/schemas/config.schema.json from the config's definition; --check compares only."""
 
+import library  # noqa: F401, I001
+
 import argparse
 import json
 import sys

@@ -1,5 +1,7 @@
 """Write docs/rules.md and docs/rerun-matrix.md from what Snakemake says of the Snakefile; --check compares only."""
 
+import library  # noqa: F401, I001
+
 import argparse
 import sys
 

@@ -26,7 +26,7 @@ def code_hashes(script: Path, *folders: str) -> dict[str, str]:
     script reads, beside it, as paths relative to its directory; each file counts, by its relative path. A process reads
     each file once.
     """
-    root = script.parent
+    root = Path(__file__).resolve().parents[1] if not (script.parent / "dnalm").is_dir() else script.parent
     found: dict[str, str] = {}
     todo = [(script.name, script)]
     while todo:

@@ -117,11 +117,12 @@ def tokens_of(lists):
 def call(monkeypatch, script, *arguments, spec=None):
     """Run a script's main in this process; return its exit status (0 if it returns)."""
     monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+    folder = ROOT / ("tools" if script.startswith(("benchmark_", "document_")) else "scripts")
     if spec is not None:
         monkeypatch.setattr(sys, "argv", [script, "--spec", "-", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(spec)))
     try:
-        runpy.run_path(str(SCRIPTS / script), run_name="__main__")
+        runpy.run_path(str(folder / script), run_name="__main__")
     except SystemExit as leaving:
         return leaving.code
     return 0

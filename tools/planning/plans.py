@@ -60,7 +60,7 @@ def call(many: Sequence[Sequence[str | Path]], directory: Path, root: Path = ROO
     """
     common = ["--snakefile", str(root / "Snakefile"), "--directory", str(directory), "--cores", "2"]
     sent = json.dumps([[*common, *map(str, arguments)] for arguments in many])
-    paths = os.pathsep.join([str(root / "scripts"), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(root / "scripts"), str(root / "tools"), os.environ.get("PYTHONPATH", "")])
     worker = subprocess.run(
         [sys.executable, "-m", "planning.worker"],
         input=sent,

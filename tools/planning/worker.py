@@ -15,7 +15,7 @@ from snakemake.executors.touch import Executor
 
 from dnalm import provenance
 
-SCRIPTS = Path(__file__).resolve().parents[1]
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 def call(arguments: list[str], said: Path) -> int:

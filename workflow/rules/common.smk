@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 SCRIPTS = Path(workflow.basedir) / "scripts"
+TOOLS = Path(workflow.basedir) / "tools"
 sys.path.insert(0, str(SCRIPTS))
 
 from dnalm import machine, names, provenance
@@ -60,14 +61,19 @@ def section(stage):
     return lambda wildcards: stages.section(CONFIG, stage, wildcards)
 
 
+def program(name):
+    """A script of the workflow, or a benchmark's program."""
+    return (TOOLS if name.startswith("benchmark_") else SCRIPTS) / name
+
+
 def code(script, *folders):
     """Hashes of a script, the modules it imports and other folders it reads, so that an edit re-runs what uses it."""
-    return lambda wildcards: json.dumps(provenance.code_hashes(SCRIPTS / script, *folders))
+    return lambda wildcards: json.dumps(provenance.code_hashes(program(script), *folders))
 
 
 def script(name):
     """A script's path; a function of input too, which Snakemake does not track, so a clone may be moved."""
-    return lambda wildcards, input: str(SCRIPTS / name)
+    return lambda wildcards, input: str(program(name))
 
 
 def folder(key):

@@ -6,7 +6,7 @@ import sys
 
 from conftest import ROOT
 
-SCRIPT = ROOT / "scripts" / "benchmark_evaluation.py"
+SCRIPT = ROOT / "tools" / "benchmark_evaluation.py"
 
 
 def test_the_benchmark_writes_both_times_and_how_far_the_two_are_apart(tmp_path):

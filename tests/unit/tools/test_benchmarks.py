@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_models import SCRIPTS, TINY
+from conftest import ROOT
+from small_models import TINY
 
 from dnalm.errors import UserError
 from dnalm.machine import gpus, machine
@@ -232,7 +233,7 @@ def test_an_arm_that_fails_says_why(monkeypatch):
 
 
 def run(*arguments):
-    command = [sys.executable, str(SCRIPTS / "benchmark_training.py"), *map(str, arguments)]
+    command = [sys.executable, str(ROOT / "tools/benchmark_training.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
