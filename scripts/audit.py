@@ -1,18 +1,17 @@
 """Audit a data set before anything is trained: classes, duplicates, leaks between splits, shortcuts, tokens, groups.
 
-Settings: {"dataset": name, "kind": repeats or table, "audit": limits, "labels": {"0": name} or null,
-"models": {name: most tokens of one input, or null where the config states none}}. Nothing fails here but what cannot be
-audited: gate.py stops a workflow.
+Nothing fails here but what cannot be audited: gate.py stops a workflow.
 """
 
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.evaluation import AuditSettings
 
 
 def run() -> None:
     """Read the command line, audit, write."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, AuditSettings)
     arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test.parquet")
     arguments.add_argument("--leakage", type=Path, required=True, help="what compare_splits.py found (JSON)")
     arguments.add_argument(
@@ -32,15 +31,14 @@ def run() -> None:
     from dnalm.files import read_json, read_table, write_json
     from dnalm.names import SPLITS
 
-    spec = args.spec
+    settings: AuditSettings = args.settings
     places = {split: args.data / f"{split}.parquet" for split in SPLITS}
     tables = {split: read_table(place) for split, place in places.items()}
     check_tables(tables, places)
     wanted = [*COLUMNS, "soft_masked"]
     tables = {split: table[[name for name in wanted if name in table]] for split, table in tables.items()}
-    tokens = read_token_counts(args.tokens, spec["models"], {split: len(table) for split, table in tables.items()})
-    labels = {int(label): name for label, name in (spec["labels"] or {}).items()}
-    subject = Subject(spec["dataset"], spec["kind"], labels, spec["audit"])
+    tokens = read_token_counts(args.tokens, settings.models, {split: len(table) for split, table in tables.items()})
+    subject = Subject(settings.dataset, settings.kind, settings.labels or {}, settings.audit.model_dump())
     write_json(args.output, audit(subject, tables, read_json(args.leakage), tokens))
 
 

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.data import CompareSplitsSettings
 
 
 def run() -> None:
     """Read the three sequence tables and the catalogues; write what was found."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, CompareSplitsSettings)
     arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test (parquet)")
     arguments.add_argument(
         "--catalogues", type=Path, nargs="*", default=[], help="catalogues on the data set's genome (parquet)"
@@ -25,7 +26,7 @@ def run() -> None:
     for split, path in paths.items():
         check_table(tables[split], path)
     catalogues = [files.read_table(path, ["chrom", "start", "end"]) for path in args.catalogues]
-    files.write_json(args.output, compare(tables, catalogues, args.spec["kind"]))
+    files.write_json(args.output, compare(tables, catalogues, args.settings.kind))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ TOOLS = Path(workflow.basedir) / "tools"
 sys.path.insert(0, str(SCRIPTS))
 
 from dnalm import machine, names, provenance
-from dnalm.workflow import inputs, session
-from dnalm.workflow import stages
+from dnalm.workflow import inputs, paths, runs, session, stages
 from dnalm.config.datasets import Repeats, Table
 from dnalm.errors import UserError
 from dnalm.config.loading import check_files, load_config
@@ -31,9 +30,9 @@ REPEATS = [name for name, dataset in CONFIG.datasets.items() if isinstance(datas
 TABLES = [name for name, dataset in CONFIG.datasets.items() if isinstance(dataset, Table)]
 TRAINED = [name for name, model in CONFIG.models.items() if model.tokenizer and model.tokenizer.train]
 HUB_MODELS = [model for model in CONFIG.models.values() if model.on_hub]
-SNAPSHOTS = {inputs.snapshot(model) for model in HUB_MODELS}
-RUNS = [stages.run_folder(run) for run in stages.runs(CONFIG)]
-MODEL_RUNS = [stages.run_folder(run) for run in stages.runs(CONFIG) if run["model"] != "baseline"]
+SNAPSHOTS = {paths.snapshot(model) for model in HUB_MODELS}
+RUNS = [paths.run(run) for run in runs.runs(CONFIG)]
+MODEL_RUNS = [paths.run(run) for run in runs.runs(CONFIG) if run.model != runs.BASELINE]
 GPUS = 0 if CONFIG.device == "cpu" else 1
 
 
@@ -93,12 +92,12 @@ def device(wildcards, input):
 
 def conduct(wildcards, input):
     """How a training is conducted, which is no part of the result either."""
-    return stages.conduct(CONFIG, wildcards)
+    return runs.conduct(CONFIG, wildcards)
 
 
 def gpus(wildcards):
     """GPUs that a training asks for."""
-    return stages.gpus(CONFIG, wildcards)
+    return runs.gpus(CONFIG, wildcards)
 
 
 def files(stage_input, *arguments):

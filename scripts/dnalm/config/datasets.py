@@ -4,16 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dnalm.config.base import Name, Settings, Text
+from dnalm.config.base import Labels, Name, Settings, Text
 from dnalm.names import LABEL, SPLITS, TARGET
 
 if TYPE_CHECKING:
     from dnalm.config.root import Config
 
 Kind = Literal["repeats", "table"]
-Labels = dict[int, Text]
-"""Name of each label."""
-
 Split = Literal["train", "validation", "test"]
 Source = Literal["unique", "interspersed", "shuffled"]
 Check = Literal[

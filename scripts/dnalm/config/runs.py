@@ -6,7 +6,6 @@ from pydantic import Field
 
 from dnalm.config.base import Name, Settings
 
-
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -16,9 +15,7 @@ class Run(Settings):
     dataset: Name
     model: Name
     recipe: Name
-    seeds: list[Seed] = Field(
-        [1], min_length=1, description="Seeds of initialisation and order."
-    )
+    seeds: list[Seed] = Field([1], min_length=1, description="Seeds of initialisation and order.")
 
 
 class SeededRun(Settings):

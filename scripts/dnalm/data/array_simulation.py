@@ -1,14 +1,14 @@
 """Simulated arrays: tandem repeats of known divergence, whose units are cut from a genome and chosen by no repeat finder."""
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dnalm.config.catalogues import ArraySimulation
 from dnalm.data.catalogues import catalogue_table
 from dnalm.data.genomes import chromosome_lengths
 from dnalm.data.positives import NOT_ACGT
@@ -31,10 +31,10 @@ Bases = NDArray[np.uint8]
 """Bases as numbers 0 to 3 for A, C, G, T."""
 
 
-def simulate_arrays(genome: "pysam.FastaFile", settings: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, int]]:
+def simulate_arrays(genome: "pysam.FastaFile", settings: ArraySimulation) -> tuple[pd.DataFrame, dict[str, int]]:
     """A catalogue's table of simulated arrays, without positions, and how many places were passed over for which reason.
 
-    settings: keys of `dnalm.config.ArraySimulation`. Of each array: its unit's length, its copies and its rate of changes are
+    Of each array: its unit's length, its copies and its rate of changes are
     drawn uniformly from their ranges; the unit is cut from a place drawn uniformly from the genome, and another is tried where
     it would leave the chromosome, hold anything but A, C, G, T, or be repetitive itself (`SELF_MATCH`). The perfect array
     begins with the unit's first base. Changes hit different bases of it, as many as the rate says to the nearest whole number
@@ -42,17 +42,17 @@ def simulate_arrays(genome: "pysam.FastaFile", settings: Mapping[str, Any]) -> t
     substitution. `divergence` is the true one: changes / (bases of the perfect array + insertions). Raises `UserError` if no
     unit is found.
     """
-    rng = np.random.default_rng(settings["seed"])
+    rng = np.random.default_rng(settings.seed)
     ends = np.cumsum(list(chromosome_lengths(genome).values()))
     passed: Counter[str] = Counter({OFF_END: 0, NOT_ACGT: 0, REPETITIVE: 0})
-    shortest, longest = settings["unit_length"]
+    shortest, longest = settings.unit_length
     rows = []
-    for number in tqdm(range(settings["arrays"]), desc="simulate", unit="array", mininterval=2):
+    for number in tqdm(range(settings.arrays), desc="simulate", unit="array", mininterval=2):
         length = int(rng.integers(shortest, longest, endpoint=True))
         unit = _cut_unit(rng, genome, ends, length, passed)
-        copies, rate = rng.uniform(*settings["copies"]), rng.uniform(*settings["divergence"])
+        copies, rate = rng.uniform(*settings.copies), rng.uniform(*settings.divergence)
         perfect = np.resize(unit, round(copies * length))
-        array, changes, inserted = _change(rng, perfect, rate, settings["divergence"], settings["indels"])
+        array, changes, inserted = _change(rng, perfect, rate, settings.divergence, settings.indels)
         rows.append(
             {
                 "id": f"array{number + 1}",

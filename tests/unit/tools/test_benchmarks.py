@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
-from conftest import ROOT
 from small_models import TINY
 
 from dnalm.errors import UserError

@@ -51,6 +51,7 @@ RULES = {
     if "shell:" in match[2]
 }
 CALLED = {"torch": "pytorch", "sklearn": "scikit-learn", "Bio": "biopython", "pynvml": "nvidia-ml-py"}
+TOOLS = {path.stem for path in (ROOT / "tools").glob("*.py")}
 NOT_LISTED = {
     ("data", "Bio"): "FASTA files that users want scored are read in training's environment alone",
     ("evaluation", "Bio"): "the same",
@@ -61,8 +62,9 @@ NOT_LISTED = {
 
 def modules(script):
     """(name, file) of a script and every module of ours that it imports."""
-    for name in code_hashes(ROOT / "scripts" / script):
-        base = ROOT / "scripts" / (name if name.endswith(".py") else name.replace(".", "/"))
+    program = ROOT / ("tools" if script.startswith("benchmark_") else "scripts") / script
+    for name in code_hashes(program):
+        base = program if name == script else ROOT / "scripts" / name.replace(".", "/")
         yield (
             name,
             base if base.suffix else next(p for p in (base.with_suffix(".py"), base / "__init__.py") if p.exists()),
@@ -90,7 +92,9 @@ def test_environment_lists_what_the_rules_script_imports(rule):
     if rule == "benchmark_startup":  # in Snakemake's own Python
         return
     code = dict(modules(script))
-    foreign = {found for path in code.values() for found in imported(path)} - sys.stdlib_module_names - {"dnalm"}
+    foreign = (
+        {found for path in code.values() for found in imported(path)} - sys.stdlib_module_names - {"dnalm"} - TOOLS
+    )
     lacking = {found for found in foreign if CALLED.get(found, found) not in listed and (name, found) not in NOT_LISTED}
     assert not lacking
     assert "dnalm.sequence.trf" not in code or "trf" in listed or rule.startswith("benchmark_")

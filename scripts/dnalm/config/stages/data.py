@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from dnalm.config.base import Md5, Name, Settings, Sha256, Text
+from dnalm.config.base import Labels, Md5, Name, Settings, Sha256, Text
 from dnalm.config.catalogues import ArraySimulation
-from dnalm.config.datasets import Balance, Kind, Labels, Source, Splitting
+from dnalm.config.datasets import Balance, Kind, Source, Splitting
 
 Pieces = Literal["unique", "interspersed", "context"]
 """Which part of a genome is left when the rest is masked."""

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from dnalm.config.base import Name, Settings, Text
-from dnalm.config.datasets import Audit, Baseline, Kind, Labels
+from dnalm.config.base import Labels, Name, Settings, Text
+from dnalm.config.datasets import Audit, Baseline, Kind
 from dnalm.config.evaluation import Evaluation, Resampling
 from dnalm.config.runs import SeededRun
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic import Field
 
-from dnalm.config.base import Name, Settings, Text
-from dnalm.config.datasets import Labels
+from dnalm.config.base import Labels, Name, Settings, Text
 from dnalm.config.models import Initialisation
 from dnalm.config.recipes import Overlong, Recipe
+
 
 class FetchModelSettings(Settings):
     """A checkpoint to fetch from the Hugging Face hub."""

@@ -2,28 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from dnalm.config.runs import SeededRun
 from dnalm.evaluation.statistics.run_metrics import METRICS
 from dnalm.files import read_json
 
 FLOAT_FORMAT = "%.6f"
-_RUN = ("dataset", "model", "recipe", "seed")
+_RUN = tuple(SeededRun.model_fields)
 
 
-def run_directory(results: Path, run: dict[str, Any]) -> Path:
-    """The folder of a run {dataset, model, recipe, seed} below the results folder."""
-    return results.joinpath(run["dataset"], "runs", run["model"], run["recipe"], f"seed{run['seed']}")
-
-
-def summarize(results: Path, runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def summarize(results: Path, runs: Sequence[SeededRun]) -> pd.DataFrame:
     """One row a run, in the order given: its names, `n` and `METRICS` of test, the same of validation (prefixed)."""
     rows = []
     for run in runs:
-        metrics = read_json(run_directory(results, run) / "metrics.json")
-        row = {name: run[name] for name in _RUN}
+        metrics = read_json(results / run.folder / "metrics.json")
+        row = dict(run)
         for prefix, values in (("", metrics), ("validation_", metrics["validation"])):
             row |= {f"{prefix}{name}": values[name] for name in ("n", *METRICS)}
         rows.append(row)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
+from dnalm.config.stages.evaluation import EvaluateSettings
 from dnalm.evaluation.statistics.calibration import calibration, calibration_error, equal_bins, judged
 from dnalm.evaluation.statistics.prevalence import prevalence
 from dnalm.evaluation.statistics.record_losses import record_losses
@@ -30,7 +31,7 @@ METRICS = (
 
 
 def evaluate(
-    predictions: dict[str, Predictions], groups: dict[str, np.ndarray], settings: dict[str, Any]
+    predictions: dict[str, Predictions], groups: dict[str, np.ndarray], settings: EvaluateSettings
 ) -> dict[str, Any]:
     """The content of a metrics.json.
 
@@ -38,11 +39,10 @@ def evaluate(
     under `validation`; `intervals` of the test metrics by name, with `intervals_note`; `groups` of the test records;
     `threshold`, `calibration` and `prevalence`, as the modules of these names give them.
 
-    groups: the group of each record, (n,), for `validation` and `test`. settings: confidence, replicates, seed,
-    effective_groups, largest_group, calibration_bins, temperature, prevalences.
+    groups: the group of each record, (n,), for `validation` and `test`.
     """
     test, validation = (
-        split_metrics(predictions[split], settings["calibration_bins"]) for split in ("test", "validation")
+        split_metrics(predictions[split], settings.calibration_bins) for split in ("test", "validation")
     )
     found = intervals(predictions["test"], groups["test"], settings)
     calibrated = calibration(predictions, {split: groups[split] for split in SCORED_SPLITS}, settings)
