@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import numpy as np
@@ -6,17 +5,18 @@ import pandas as pd
 import pysam
 import pytest
 
-from dnalm.data.balance import Settings, balance
+from dnalm.config.stages.data import BalanceSettings
+from dnalm.data.balance import balance
 from dnalm.errors import UserError
 from dnalm.names import SEQUENCE_COLUMNS
 from dnalm.tables.sequences import sequence_table
 
-PLAIN = Settings({"unique": 1.0}, ["length", "gc"], 0.05, 1, 42, 0, None)
+PLAIN = BalanceSettings(negatives={"unique": 1.0}, gc_tolerance=0.05, flank=0, zones=None)
 SIZE = 6000
 
 
 def with_(**changes):
-    return dataclasses.replace(PLAIN, **changes)
+    return PLAIN.model_copy(update=dict(**changes))
 
 
 @pytest.fixture(scope="module")

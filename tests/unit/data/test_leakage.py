@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_splits import mutated, random_sequences, simulate
 
+from dnalm.config.stages.data import SplitLabelsSettings
 from dnalm.data import leakage as leakage_module
-from dnalm.data.divide import Settings, divide
+from dnalm.data.divide import divide
 from dnalm.data.labelled_tables import import_tables
 from dnalm.data.leakage import compare
 from dnalm.files import read_user_table, sha256
@@ -285,7 +286,13 @@ def test_the_loci_of_arrays_reach_the_split_tables(monkeypatch):
     table = sequence_table({**columns, **place, "positive": columns["id"]}, ["positive", *LOCUS])
     caps = dict.fromkeys(SPLITS)
     fractions = {"train": 0.6, "validation": 0.2, "test": 0.2}
-    tables, _ = divide(table, [], Settings("repeats", "random", fractions, None, 1, caps, False, None))
+    tables, _ = divide(
+        table,
+        [],
+        SplitLabelsSettings(
+            kind="repeats", method="random", fractions=fractions, seed=1, caps=caps, given=False, labels=None
+        ),
+    )
     assert compare(tables, [], "repeats")["across"]["train/test"]["locus"]["located_right"] == 8
 
 
