@@ -102,7 +102,7 @@ def time_intervals(records: int, replicates: int, timed: int, classes: int) -> d
 
     codes = np.unique(codes, return_inverse=True)[1]
     groups = int(codes.max()) + 1
-    weights = next(draws(groups, settings.model_copy(update={"replicates": timed})))
+    weights = next(draws(groups, timed, settings.seed))
     found = GroupedMetrics(predictions, codes, groups).measure(weights)
     print(f"{classes} classes: {len(weights)} replicates by scikit-learn", file=sys.stderr)
     busy = process_time()

@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dnalm.config.runs import SeededRun
+from dnalm.config.stages.evaluation import EvaluateSettings
 from dnalm.evaluation.statistics.run_metrics import evaluate
 from dnalm.files import write_json, write_tsv
 from dnalm.tables.predictions import Predictions, write_predictions
 
-SETTINGS = {
-    "confidence": 0.95, "replicates": 200, "seed": 1, "calibration_bins": 10, "temperature": True, "prevalences": [0.5, 0.01, 0.001],
-    "effective_groups": 30, "largest_group": 0.05,
-}  # fmt: skip
+SETTINGS = EvaluateSettings(
+    replicates=200, calibration_bins=10, temperature=True, effective_groups=30, largest_group=0.05
+)
 """What `evaluate` is asked for."""
 CRITERIA = ("accuracy", "macro_f1", "mcc", "macro_precision", "macro_recall")
 
@@ -28,28 +29,28 @@ def predictions(n: int, classes: int, skill: float, seed: int, split: str) -> Pr
 
 
 def add_run(
-    results: Path, run: dict, skill: float, n: int = 300, classes: int = 2, epochs: int = 6, method: str = "full"
+    results: Path, run: SeededRun, skill: float, n: int = 300, classes: int = 2, epochs: int = 6, method: str = "full"
 ) -> None:
     """Write predictions, metrics, run.json and (for a model) the training log of one run."""
-    folder = results / run["dataset"] / "runs" / run["model"] / run["recipe"] / f"seed{run['seed']}"
-    seed = run["seed"] + 10 * len(run["recipe"])
+    folder = results / run.folder
+    seed = run.seed + 10 * len(run.recipe)
     scored = {split: predictions(n, classes, skill, seed, split) for split in ("validation", "test")}
     write_predictions(folder / "predictions.parquet", scored)
     groups = {split: np.array([f"group{i // 3}" for i in range(n)]) for split in scored}
     metrics = evaluate(scored, groups, SETTINGS)
     write_json(folder / "metrics.json", metrics)
     versions = {"python": "3.12.1", "numpy": "2.4.6", "scikit-learn": "1.9.1"}
-    if run["model"] == "baseline":
+    if run.model == "baseline":
         account = {
             "description": "Logistic regression on something simple",
             "chosen": {"C": 1.0, "k": 4},
             "converged": True,
         }
-        write_json(folder / "run.json", {"spec": {"name": run["recipe"], "seed": 1}, "versions": versions, "device": "cpu", "seconds": 1.2, "baseline": account})  # fmt: skip
+        write_json(folder / "run.json", {"spec": {"name": run.recipe, "seed": 1}, "versions": versions, "device": "cpu", "seconds": 1.2, "baseline": account})  # fmt: skip
         return
     best = max(1, epochs - 2) if epochs > 1 else epochs
     recipe = {"method": method, "best_metric": "mcc", "learning_rate": 5e-4, "epochs": epochs, "overlong": "window"}
-    record = {"spec": {"recipe": recipe, "seed": run["seed"], "checkpoint": None}, "versions": versions | {"torch": "2.13.0"}, "device": "cpu"}  # fmt: skip
+    record = {"spec": {"recipe": recipe, "seed": run.seed, "checkpoint": None}, "versions": versions | {"torch": "2.13.0"}, "device": "cpu"}  # fmt: skip
     counts = {"records": 900, "overlong": 0, "dropped": 0, "windows": 900, "unknown_tokens": 0}
     record |= {
         "seconds": 81.4,

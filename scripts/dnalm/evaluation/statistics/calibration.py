@@ -118,7 +118,10 @@ def _interval(
     sizes = np.bincount(group).astype(float)
     with threadpool_limits(limits=1):  # sums in another order would be another result
         drawn = np.concatenate(
-            [(weights @ sums) / (weights @ sizes)[:, None] for weights in draws(facts.number, settings)]
+            [
+                (weights @ sums) / (weights @ sizes)[:, None]
+                for weights in draws(facts.number, settings.replicates, settings.seed)
+            ]
         )
     observed = sums.sum(axis=0) / len(group)
     error, errors = np.abs(observed).sum(), np.abs(drawn).sum(axis=1)

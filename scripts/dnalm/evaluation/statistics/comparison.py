@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from dnalm.config.stages.evaluation import CompareSettings
+from dnalm.config.stages.evaluation import CompareSettings, IntervalSettings
 from dnalm.errors import UserError
 from dnalm.evaluation.statistics.clusters import Groups, match
 from dnalm.evaluation.statistics.grouped import group_confusions, mcc, prediction_mcc, standard_errors
@@ -103,7 +103,7 @@ def differences(
     rival: Sequence[Predictions],
     contenders: Sequence[Sequence[Predictions]],
     groups: np.ndarray,
-    settings: CompareSettings,
+    settings: IntervalSettings,
 ) -> list[dict[str, Any]]:
     """Compare the runs of each contender with those of a rival on the same records, whose `groups` are (n,).
 
@@ -116,7 +116,13 @@ def differences(
     reason = too_few(facts, settings)
     with threadpool_limits(limits=1):  # sums in another order would be another result
         observed = _resampled(confusions, np.ones((1, facts.number)))
-        drawn = [] if reason else [_resampled(confusions, weights) for weights in draws(facts.number, settings)]
+        drawn = (
+            []
+            if reason
+            else [
+                _resampled(confusions, weights) for weights in draws(facts.number, settings.replicates, settings.seed)
+            ]
+        )
     result = []
     for i, runs in enumerate(contenders):
         value, error = observed[0][i][0], observed[1][i][0]

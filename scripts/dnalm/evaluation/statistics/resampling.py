@@ -47,7 +47,7 @@ def intervals(predictions: Predictions, groups: np.ndarray, settings: IntervalSe
     metrics = GroupedMetrics(predictions, codes, facts.number)
     with threadpool_limits(limits=1):  # sums in another order would be another result
         observed = metrics.measure(np.ones((1, facts.number)))
-        parts = [metrics.measure(weights) for weights in draws(facts.number, settings)]
+        parts = [metrics.measure(weights) for weights in draws(facts.number, settings.replicates, settings.seed)]
     bounds, still = {}, []
     for name, (value, error) in observed.items():
         values, errors = (np.concatenate([part[name][i] for part in parts]) for i in (0, 1))
@@ -92,10 +92,10 @@ def _floor(number: float) -> str:
     return f"{np.floor(10 * number) / 10:g}"
 
 
-def draws(groups: int, settings: IntervalSettings) -> Iterator[np.ndarray]:
+def draws(groups: int, replicates: int, seed: int) -> Iterator[np.ndarray]:
     """How often each group is drawn, (rows, groups), until there are `replicates` rows; the same for the same seed."""
-    rng = np.random.default_rng(settings.seed)
-    left = settings.replicates
+    rng = np.random.default_rng(seed)
+    left = replicates
     while left:
         rows = min(left, max(1, _CELLS // groups))
         drawn = [np.bincount(rng.integers(groups, size=groups), minlength=groups) for _ in range(rows)]

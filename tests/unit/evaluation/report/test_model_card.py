@@ -1,6 +1,5 @@
 """The model card: metadata that the hub reads, and the same numbers as the results."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,17 +10,19 @@ from conftest import ROOT
 from fake_findings import add_audit, add_comparison, check, comparison
 from fake_results import add_manifest, add_run
 
+from dnalm.config.runs import SeededRun
+from dnalm.config.stages.evaluation import ModelCardSettings
 from dnalm.evaluation.report.modelcard import HUB_METRICS, model_card, plain
 from dnalm.evaluation.report.results import read_dataset
 from dnalm.files import read_json, write_json
 
 SCRIPT = ROOT / "scripts" / "model_card.py"
-RUN = {"dataset": "d", "model": "grover", "recipe": "full", "seed": 2}
+RUN = SeededRun(dataset="d", model="grover", recipe="full", seed=2)
 CONFIG = {
     "kind": "repeats", "genome": "hg38", "catalogue": "arrays", "negatives": {"unique": 1.0}, "balance": {"match": []},
     "split": {"method": "random"}, "audit": {"shortcut_auroc": 0.6},
 }  # fmt: skip
-SPEC = {"run": RUN, "dataset": CONFIG, "checkpoint": "PoetschLab/GROVER", "confidence": 0.95}
+SETTINGS = ModelCardSettings(run=RUN, dataset=CONFIG, checkpoint="PoetschLab/GROVER", confidence=0.95)
 
 
 @pytest.fixture
@@ -36,10 +37,12 @@ def results(tmp_path):
     return tmp_path
 
 
-def written(results: Path, spec: dict) -> subprocess.CompletedProcess:
+def written(results: Path, settings: ModelCardSettings) -> subprocess.CompletedProcess:
     output = results / "d/runs/grover/full/seed2/README.md"
     command = [sys.executable, SCRIPT, "--spec", "-", "--results", results, "--output", output]
-    return subprocess.run(list(map(str, command)), input=json.dumps(spec), capture_output=True, text=True, check=False)
+    return subprocess.run(
+        list(map(str, command)), input=settings.model_dump_json(), capture_output=True, text=True, check=False
+    )
 
 
 def parts(card: str) -> tuple[dict, str]:
@@ -48,7 +51,7 @@ def parts(card: str) -> tuple[dict, str]:
 
 
 def test_the_script_writes_a_card_with_the_numbers_of_the_results(results):
-    done = written(results, SPEC)
+    done = written(results, SETTINGS)
     assert done.returncode == 0, done.stderr
     card = (results / "d/runs/grover/full/seed2/README.md").read_text()
     metadata, text = parts(card)
@@ -91,7 +94,7 @@ def test_a_model_from_random_weights_has_no_base(results):
 
 def test_what_is_missing_is_an_error_and_leaves_nothing(results):
     (results / "d/audit.json").unlink()
-    done = written(results, SPEC)
+    done = written(results, SETTINGS)
     assert (
         done.returncode == 1 and done.stderr.splitlines()[-1].startswith("error: ") and "Traceback" not in done.stderr
     )

@@ -14,6 +14,8 @@ from conftest import ROOT
 from fake_findings import add_audit, add_comparison, check, comparison, probe
 from fake_results import add_manifest, add_run, distribution
 
+from dnalm.config.runs import SeededRun
+from dnalm.config.stages.evaluation import ReportSettings
 from dnalm.errors import UserError
 from dnalm.evaluation.report import charts, datacard, table_links, trust, views
 from dnalm.evaluation.report.page import code, render
@@ -38,8 +40,13 @@ SAID = {"evaluation": {"confidence": 0.95}}
 FEW = "6.3 effective groups of records, at least 30 are needed"
 
 
-def run_of(dataset: str, model: str, recipe: str, seed: int = 1) -> dict:
-    return {"dataset": dataset, "model": model, "recipe": recipe, "seed": seed}
+def run_of(dataset: str, model: str, recipe: str, seed: int = 1) -> SeededRun:
+    return SeededRun(dataset=dataset, model=model, recipe=recipe, seed=seed)
+
+
+def told(runs: list[SeededRun], datasets: dict) -> ReportSettings:
+    config = {**SAID, "datasets": datasets, "runs": [dict(run) for run in runs]}
+    return ReportSettings(runs=runs, datasets=datasets, config=config)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +55,7 @@ def tree(tmp_path_factory):
     results = tmp_path_factory.mktemp("results")
     runs = []
 
-    def add(run: dict, skill: float, **options) -> None:
+    def add(run: SeededRun, skill: float, **options) -> None:
         runs.append(run)
         add_run(results, run, skill, **options)
 
@@ -70,7 +77,7 @@ def tree(tmp_path_factory):
     add_manifest(results, "table", ["0", "1"])
     add_manifest(results, "three", ["none", "<script>alert(1)</script>", "donor & 'co'"])
     add_manifest(results, "bare", ["0", "1"])
-    keys = list(dict.fromkeys(f"{run['model']}/{run['recipe']}" for run in runs if run["dataset"] == "rich"))
+    keys = list(dict.fromkeys(f"{run.model}/{run.recipe}" for run in runs if run.dataset == "rich"))
     others = [
         comparison("small", "scratch", "periodicity", 0.6, 0.9, p_holm=0.012),
         comparison("baseline", "trf", "periodicity", 0.91, 0.9, p_holm=0.31),
@@ -95,14 +102,14 @@ def tree(tmp_path_factory):
     for name in ("table", "three", "bare"):
         add_audit(results, name)
     datasets = {"rich": REPEATS, "table": TABLE, "three": TABLE, "bare": TABLE}
-    return results, {"runs": runs, "datasets": datasets, "config": {**SAID, "datasets": datasets, "runs": runs}}
+    return results, told(runs, datasets)
 
 
 @pytest.fixture(scope="module")
 def page(tree):
-    results, spec = tree
-    datasets = [read_dataset(results, name, config, spec["runs"]) for name, config in spec["datasets"].items()]
-    return render(datasets, spec["config"])
+    results, settings = tree
+    datasets = [read_dataset(results, name, config, settings.runs) for name, config in settings.datasets.items()]
+    return render(datasets, settings.config)
 
 
 class Checker(HTMLParser):
@@ -178,8 +185,8 @@ def test_tables_can_be_taken_along(page, tree):
         assert len({line.count("\t") for line in text.splitlines()}) == 1
     lines = [line.split("\t") for line in tables["rich-metrics.tsv"].splitlines()]
     assert len(lines) == 1 + len(BASELINES) + 4
-    results, spec = tree
-    group = read_dataset(results, "rich", REPEATS, spec["runs"]).group("grover/full")
+    results, settings = tree
+    group = read_dataset(results, "rich", REPEATS, settings.runs).group("grover/full")
     row = dict(zip(lines[0], next(line for line in lines if line[1] == "grover"), strict=True))
     assert float(row["mcc"]) == pytest.approx(group.mean("mcc"), rel=1e-5)
     assert float(row["mcc_low"]) == pytest.approx(group.interval("mcc")[0], rel=1e-5)
@@ -211,17 +218,19 @@ def test_everything_is_escaped(page):
 
 
 def test_the_same_results_give_the_same_bytes_through_the_script(tree, page, tmp_path):
-    results, spec = tree
+    results, settings = tree
     output = tmp_path / "report" / "index.html"
     command = [sys.executable, SCRIPT, "--spec", "-", "--results", results, "--output", output]
-    done = subprocess.run([*map(str, command)], input=json.dumps(spec), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*map(str, command)], input=settings.model_dump_json(), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert output.read_text() == page
 
 
 def test_one_data_set_has_no_contents_list_and_missing_parts_vanish(tree):
-    results, spec = tree
-    page = render([read_dataset(results, "bare", TABLE, spec["runs"])], SAID)
+    results, settings = tree
+    page = render([read_dataset(results, "bare", TABLE, settings.runs)], SAID)
     checked(page)
     assert 'aria-label="Data sets"' not in page and "The ladder" not in page
     assert "Training</h3>" not in page and "Kept against dropped" not in page and "Who is better where" not in page
@@ -234,7 +243,7 @@ def test_one_data_set_has_no_contents_list_and_missing_parts_vanish(tree):
 def test_data_sets_that_share_a_model_are_a_ladder(tmp_path):
     runs = [run_of(name, *group) for name in ("first", "second") for group in (("baseline", "kmer"), ("small", "x"))]
     for run in runs:
-        add_run(tmp_path, run, 1.5 if run["dataset"] == "first" else 0.6, n=60, epochs=1)
+        add_run(tmp_path, run, 1.5 if run.dataset == "first" else 0.6, n=60, epochs=1)
     datasets = []
     for name in ("first", "second"):
         add_manifest(tmp_path, name, ["0", "1"])
@@ -256,16 +265,16 @@ def test_data_sets_come_in_the_order_of_the_runs(tmp_path):
         add_audit(tmp_path, name)
         add_comparison(tmp_path, name, [])
     datasets = dict.fromkeys(sorted(names), TABLE)
-    spec = {"runs": runs, "datasets": datasets, "config": {**SAID, "datasets": datasets, "runs": runs}}
+    settings = told(runs, datasets)
     output = tmp_path / "page.html"
     command = [sys.executable, SCRIPT, "--spec", "-", "--results", tmp_path, "--output", output]
-    subprocess.run([*map(str, command)], input=json.dumps(spec), text=True, check=True)
+    subprocess.run([*map(str, command)], input=settings.model_dump_json(), text=True, check=True)
     checker = checked(output.read_text())
     assert [name for name in checker.ids if name in {f"data-{name}" for name in names}] == [f"data-{n}" for n in names]
-    assert " of it" in (told := " ".join(checker.text)) and told.index("on top") < told.index("on bottom")
+    assert " of it" in (words := " ".join(checker.text)) and words.index("on top") < words.index("on bottom")
 
 
-def small_tree(results: Path, runs: list[dict], **manifest) -> None:
+def small_tree(results: Path, runs: list[SeededRun], **manifest) -> None:
     add_manifest(results, "d", ["0", "1"], **manifest)
     add_audit(results, "d")
     add_comparison(results, "d", [])
@@ -322,8 +331,8 @@ def test_motifs_that_were_inferred_or_are_missing_are_told(tmp_path):
 
 
 def test_the_best_of_a_column_is_marked_by_mean_and_never_the_reference(tree):
-    results, spec = tree
-    board = views.leaderboard(read_dataset(results, "rich", REPEATS, spec["runs"]).groups)
+    results, settings = tree
+    board = views.leaderboard(read_dataset(results, "rich", REPEATS, settings.runs).groups)
     heads = [block[0] for block in board["blocks"]]
     assert [head["name"] for head in heads[:3]] == ["Tandem Repeats Finder", "periodicity", "grover · full"]
     assert [head["kind"] for head in heads[:3]] == ["reference", "baseline", "model"]
@@ -334,8 +343,8 @@ def test_the_best_of_a_column_is_marked_by_mean_and_never_the_reference(tree):
 
 
 def test_probes_and_calibration_are_told_in_words(tree):
-    results, spec = tree
-    dataset = read_dataset(results, "rich", REPEATS, spec["runs"])
+    results, settings = tree
+    dataset = read_dataset(results, "rich", REPEATS, settings.runs)
     found = trust.probes(dataset.audit, 0.6)
     assert [(row["name"], row["status"], row["range"]) for row in found["rows"]] == [
         ("Length", "pass", "0.480–0.540"),
@@ -347,7 +356,7 @@ def test_probes_and_calibration_are_told_in_words(tree):
     table = trust.calibration(dataset)
     assert [column.name for column in table.columns][-3:] == ["Temperature", "error with it", "Brier with it"]
     assert {len(row) for row in table.rows} == {len(table.columns)} and len(table.rows) == len(dataset.members)
-    three = read_dataset(results, "three", TABLE, spec["runs"])
+    three = read_dataset(results, "three", TABLE, settings.runs)
     assert trust.thresholds(three).rows == [] and trust.prevalence(three).rows == []
 
 
