@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLUSTER := $(VENV)/.cluster
-CHECKED := Snakefile workflow/rules/*.smk
+TESTS := $(VENV)/.tests
+CHECKED := Snakefile workflow/Snakefile workflow/rules/*.smk
 
 .PHONY: demo test test-slow test-slurm test-unit cluster check report docs clean help
 
@@ -17,13 +18,13 @@ demo: $(READY) ## run the default config: a small simulated genome, from FASTA t
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "The report: results/report/index.html"
 
-test: $(CLUSTER) ## run every test but the slow ones
+test: $(TESTS) ## run every test but the slow ones; its end says what was skipped, and what brings it
 	$(BIN)/pytest -n $(CORES)
 
-test-slow: $(CLUSTER) ## run the tests that take more than a minute each
+test-slow: $(TESTS) ## run the tests that take more than a minute each
 	$(BIN)/pytest -n $(CORES) -m slow
 
-test-unit: $(READY) ## run the unit tests only
+test-unit: $(TESTS) ## run the unit tests only
 	$(BIN)/pytest -n $(CORES) tests/unit
 
 test-slurm: $(CLUSTER) ## run the workflow on a SLURM of its own on this machine: needs root, and apt to take SLURM from
@@ -65,4 +66,8 @@ $(READY): requirements.txt constraints.txt
 
 $(CLUSTER): requirements-cluster.txt $(READY)
 	$(INSTALL) --requirement requirements-cluster.txt
+	touch $@
+
+$(TESTS): requirements-tests.txt $(CLUSTER)
+	$(INSTALL) --requirement requirements-tests.txt
 	touch $@

@@ -1,4 +1,4 @@
-"""Audit a data set before anything is trained: classes, duplicates, leaks between splits, shortcuts, tokens, groups.
+"""Audit a data set before anything is trained: its labels or targets, duplicates, leaks between splits, shortcuts, tokens, groups.
 
 Nothing fails here but what cannot be audited: gate.py stops a workflow.
 """
@@ -30,15 +30,18 @@ def run() -> None:
     from dnalm.evaluation.audit.token_counts import read_token_counts
     from dnalm.files import read_json, read_table, write_json
     from dnalm.names import SPLITS
+    from dnalm.tables.sequences import truth_column
 
     settings: AuditSettings = args.settings
     places = {split: args.data / f"{split}.parquet" for split in SPLITS}
     tables = {split: read_table(place) for split, place in places.items()}
     check_tables(tables, places)
-    wanted = [*COLUMNS, "soft_masked"]
+    truth = truth_column(tables[SPLITS[0]])
+    wanted = [*COLUMNS, truth, "soft_masked"]
     tables = {split: table[[name for name in wanted if name in table]] for split, table in tables.items()}
     tokens = read_token_counts(args.tokens, settings.models, {split: len(table) for split, table in tables.items()})
-    subject = Subject(settings.dataset, settings.kind, settings.labels or {}, settings.audit.model_dump())
+    limits = settings.audit.model_dump()
+    subject = Subject(settings.dataset, settings.kind, settings.labels or {}, limits, truth)
     write_json(args.output, audit(subject, tables, read_json(args.leakage), tokens))
 
 

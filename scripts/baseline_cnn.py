@@ -10,7 +10,7 @@ from pathlib import Path
 from dnalm.cli import main, parser
 from dnalm.config.stages.training import BaselineCnnSettings
 from dnalm.errors import UserError
-from dnalm.files import read_table, sha256, write_json, write_table
+from dnalm.files import read_table, sha256, write_json
 from dnalm.names import scored_splits
 from dnalm.provenance import record
 
@@ -33,11 +33,9 @@ def run() -> None:
 def fit_and_score(args: argparse.Namespace) -> None:
     """Train, score, write."""
     began = time.perf_counter()
-    import pandas as pd
-
+    from dnalm.tables.predictions import ClassPredictions, write_predictions
+    from dnalm.training.cnn import Hyperparameters, Strands, choose
     from dnalm.training.engine.devices import choose_device, describe, make_repeatable
-    from dnalm.training.engine.scoring import reported
-    from dnalm.training.models.cnn import Hyperparameters, Strands, choose
 
     make_repeatable()
     device = choose_device(args.device)
@@ -52,13 +50,13 @@ def fit_and_score(args: argparse.Namespace) -> None:
     fitted, account = choose(
         strands["train"], strands["validation"], classes, args.settings.seed, device, Hyperparameters()
     )
-    parts = []
-    for split in scored:
-        scores = reported(fitted.scores(strands[split], what=split))
-        columns = {f"score_{i}": scores[:, i] for i in range(classes)}
-        part = tables[split].assign(split=split, **columns)
-        parts.append(part[["id", "split", "label", *columns]])
-    write_table(args.output, pd.concat(parts, ignore_index=True))
+    predictions = {
+        split: ClassPredictions(
+            tables[split]["id"].to_numpy(object), strands[split].labels, fitted.scores(strands[split], what=split)
+        )
+        for split in scored
+    }
+    write_predictions(args.output, predictions)
     data = {split: sha256(path) for split, path in paths.items()}
     seconds = round(time.perf_counter() - began, 1)
     facts = {"device": describe(device), "seconds": seconds, "data_sha256": data}

@@ -16,7 +16,8 @@ from dnalm.cli import main, parser
 from dnalm.config.stages.training import FinetuneSettings
 from dnalm.errors import UserError
 from dnalm.files import atomic_directory, sha256, write_json, write_tsv
-from dnalm.provenance import code_hashes, record
+from dnalm.meaning import code_hashes
+from dnalm.provenance import record
 
 
 def run() -> None:
@@ -26,6 +27,7 @@ def run() -> None:
     options.add_argument("--tokens", type=Path, required=True, metavar="DIR", help="directory of their tokens")
     options.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="the tokenizer")
     options.add_argument("--checkpoint", type=Path, metavar="DIR", help="the checkpoint; none for an architecture")
+    options.add_argument("--certificate", type=Path, metavar="JSON", help="what certify.py found of the checkpoint")
     options.add_argument("--model", type=Path, required=True, metavar="DIR", help="directory of the finished model")
     options.add_argument("--training-log", type=Path, required=True, metavar="TSV", help="one row an epoch")
     options.add_argument("--record", type=Path, required=True, metavar="JSON", help="how the model came to be")
@@ -60,29 +62,32 @@ def run() -> None:
 def train(args: argparse.Namespace) -> None:
     """Train, save, and say how it came to be; of several processes the first one writes."""
     started = time.perf_counter()
-    from dnalm.training.engine.conduct import Conduct
-    from dnalm.training.engine.team import Team
+    from dnalm.training.engine.execution import Execution
     from dnalm.training.finetuning import Inputs, finetune
-    from dnalm.training.runtime.checkpoints import Checkpoints
+    from dnalm.training.runtime.checkpoints import Checkpoints, read
+    from dnalm.training.runtime.energy import joules
     from dnalm.training.runtime.scratch import Scratch, key_of
+    from dnalm.training.runtime.signals import Stop
+    from dnalm.training.runtime.team import join_team
     from dnalm.training.runtime.trackers import Trackers
 
     settings: FinetuneSettings = args.settings
-    inputs = Inputs(args.data, args.tokens, args.tokenizer, args.checkpoint)
+    inputs = Inputs(args.data, args.tokens, args.tokenizer, args.checkpoint, args.certificate)
     with ExitStack() as stack:
-        team = stack.enter_context(Team.join(args.device))
-        options: dict[str, Any] = {"team": team, "minutes": args.minutes, "sharding": args.sharding}
+        team = stack.enter_context(join_team(args.device))
+        options: dict[str, Any] = {"team": team, "minutes": args.minutes, "sharding": args.sharding, "read": read}
+        options |= {"stop": Stop, "energy": joules}
         if not team.main:
-            finetune(settings, inputs, Conduct(checkpoints=None, **options), None)
+            finetune(settings, inputs, Execution(**options), None)
             return
         told = settings.model_dump(mode="json")
         key = key_of(told, code_hashes(Path(__file__)), inputs.files(settings.recipe.method))
         scratch = stack.enter_context(Scratch(args.scratch, key, owner=os.path.relpath(args.model, args.scratch)))
         checkpoints = stack.enter_context(Checkpoints(scratch.folder))
         report = stack.enter_context(Trackers(args.report_to, str(args.model.parent), args.events))
-        conduct = Conduct(checkpoints=checkpoints, report=report, **options)
+        execution = Execution(store=checkpoints, report=report, **options)
         with atomic_directory(args.model) as directory:
-            progress, facts = finetune(settings, inputs, conduct, directory)
+            progress, facts = finetune(settings, inputs, execution, directory)
             write(args, started, progress, facts, directory)
         checkpoints.wait()
         scratch.remove()

@@ -1,4 +1,4 @@
-"""Import a labelled table: CSV, TSV or parquet, as published splits or as one table to be divided."""
+"""Import a table with labels or targets: CSV, TSV or parquet, as published splits or as one table to be divided."""
 
 from pathlib import Path
 
@@ -23,7 +23,8 @@ def run() -> None:
     settings: ImportTableSettings = args.settings
     paths = dict(zip(settings.parts, args.files, strict=True))
     parts = {part: files.read_user_table(path) for part, path in paths.items()}
-    records, facts = import_tables(parts, paths, settings.sequence_column, settings.label_column, settings.labels)
+    columns = (settings.sequence_column, settings.label_column, settings.labels, settings.target_column)
+    records, facts = import_tables(parts, paths, *columns)
     files.write_table(args.output, records)
     files.write_json(args.ledger, {"ledger": [entry("import_table", "table", len(records), len(records), {})], **facts})
 

@@ -1,8 +1,8 @@
 """Score DNA sequences with a finished model, anywhere.
 
 Reads FASTA (also gzipped), or a CSV, TSV or parquet table with a column of sequences. Writes one row a record, in the
-order of the input: id, predicted (the name of the likeliest class), score_<name> for each class, and windows (how many
-were averaged).
+order of the input: id; of a classifier predicted (the name of the likeliest class) and score_<name> for each class, of a
+regression model predicted (a number in the targets' unit); and windows (how many were averaged).
 """
 
 import argparse
@@ -46,23 +46,17 @@ def run() -> None:
     import numpy as np
     import pandas as pd
 
-    from dnalm.names import DECIMALS
-    from dnalm.training.models.finished import Classifier
     from dnalm.training.models.tokenization import in_memory
+    from dnalm.training.prediction import FinishedModel
 
     with atomic(args.output) as output:  # opened first: a place that cannot be written to is told before the work
-        classifier = Classifier.open(args.model, args.device, trust=args.trust_remote_code)
-        tokens = in_memory(classifier.tokenizer, sequences)
-        scores, windows = classifier.score(tokens, ids, args.overlong, args.batch_size, what="scoring")
-        names = classifier.labels
-        result: dict[str, object] = {
-            "id": [ids[i] for i in windows.kept],
-            "predicted": [names[i] for i in scores.argmax(axis=1)],
-        }
-        result |= {f"score_{name}": scores[:, i] for i, name in enumerate(names)}
+        model = FinishedModel.open(args.model, args.device, trust=args.trust_remote_code)
+        tokens = in_memory(model.tokenizer, sequences)
+        scores, windows = model.score(tokens, ids, args.overlong, args.batch_size, what="scoring")
+        result: dict[str, object] = {"id": [ids[i] for i in windows.kept], **model.columns(scores)}
         result["windows"] = np.bincount(windows.record, minlength=len(ids))[windows.kept]
-        pd.DataFrame(result).to_csv(output, sep="\t", index=False, lineterminator="\n", float_format=f"%.{DECIMALS}f")
-    unknown = int(np.count_nonzero(tokens.ids == classifier.specials.unknown))
+        pd.DataFrame(result).to_csv(output, sep="\t", index=False, lineterminator="\n", float_format=model.float_format)
+    unknown = int(np.count_nonzero(tokens.ids == model.specials.unknown))
     print(
         f"{windows.records} records, {unknown} of {len(tokens.ids)} tokens unknown; {windows.overlong} longer than"
         f" {windows.size} tokens ({args.overlong}), {windows.dropped} dropped",

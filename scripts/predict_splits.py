@@ -1,6 +1,6 @@
 """Score the validation and test records with a finished model.
 
-The output holds id, split, label and the probability of each class.
+The output holds id, split, and label and the probability of each class, or target and prediction.
 """
 
 import argparse
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dnalm.cli import main, parser
 from dnalm.config.stages.training import PredictSplitsSettings
-from dnalm.files import read_table, write_json, write_table
-from dnalm.names import scored_splits
+from dnalm.files import read_table, write_json
+from dnalm.names import TRUTH, scored_splits
 
 
 def run() -> None:
@@ -33,25 +33,22 @@ def run() -> None:
 
 def score(args: argparse.Namespace) -> None:
     """Score the splits and write."""
-    import pandas as pd
-
+    from dnalm.tables.predictions import write_predictions
     from dnalm.tables.tokens import read_tokens
-    from dnalm.training.models.finished import Classifier
+    from dnalm.training.prediction import FinishedModel
 
     settings: PredictSplitsSettings = args.settings
-    classifier = Classifier.open(args.model, args.device, settings.max_tokens, settings.trust_remote_code)
-    parts, counts = [], {}
+    model = FinishedModel.open(args.model, args.device, settings.max_tokens, settings.trust_remote_code)
+    column = TRUTH[model.objective.name]
+    predictions, counts = {}, {}
     for split in scored_splits(settings.background):
-        table = read_table(args.data / f"{split}.parquet", columns=["id", "label"])
-        scores, windows = classifier.score(
-            read_tokens(args.tokens, split), table["id"].tolist(), settings.overlong, what=split
-        )
+        table = read_table(args.data / f"{split}.parquet", columns=["id", column])
+        tokens = read_tokens(args.tokens, split)
+        scores, windows = model.score(tokens, table["id"].tolist(), settings.overlong, what=split)
         counts[split] = windows.counts()
-        part = table.iloc[windows.kept].reset_index(drop=True)
-        part.insert(1, "split", split)
-        columns = {f"score_{i}": scores[:, i] for i in range(scores.shape[1])}
-        parts.append(pd.concat([part, pd.DataFrame(columns)], axis=1))
-    write_table(args.output, pd.concat(parts, ignore_index=True))
+        kept = table.iloc[windows.kept]
+        predictions[split] = model.objective.predictions(kept["id"].to_numpy(object), kept[column].to_numpy(), scores)
+    write_predictions(args.output, predictions)
     write_json(args.counts, counts)
 
 

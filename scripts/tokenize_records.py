@@ -57,7 +57,7 @@ def run() -> None:
             with open(offsets_path, "wb") as stream:
                 np.save(stream, offsets)
             limit = stated_limit(tokenizer, args.tokenizer)
-            write_json(args.counts, {**counts, "special_tokens": specials_of(tokenizer).count, "limit": limit})
+            write_json(args.counts, {**counts, "special_tokens": specials_of(tokenizer).added(), "limit": limit})
     except pa.ArrowInvalid as error:
         raise UserError(f"{args.table}: cannot read this parquet table ({str(error).splitlines()[0]})") from error
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from needed import SHARED, require, summary
 
 ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared"
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; spinning threads starve parallel tests
@@ -23,8 +23,7 @@ settings.load_profile("default")
 @pytest.fixture
 def shared():
     """Real data kept beside the project; tests that need it are skipped without it."""
-    if not SHARED.is_dir():
-        pytest.skip("needs the real data in ../shared")
+    require("the data in ../shared")
     return SHARED
 
 
@@ -34,8 +33,8 @@ def small_disk(tmp_path, request):
     place = tmp_path / "disk"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={request.module.DISK_MB}m", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a tmpfs")
+    require("the right to mount")
+    subprocess.run(mount, check=True)
     yield place
     subprocess.run(["umount", str(place)], check=True)
 
@@ -60,3 +59,14 @@ def snakemake(tmp_path):
         return subprocess.run([*map(str, command + profile)], capture_output=True, text=True, **options)
 
     return run
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say at the end what did not run, and how to run it."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped:
+        terminalreporter.section("skipped, and what brings it")
+        for line in summary(skipped):
+            terminalreporter.line(line)
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS and "not slow" in config.option.markexpr:
+        terminalreporter.line("Not among these: make test-slow (over a minute each), make test-slurm (starts a SLURM)")

@@ -43,6 +43,15 @@ METRICS = {
 TRUTH = {"classification": LABEL, "regression": TARGET}
 """The column that an objective learns from."""
 
+BASELINES = {
+    LABEL: ("majority", "length_gc", "kmer", "boosting", "periodicity"),
+    TARGET: ("mean", "length_gc", "kmer", "boosting", "periodicity"),
+}
+"""Simple models that are run unless the config says which, by what is learnt."""
+
+OTHER_BASELINES = {LABEL: ("cnn", "trf"), TARGET: ()}
+"""Simple models that are run only if the config lists them."""
+
 SMALLER_IS_BETTER = frozenset({"loss", "rmse", "log_loss", "brier", "ece"})
 """Metrics that are errors."""
 
@@ -56,7 +65,12 @@ SEQUENCE_COLUMNS = (
     "id", "sequence", "label", "group", "source", "chrom", "start", "end", "strand",
     "motif", "motif_length", "copies", "divergence",
 )  # fmt: skip
-"""Columns of a sequence table, in this order; coordinates are 0-based, half-open, and nullable."""
+"""Columns of a sequence table of labels, in this order; coordinates are 0-based, half-open, and nullable."""
+
+
+def sequence_columns(truth: str = LABEL) -> tuple[str, ...]:
+    """Columns of a sequence table whose records have a `label` or a `target` in its place."""
+    return tuple(truth if name == LABEL else name for name in SEQUENCE_COLUMNS)
 
 
 def is_name(text: str) -> bool:

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import re
 import signal
 import socket
@@ -17,8 +16,9 @@ import psutil
 import pytest
 import yaml
 from conftest import ROOT
-from packages import Unavailable, unpacked
+from needed import reason, require
 from slurm import Slurm, wait_until
+from slurm_packages import Unavailable, unpacked
 
 from dnalm.config.loading import load_config
 from dnalm.workflow.stages import section
@@ -69,12 +69,12 @@ RUN, LOG = "results/table/runs/small/{}/seed{}", "logs/finetune/table/small/{}/s
 
 @pytest.fixture(scope="module")
 def slurm(request):
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to make the device file of a GPU")
+    require("root")  # to make the device file of a GPU
+    require("SLURM from apt")
     try:
         root = unpacked(Path(request.config.cache.mkdir("slurm")))
     except Unavailable as why:
-        pytest.skip(str(why))
+        pytest.skip(f"{reason('SLURM from apt')}: {why}")
     with Slurm(root) as cluster:
         yield cluster
     assert not list(cluster.processes())

@@ -1,18 +1,18 @@
 import pytest
-import torch
+from needed import needs
 
 from dnalm.training.benchmarks.measurements import BERT_SMALL, METHOD, Arm, Suite
 from dnalm.training.benchmarks.trainers import Contender, run_arm
-from dnalm.training.engine.team import Team
+from dnalm.training.runtime.team import join_team
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
+pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
 
 SMALL = Suite(BERT_SMALL, "cuda", ())
 
 
 @pytest.mark.parametrize("trainer", ["original", "hf_defaults", "ours"])
 def test_a_profile_finds_the_kernels_of_each_step(tmp_path, trainer):
-    contender = Contender(Arm(trainer, 16, (4, 40)), SMALL, Team.join("cuda"), tmp_path)
+    contender = Contender(Arm(trainer, 16, (4, 40)), SMALL, join_team("cuda"), tmp_path)
     contender.train(4)
     few, many = contender.profile(4), contender.profile(40)
     assert (few[0], many[0]) == (4, 40)

@@ -3,19 +3,17 @@
 Run with: python -m pytest -m gpu -s tests/gpu/test_checkpoints_on_gpu.py
 """
 
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+from needed import needs
 from small_checkpoints import Training, same, tiny, write_toy_config
 
-from dnalm.training.runtime.checkpoints import Checkpoints, State, config_writer, load_weights, restore_rng, rng_state
+from dnalm.training.engine.state import State, config_writer, load_weights, restore_rng, rng_state
+from dnalm.training.runtime.checkpoints import Checkpoints
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
+pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
 
 
 def on_cpu(value):

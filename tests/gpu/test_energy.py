@@ -5,10 +5,11 @@ Run with: python -m pytest -m gpu tests/gpu/test_energy.py
 
 import pytest
 import torch
+from needed import needs
 
 from dnalm.training.runtime.energy import joules
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
+pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
 
 
 def test_work_takes_energy():

@@ -2,14 +2,13 @@
 
 import pytest
 import torch
+from closeness import close
+from needed import needs
 
 from dnalm.training.engine import kernels
 from dnalm.training.engine.attention import block_mask
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
-]
+pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
 
 LENGTHS = [24, 0, 1, 33, 64, 300, 7, 0, 65, 18]
 TILES = [kernels.Tile(16, 1), kernels.Tile(32, 2), kernels.Tile(64, 4)]
@@ -36,12 +35,6 @@ def expected_of(query, key, value, ends, left, right, factors=1.0):
     return torch.einsum("hij,jhd->ihd", weights, value.repeat_interleave(groups, 1))
 
 
-def assert_near(ours, theirs, tolerance):
-    """Within `tolerance` of the largest number."""
-    for mine, other in zip(ours, theirs, strict=True):
-        assert (mine.float() - other.float()).abs().max() <= tolerance * other.float().abs().max()
-
-
 @pytest.fixture(params=TILES, ids=lambda tile: f"{tile.block}x{tile.warps}")
 def tile(request, monkeypatch):
     monkeypatch.setattr(kernels, "FORWARD", request.param)
@@ -65,9 +58,9 @@ def test_outputs_and_gradients_are_those_of_masked_attention(heads, key_heads, c
     expected = expected_of(*turned, ends, window[0], 0 if causal else window[1])
     factor = torch.randn_like(out)
     assert out.dtype == dtype
-    assert_near([out], [expected], tolerance)
+    assert close(out, expected, tolerance)
     ours, theirs = (torch.autograd.grad(result, leaves, factor.to(result.dtype)) for result in (out, expected))
-    assert_near(ours, theirs, tolerance)
+    assert close(ours, theirs, tolerance)
 
 
 @pytest.mark.parametrize("size", kernels.HEAD_SIZES)
@@ -76,8 +69,8 @@ def test_head_sizes(size):
     out, expected = kernels.packed_attention(*turned, ends), expected_of(*turned, ends, -1, -1)
     factor = torch.randn_like(out)
     assert kernels.available(out.device, out.dtype, size)
-    assert_near([out], [expected], 2e-2)
-    assert_near(torch.autograd.grad(out, leaves, factor), torch.autograd.grad(expected, leaves, factor.float()), 2e-2)
+    assert close(out, expected, 2e-2)
+    assert close(torch.autograd.grad(out, leaves, factor), torch.autograd.grad(expected, leaves, factor.float()), 2e-2)
 
 
 def test_the_same_gradients_each_time():
@@ -123,8 +116,8 @@ def test_backward_drops_what_forward_dropped():
     out = kernels.forward(*turned, ends, torch.tensor([11], device="cuda"), 0.3, -1, -1, 0.125)[0]
     expected = expected_of(*turned, ends, -1, -1, factors)
     factor = torch.randn_like(out)
-    assert_near([out], [expected], 1e-5)
-    assert_near(torch.autograd.grad(out, leaves, factor), torch.autograd.grad(expected, leaves, factor), 1e-5)
+    assert close(out, expected, 1e-5)
+    assert close(torch.autograd.grad(out, leaves, factor), torch.autograd.grad(expected, leaves, factor), 1e-5)
 
 
 def test_replays_of_a_graph_take_new_boundaries_and_draw_new_masks():
@@ -149,7 +142,7 @@ def test_replays_of_a_graph_take_new_boundaries_and_draw_new_masks():
     for lengths in ([24, 40, 0, 0], [24, 40, 0, 0], [10, 5, 48, 1]):
         ends.copy_(torch.tensor([0, *lengths]).cumsum(0))
         graph.replay()
-        assert_near([plain], [expected_of(*turned, ends, -1, -1)], 2e-2)
+        assert close(plain, expected_of(*turned, ends, -1, -1), 2e-2)
         seen.append((out.clone(), gradient.clone()))
     assert not torch.equal(seen[0][0], seen[1][0])
     assert not torch.equal(seen[0][1], seen[1][1])
@@ -165,5 +158,5 @@ def test_compiled_whole():
 
     compiled = torch.compile(loss, fullgraph=True, dynamic=False)
     ours, theirs = (torch.autograd.grad(function(*leaves, 0.0), leaves) for function in (compiled, loss))
-    assert_near(ours, theirs, 2e-2)
+    assert close(ours, theirs, 2e-2)
     assert compiled(*leaves, 0.5) != compiled(*leaves, 0.5)

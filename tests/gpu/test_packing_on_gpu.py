@@ -3,27 +3,23 @@
 Run with: python -m pytest -m gpu tests/gpu/test_packing_on_gpu.py
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from capture import captured
-from packed_models import FAMILIES, classifier, sequences
+from closeness import close
+from needed import needs
+from packed_models import FAMILIES, OBJECTIVE, classifier, sequences
 
 from dnalm.training.engine.attention import block_mask, varlen
 from dnalm.training.engine.feeds import PaddedFeed
-from dnalm.training.engine.packing import PackedClassifier, PackedFeed
+from dnalm.training.engine.packing import PackedFeed, PackedModel
 from dnalm.training.engine.parity import prove
 from dnalm.training.engine.steps import Stepper, adamw, compile_layers
 from dnalm.training.engine.team import Team
 from dnalm.training.models.experts import autocast_experts
-from dnalm.training.objectives.losses import Loss
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
+pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
 
 BF16 = torch.bfloat16
 SIZES = {"hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 256}
@@ -50,9 +46,9 @@ def on_gpu(micro):
 
 def made(family, dropout=0.0, count=40):
     examples = sequences(count)
-    feed = PackedFeed(examples, count, 4096, position_limit=64)
+    feed = PackedFeed(examples, OBJECTIVE, count, 4096, position_limit=64)
     model = model_of(family, dropout)
-    return examples, feed, model, PackedClassifier(model, feed.longest)
+    return examples, feed, model, PackedModel(model, feed.longest)
 
 
 def whole_row(feed):
@@ -62,7 +58,7 @@ def whole_row(feed):
 
 
 def loss_of(logits, micro):
-    each = torch.nn.functional.cross_entropy(logits.float(), micro["labels"], reduction="none")
+    each = torch.nn.functional.cross_entropy(logits.float(), micro["targets"], reduction="none")
     return (each * micro["weights"]).sum()
 
 
@@ -74,7 +70,7 @@ def gradients(model):
 def test_packed_in_16_bits_is_padded_in_16_bits(family):
     examples, feed, model, packed = made(family)
     row, micro = whole_row(feed)
-    padded = on_gpu(PaddedFeed(examples, 40).collate(row, np.full(len(row), 1 / len(row))))
+    padded = on_gpu(PaddedFeed(examples, OBJECTIVE, 40).collate(row, np.full(len(row), 1 / len(row))))
     with packed.padded() as plain, torch.autocast("cuda", BF16):
         plain.set_attn_implementation("eager")  # with a window, sdpa's gradients of padding are not numbers
         expected = plain(input_ids=padded["input_ids"], attention_mask=padded["attention_mask"]).logits
@@ -86,10 +82,10 @@ def test_packed_in_16_bits_is_padded_in_16_bits(family):
         found = packed(micro)
         loss = loss_of(found, micro)
     loss.backward()
-    error = ((found[: len(row)] - expected).abs().max() / expected.abs().max()).item()
-    print(f"{family}: logits differ by {error:.2g}")
-    assert error <= 2e-2
-    assert loss.item() == pytest.approx(expected_loss.item(), rel=2e-2)
+    agreement = close(found[: len(row)], expected, 2e-2)
+    print(family, agreement)
+    assert agreement
+    assert close(loss, expected_loss, 2e-2)
     got = gradients(model)
     assert got.keys() >= wanted.keys() and all(torch.isfinite(gradient).all() for gradient in got.values())
     one, other = (torch.cat([found[name].flatten() for name in wanted]) for found in (wanted, got))
@@ -154,9 +150,9 @@ def test_a_model_trains_with_dropout():
 )
 def test_one_captured_graph_serves_every_row(family, compiled):
     examples = sequences(60)
-    feed = PackedFeed(examples, 20, 1024, position_limit=64)
+    feed = PackedFeed(examples, OBJECTIVE, 20, 1024, position_limit=64)
     model = model_of(family)
-    packed = PackedClassifier(model, feed.longest)
+    packed = PackedModel(model, feed.longest)
     rows = [row for batch in feed.batches(0) for (row,) in feed.divide(batch, 1)]
     micros = [on_gpu(feed.collate(row, np.full(len(row), 1 / len(row)))) for row in rows]
     static = {name: tensor.clone() for name, tensor in micros[0].items()}
@@ -184,7 +180,7 @@ def test_one_captured_graph_serves_every_row(family, compiled):
         with torch.autocast("cuda", BF16), torch.compiler.set_stance("force_eager"):
             expected = loss_of(packed(micro), micro)
         expected.backward()
-        assert replayed == pytest.approx(expected.item(), rel=2e-2)
+        assert close(replayed, expected, 2e-2)
         one, other = (torch.cat([g.flatten() for g in grads.values()]) for grads in (got, gradients(model)))
         assert torch.nn.functional.cosine_similarity(one, other, dim=0) > 0.99
 
@@ -217,7 +213,7 @@ def test_a_capture_that_fails_leaves_training_as_it_was():
         logits.sum().item()  # waits for the GPU, which no graph can
         return logits
 
-    stepper = Stepper(forward, model, adamw(model, 1e-3, 0.0, device), Loss(0.0), Team(0, 1, 0, device), 1.0, True)
+    stepper = Stepper(forward, model, adamw(model, 1e-3, 0.0, device), OBJECTIVE, Team(0, 1, 0, device), 1.0, True)
     reason = stepper.capture(micro)
     assert reason is not None and not stepper.captured
     print(reason)

@@ -3,24 +3,18 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
+from needed import needs, require
+from processes import together
+from sharded_training import compare
 
 from dnalm.training.runtime.lease import visible_gpus
 
-UNIT = Path(__file__).parents[1] / "helpers"
-sys.path.append(str(UNIT))
-
-import test_sharding  # noqa: E402
-from processes import together  # noqa: E402
-
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
-]
-pair = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
+pair = needs("two CUDA GPUs")
 
 
 @pair
@@ -60,9 +54,9 @@ graph.reset()
 @pytest.mark.parametrize("kind", ["fsdp", "zero2"])
 def test_a_model_spread_over_two_gpus_trains_as_on_one(tmp_path, kind, variant):
     if kind == "zero2":
-        pytest.importorskip("deepspeed")
+        require("deepspeed")
     # kernels choose their order of summation by shape, and AdamW's first steps make much of small differences
-    test_sharding.compare(tmp_path, kind, variant, device="cuda", tolerance=2e-4)
+    compare(tmp_path, kind, variant, device="cuda", parts=2e-4)
 
 
 def test_a_leased_gpu_is_the_only_one_that_is_seen(tmp_path):
@@ -74,7 +68,7 @@ with lease(1) as mine:
     import torch
     print(mine[0], torch.cuda.device_count(), f"GPU-{torch.cuda.get_device_properties(0).uuid}")
 """
-    scripts = str(UNIT.parents[1] / "scripts")
+    scripts = str(ROOT / "scripts")
     schedulers = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID", "_CONDOR_JOB_AD", "KUBERNETES_SERVICE_HOST")
     environment = {name: value for name, value in os.environ.items() if name not in schedulers}
     environment |= {"PYTHONPATH": scripts, "TMPDIR": str(tmp_path)}

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 from capture import captured
+from closeness import close
+from needed import needs, require
 from small_classifiers import EXPERTS, MIXTRAL, SPECIALS, changed, classifier, frozen, logits, train
 from small_models import TINY, call, masked_lm_checkpoint, settings, small_tokenizer, write_task
 
 from dnalm.training.models.loading import load_finished
 from dnalm.training.models.methods import merge, prepare, quantised_parameters, save_adapter
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
-pytest.importorskip("bitsandbytes", reason="needs bitsandbytes")
+pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
+require("bitsandbytes")
 
 GPU = torch.device("cuda")
 BF16 = {"device_type": "cuda", "dtype": torch.bfloat16}
@@ -46,13 +48,13 @@ def test_a_layer_computes_what_its_plain_twin_does(shape, rows):
     layer, _ = four_bit(*shape)
     plain = layer.dequantised().to(GPU)
     x = torch.randn(rows, shape[1], device=GPU, requires_grad=True)
-    torch.testing.assert_close(layer(x), plain(x), rtol=1e-4, atol=1e-4)
+    assert close(layer(x), plain(x), 1e-4)
     with torch.autocast(**BF16):
         found, expected = layer(x), plain(x)
     assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-2)
+    assert close(found, expected, 2e-2)
     slopes = [torch.autograd.grad(y.float().sum(), x)[0] for y in (found, expected)]
-    torch.testing.assert_close(*slopes, rtol=2e-2, atol=2e-1)
+    assert close(*slopes, 2e-2)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_the_finished_model_scores_as_the_validated_one(tmp_path, architecture, 
     save_adapter(adapted, None, tmp_path / "adapter")
     merged = merge(adapted, tmp_path / "adapter")
     assert merged.device.type == "cpu"
-    assert (logits(merged) - found).abs().max() <= 1e-4 * max(1.0, float(found.abs().max()))
+    assert close(logits(merged), found, 1e-4)
 
 
 def test_quantising_is_repeatable():
@@ -100,7 +102,7 @@ def test_a_step_can_be_captured_in_a_graph():
     graph.replay()
     found = y.clone(), x.grad.clone()
     expected = step(), x.grad
-    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-2)
+    assert close(found, expected, 1e-2)
 
 
 def test_a_layer_compiles_without_a_break():
@@ -109,9 +111,9 @@ def test_a_layer_compiles_without_a_break():
     compiled = torch.compile(layer, fullgraph=True)
     with torch.autocast(**BF16):
         found, expected = compiled(x), layer(x)
-    torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-2)
+    assert close(found, expected, 2e-2)
     slopes = [torch.autograd.grad(y.float().sum(), x)[0] for y in (found, expected)]
-    torch.testing.assert_close(*slopes, rtol=2e-2, atol=2e-1)
+    assert close(*slopes, 2e-2)
 
 
 def test_a_run_from_a_checkpoint_to_a_model_that_needs_no_bitsandbytes(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import norm
 
 from dnalm.config.stages.evaluation import EvaluateSettings
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions, NumberPredictions
 
 SETTINGS = EvaluateSettings(replicates=400, effective_groups=2, largest_group=1.0)
 
@@ -19,7 +19,7 @@ def group_sizes(rng: np.random.Generator, number: int, mean: float, skew: float,
 
 def simulate(
     rng: np.random.Generator, sizes: np.ndarray, separation: float, spread: float = 0.8, runs: int = 1
-) -> tuple[list[Predictions], np.ndarray]:
+) -> tuple[list[ClassPredictions], np.ndarray]:
     """Predictions of equally good runs on the same records, and the group of each record (n,).
 
     A record's logit is +-separation by its label, plus two effects of its group (how easy it is, and a shift; standard
@@ -34,7 +34,7 @@ def simulate(
     made = []
     for _ in range(runs):
         score = norm.cdf(logit + np.sqrt(0.5) * rng.normal(size=len(codes))).round(6)
-        made.append(Predictions(ids, labels, np.column_stack((1 - score, score))))
+        made.append(ClassPredictions(ids, labels, np.column_stack((1 - score, score))))
     return made, codes
 
 
@@ -43,3 +43,34 @@ def true_metrics(separation: float, spread: float = 0.8) -> dict[str, float]:
     distance = separation / np.sqrt(1 + 1.25 * spread**2)
     accuracy = float(norm.cdf(distance))
     return {"accuracy": accuracy, "mcc": 2 * accuracy - 1, "auroc": float(norm.cdf(np.sqrt(2) * distance))}
+
+
+def simulate_numbers(
+    rng: np.random.Generator, sizes: np.ndarray, slope: float = 0.6, noise: float = 0.6, runs: int = 1
+) -> tuple[list[NumberPredictions], np.ndarray]:
+    """Predicted numbers of equally good runs on the same records, and the group of each record (n,).
+
+    A target is normal with variance 1, half of it shared by its group; a prediction is `slope` times the target plus noise
+    of standard deviation `noise`, of which half the variance is shared by the group, and by the runs.
+    """
+    codes = np.repeat(np.arange(len(sizes)), sizes)
+    ids = np.array([f"r{i}" for i in range(len(codes))], dtype=object)
+    shared = np.sqrt(0.5) * rng.normal(size=(2, len(sizes)))[:, codes]
+    targets = shared[0] + np.sqrt(0.5) * rng.normal(size=len(codes))
+    made = []
+    for _ in range(runs):
+        errors = shared[1] + np.sqrt(0.5) * rng.normal(size=len(codes))
+        made.append(NumberPredictions(ids, targets, slope * targets + noise * errors))
+    return made, codes
+
+
+def true_number_metrics(slope: float = 0.6, noise: float = 0.6) -> dict[str, float]:
+    """What the metrics of `simulate_numbers` tend to as the groups become many; the Spearman correlation by Pearson 1907."""
+    pearson = slope / np.hypot(slope, noise)
+    square = (1 - slope) ** 2 + noise**2
+    return {
+        "spearman": 6 / np.pi * np.arcsin(pearson / 2),
+        "pearson": pearson,
+        "r2": 1 - square,
+        "rmse": np.sqrt(square),
+    }

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from closeness import close
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,11 +41,6 @@ def attend(weights, value):
     return torch.einsum("hij,jhd->ihd", weights, value.repeat_interleave(len(weights) // value.shape[1], 1))
 
 
-def assert_close(ours, theirs, tolerance=1e-5):
-    for mine, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine, other, rtol=0, atol=tolerance)
-
-
 @pytest.mark.parametrize(
     ("lengths", "heads", "key_heads", "causal", "window"),
     [
@@ -61,8 +57,8 @@ def test_outputs_and_gradients_are_those_of_masked_attention(lengths, heads, key
     weights = weights_of(*turned[:2], ends, window[0], 0 if causal else window[1])
     expected = attend(weights, turned[2])
     factor = torch.randn_like(out)
-    assert_close([out], [expected])
-    assert_close(torch.autograd.grad(out, leaves, factor), torch.autograd.grad(expected, leaves, factor))
+    assert close(out, expected)
+    assert close(torch.autograd.grad(out, leaves, factor), torch.autograd.grad(expected, leaves, factor))
 
 
 def test_tiles_of_32_and_another_scale():
@@ -70,8 +66,8 @@ def test_tiles_of_32_and_another_scale():
     kernels.FORWARD = kernels.BACKWARD = kernels.Tile(32, 1)
     out = kernels.packed_attention(*turned, ends, scale=0.5)
     expected = attend(weights_of(turned[0] * 0.5 * 32**0.5, turned[1], ends, -1, -1), turned[2])
-    assert_close([out], [expected])
-    assert_close(torch.autograd.grad(out.sum(), leaves), torch.autograd.grad(expected.sum(), leaves))
+    assert close(out, expected)
+    assert close(torch.autograd.grad(out.sum(), leaves), torch.autograd.grad(expected.sum(), leaves))
 
 
 @settings(max_examples=15)
@@ -80,7 +76,7 @@ def test_any_lengths_and_windows(lengths, left, right):
     ends, _, turned = row(lengths, 1, 1, 16)
     with torch.no_grad():
         out = kernels.packed_attention(*turned, ends, window=(left, right))
-        assert_close([out], [attend(weights_of(*turned[:2], ends, left, right), turned[2])])
+        assert close(out, attend(weights_of(*turned[:2], ends, left, right), turned[2]))
 
 
 def dropped(lengths, heads, dropout, seed):
@@ -96,7 +92,7 @@ def dropped(lengths, heads, dropout, seed):
 def test_dropout_drops_its_share_and_scales_up_the_rest():
     factors, inside = dropped([30, 34], 2, 0.25, 2**40 + 7)
     drawn = factors[inside]
-    torch.testing.assert_close(drawn[drawn > 0], torch.full_like(drawn[drawn > 0], 1 / 0.75), rtol=1e-4, atol=0)
+    assert close(drawn[drawn > 0], torch.full_like(drawn[drawn > 0], 1 / 0.75), 1e-4)
     share = (drawn == 0).float().mean().item()
     assert abs(share - 0.25) < 4 * (0.25 * 0.75 / len(drawn)) ** 0.5
     assert not factors[~inside].any()
@@ -125,8 +121,8 @@ def test_backward_drops_what_forward_dropped():
     out = kernels.forward(*turned, ends, torch.tensor([11]), 0.3, -1, -1, 0.125)[0]
     expected = attend(weights_of(*turned[:2], ends, -1, -1) * factors, turned[2])
     factor = torch.randn_like(out)
-    assert_close([out], [expected])
-    assert_close(torch.autograd.grad(out, leaves, factor), torch.autograd.grad(expected, leaves, factor), 3e-5)
+    assert close(out, expected)
+    assert close(torch.autograd.grad(out, leaves, factor), torch.autograd.grad(expected, leaves, factor))
 
 
 def test_the_default_generator_decides_the_mask():
@@ -153,4 +149,4 @@ def test_torch_takes_the_operators():
         )
 
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
-    assert_close(torch.autograd.grad(compiled(*leaves), leaves), torch.autograd.grad(loss(*leaves), leaves))
+    assert close(torch.autograd.grad(compiled(*leaves), leaves), torch.autograd.grad(loss(*leaves), leaves))

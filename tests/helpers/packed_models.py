@@ -8,8 +8,10 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from dnalm.training.engine.feeds import Examples
 from dnalm.training.engine.windows import cut
 from dnalm.training.models.tokenizers import Specials
+from dnalm.training.objectives.classification import Classification
 
 SPECIALS = Specials(prefix=(2,), suffix=(3,), pad=0, unknown=1, mask=4)
+OBJECTIVE = Classification()
 VOCABULARY = 40
 LONGEST = 60
 

@@ -6,14 +6,15 @@ import socket
 import subprocess
 import sys
 
-from conftest import ROOT
+from needed import ROOT
 
 PROLOGUE = """
 import pickle, sys
 import numpy as np, torch
-from dnalm.training.engine.team import Team, flat_gradients
+from dnalm.training.engine.team import flat_gradients
+from dnalm.training.runtime.team import join_team
 torch.set_num_threads(1)
-team = Team.join(sys.argv[2])
+team = join_team(sys.argv[2])
 def give(value):
     with open(f"{sys.argv[1]}/{team.rank}.pickle", "wb") as stream:
         pickle.dump(value, stream)
@@ -32,7 +33,8 @@ def started(command, world=2):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     common = {**os.environ, "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    common |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "scripts")}
+    path = os.pathsep.join(str(ROOT / folder) for folder in ("scripts", "tests", "tests/helpers"))
+    common |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world)]
     processes = [subprocess.Popen(list(map(str, command)), env=common | rank) for rank in ranks]
     try:

@@ -11,11 +11,13 @@ import sys
 from pathlib import Path
 
 import torch
+from closeness import close, size
+from processes import started
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from dnalm.training.engine.packing import PackedClassifier
+from dnalm.training.engine.packing import PackedModel
 from dnalm.training.engine.sharding import shard
-from dnalm.training.engine.team import Team
+from dnalm.training.runtime.team import join_team
 
 SIZES = (7, 5, 3, 8, 6, 3)
 LENGTH = 9
@@ -95,7 +97,7 @@ def train_sharded(sharded, run, steps, team):
 def runner(model, variant):
     if variant != "packed":
         return lambda ids: model(input_ids=ids).logits
-    packed = PackedClassifier(model)
+    packed = PackedModel(model)
     return lambda ids: packed(packed_row(ids))[: len(ids)]
 
 
@@ -106,7 +108,7 @@ def main():
         import deepspeed
 
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # compiles for minutes
-    team = Team.join(device)
+    team = join_team(device)
     alone = build(variant, team.device)
     own = optimizer(alone)
     found = {"norms": [train_alone(alone, own, range(3), team.device)]}
@@ -136,4 +138,26 @@ def main():
     team.leave()
 
 
-main()
+def compare(place, kind, variant, device="cpu", parts=1e-5):
+    """Train alone and sharded in two processes and compare everything."""
+    started([sys.executable, __file__, place, device, kind, variant])
+    first, second = (pickle.loads((place / f"{rank}.pickle").read_bytes()) for rank in range(2))
+    for norms in first["norms"][1:]:
+        assert close(norms, first["norms"][0], parts)
+    for end in first["end"][1:]:
+        assert close(end, first["end"][0], parts, size(first["end"][0]))  # biases of keys are rounding alone
+    for half in first["half"][1:]:
+        weights, alone = first["half"][0]
+        assert close(half[0], weights, parts, size(weights))
+        assert half[1]["param_groups"] == alone["param_groups"]
+        for moment in ("step", "exp_avg", "exp_avg_sq"):
+            found, expected = ({k: v[moment] for k, v in state["state"].items()} for state in (half[1], alone))
+            assert close(found, expected, parts, size(expected)), moment
+    assert close(*reversed(first["logits"]), parts)
+    assert close(second["logits"][1], first["logits"][1], parts)
+    assert second["half"][1] == ({}, {}), "the main process alone holds what it writes"
+    return first
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from small_models import TINY
 
-from dnalm.training.runtime.checkpoints import State, load_weights, restore_rng, rng_state, weights_of
+from dnalm.training.engine.state import State, load_weights, restore_rng, rng_state, weights_of
 
 SIZES = {**TINY, "vocab_size": 40, "pad_token_id": 0, "hidden_size": 16, "intermediate_size": 32}
 ARCHITECTURES = {

@@ -5,16 +5,18 @@ from small_models import TINY, records, small_tokenizer
 
 from dnalm.training.models.loading import build
 from dnalm.training.models.tokenizers import specials_of
+from dnalm.training.objectives.classification import Classification
 
 CPU = torch.device("cpu")
 TOKENIZER = small_tokenizer()
 SPECIALS = specials_of(TOKENIZER)
+HEAD = Classification({0: "no", 1: "yes"}).head
 MIXTRAL = {**TINY, "model_type": "mixtral", "num_key_value_heads": 2, "num_local_experts": 4}
 EXPERTS = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
 
 
 def classifier(architecture=TINY):
-    return build(architecture, {0: "no", 1: "yes"}, SPECIALS, len(TOKENIZER), seed=1).eval()
+    return build(architecture, HEAD, SPECIALS, len(TOKENIZER), seed=1).eval()
 
 
 def batch(count, seed, device=CPU):

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from conftest import ROOT
+from script_runs import path_of
 
 from dnalm.sequence.alphabet import reverse_complement
 from dnalm.tables.tokens import Tokens
 from dnalm.training.models.tokenization import in_memory
 from dnalm.training.models.tokenizers import specials_of, train_bpe
 
-SCRIPTS = ROOT / "scripts"
 TINY = {
     "model_type": "bert",
     "hidden_size": 32,
@@ -101,8 +100,10 @@ def masked_lm_checkpoint(directory, tokenizer, trained, seed=0):
 def classifier_checkpoint(directory, tokenizer, labels=None, **changes):
     """A finished, tiny, random classifier."""
     from dnalm.training.models.loading import build, save
+    from dnalm.training.objectives.classification import Classification
 
-    model = build({**TINY, **changes}, labels or {0: "no", 1: "yes"}, specials_of(tokenizer), len(tokenizer), seed=3)
+    head = Classification(labels or {0: "no", 1: "yes"}).head
+    model = build({**TINY, **changes}, head, specials_of(tokenizer), len(tokenizer), seed=3)
     Path(directory).mkdir(parents=True, exist_ok=True)
     save(model, tokenizer, Path(directory))
     return directory
@@ -117,12 +118,11 @@ def tokens_of(lists):
 def call(monkeypatch, script, *arguments, spec=None):
     """Run a script's main in this process; return its exit status (0 if it returns)."""
     monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-    folder = ROOT / ("tools" if script.startswith(("benchmark_", "document_")) else "scripts")
     if spec is not None:
         monkeypatch.setattr(sys, "argv", [script, "--spec", "-", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(spec)))
     try:
-        runpy.run_path(str(folder / script), run_name="__main__")
+        runpy.run_path(str(path_of(script)), run_name="__main__")
     except SystemExit as leaving:
         return leaving.code
     return 0

@@ -6,7 +6,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pandas as pd
@@ -14,6 +13,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from faults import at_work, results
+from needed import needs, require
 
 DISK_MB = 8
 CONFIG = {
@@ -82,12 +82,10 @@ def finished(undisturbed, tmp_path):
 
 @contextlib.contextmanager
 def read_only(directory):
-    mount = ["mount", "--bind", str(directory), str(directory)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("needs the right to mount")
+    require("the right to mount")
+    subprocess.run(["mount", "--bind", str(directory), str(directory)], check=True)
     try:
-        if subprocess.run(["mount", "-o", "remount,bind,ro", str(directory)], capture_output=True).returncode:
-            pytest.skip("needs the right to mount read-only")
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(directory)], check=True)
         yield
     finally:
         subprocess.run(["umount", str(directory)], check=True)
@@ -181,7 +179,7 @@ def test_a_file_that_a_killed_job_did_not_make_again_is_made(finished, undisturb
     assert results(finished) == results(undisturbed)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
+@needs("Linux")  # which alone tells a process of its parent's end
 def test_two_at_once_and_one_that_was_killed(tmp_path, undisturbed):
     prepare(tmp_path)
     first = start(tmp_path)

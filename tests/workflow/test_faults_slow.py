@@ -4,17 +4,17 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 import yaml
 from conftest import ROOT
 from faults import at_work, results
+from needed import needs
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end"),
+    needs("Linux"),  # which alone tells a process of its parent's end
 ]
 
 CONFIG = {

@@ -8,6 +8,7 @@ import sys
 import pytest
 import yaml
 from conftest import ROOT
+from markdown_it import MarkdownIt
 
 HOSTILE = ("a b", "$(touch x)", "`touch x`", "../x", "..", ".", "/x", "<script>", "a;touch x", "-x", "x\n", "{x}", "a'b", 'a"b', "a&b", "a|b", "*", "~", "é", "")  # fmt: skip
 CONFIG = {
@@ -257,7 +258,7 @@ def test_the_report_shows_them_and_runs_nothing(finished):
 
 @pytest.mark.slow
 def test_the_model_card_shows_them_and_runs_nothing(finished):
-    markdown = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table")
+    markdown = MarkdownIt("commonmark").enable("table")
     card = (finished / "results/t/runs/m/r/seed1/README.md").read_text()
     _, front, text = card.split("---\n", 2)
     assert yaml.safe_load(front)["library_name"] == "transformers"

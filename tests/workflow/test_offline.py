@@ -5,11 +5,11 @@ import json
 import os
 import random
 import re
-import subprocess
 
 import pytest
 import yaml
 from conftest import ROOT
+from needed import require
 from servers import contents, of_files, serve, stop, write_arrays
 
 from dnalm.config.loading import load_config
@@ -81,13 +81,12 @@ sys.addaudithook(watch)
 
 @pytest.mark.slow
 def test_what_is_fetched_first_is_all_that_the_rest_needs(snakemake, tmp_path):
+    from hub import Hub
     from own_code import checkpoint
     from small_models import masked_lm_checkpoint, small_tokenizer
-    from test_hub import Hub
 
     cut = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
-    if subprocess.run([*cut, "true"], capture_output=True).returncode:
-        pytest.skip("needs the right to make a network namespace (unshare --net)")
+    require("a network namespace")
     served = tmp_path / "served"
     served.mkdir()
     write_arrays(served, 500, random.Random(1))

@@ -9,10 +9,11 @@ import sys
 import pytest
 import yaml
 from conftest import ROOT
+from hub import Hub
+from needed import needs
 from reruns import documented, strays
 from servers import contents, of_files, serve, stop
 from small_models import masked_lm_checkpoint, records, small_tokenizer
-from test_hub import Hub
 
 from dnalm.config.genomes import Simulation
 from planning.edits import EDITS, given, subject
@@ -23,7 +24,7 @@ from planning.rules import bodies
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("trf") is None, reason="trf is not installed"),
+    needs("trf"),
 ]
 
 
@@ -45,6 +46,9 @@ def prepare(directory, served):
     (directory / "placed.bed").write_text("".join(f"{chrom}\t{start}\t{end}\n" for chrom, start, end in places))
     for seed, name in enumerate(("labelled", "train", "validation", "test")):
         records(150, seed).to_csv(directory / f"{name}.csv", index=False)
+    measured = records(150, 4)
+    gc = measured["sequence"].str.count("[GC]") / measured["sequence"].str.len()
+    measured.drop(columns="label").assign(score=gc, other=1 - gc).to_csv(directory / "measured.csv", index=False)
     tokenizer = small_tokenizer()
     tokenizer.save_pretrained(directory / "tokenizer")
     masked_lm_checkpoint(directory / "checkpoint", tokenizer, trained=True)

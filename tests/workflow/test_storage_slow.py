@@ -1,14 +1,13 @@
 """A run whose files are kept in a storage, as where jobs share no disk: each job has what it declares and nothing else."""
 
-import shutil
-
 import numpy as np
 import pytest
 import yaml
+from needed import needs
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("rsync") is None, reason="needs rsync, which the storage plugin copies with"),
+    needs("rsync"),  # which the storage plugin copies with
 ]
 
 ARCHITECTURE = {

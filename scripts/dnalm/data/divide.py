@@ -11,8 +11,7 @@ from dnalm.config.stages.data import SplitLabelsSettings
 from dnalm.data import manifest
 from dnalm.data.groups import definition, group_records
 from dnalm.data.splits import Assignment, cap, check_splits, split_grouped, split_random
-from dnalm.names import SPLITS
-from dnalm.sequence.trf import called_by_trf
+from dnalm.names import LABEL, SPLITS
 from dnalm.tables import ledger
 from dnalm.tables.sequences import LOCUS, SOFT_MASKED, sequence_table
 
@@ -29,21 +28,22 @@ def rule(settings: SplitLabelsSettings) -> str:
 
 
 def divide(
-    records: pd.DataFrame, ledgers: Iterable[Mapping[str, Any]], settings: SplitLabelsSettings
+    records: pd.DataFrame, relatives: pd.DataFrame, ledgers: Iterable[Mapping[str, Any]], settings: SplitLabelsSettings
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """The sequence table of each split, in the order of `records`, and the manifest.
 
     records: a sequence table with, optionally, the columns `CARRIED` (rows of one `positive` are twins) and, for splits by
-    chromosome or as published, `split`. ledgers: of the stages before. Raises `UserError` if a split is empty or of one class.
+    chromosome or as published, `split`. relatives: what `find_relatives` found among them. ledgers: of the stages before.
+    Raises `UserError` if a split is empty, or of one class or target.
     """
     extra = [column for column in CARRIED if column in records]
-    records = records.assign(group=group_records(records)).reset_index(drop=True)
+    records = records.assign(group=group_records(records, relatives)).reset_index(drop=True)
     assigned = _assign(records, settings)
-    check_splits(records["label"], assigned, rule(settings))
+    check_splits(records, assigned, rule(settings))
     keep = cap(records, assigned, settings.caps, settings.seed)
     line = _ledger_lines(records["source"], keep)
     records, assigned = records[keep].reset_index(drop=True), assigned[keep]
-    check_splits(records["label"], assigned, "max_records")
+    check_splits(records, assigned, "max_records")
     tables = {split: sequence_table(records[assigned == split].reset_index(drop=True), extra) for split in SPLITS}
     ledgers = list(ledgers)
     inferred = sum(one.get("motifs_inferred", 0) for one in ledgers)
@@ -57,20 +57,12 @@ def divide(
         "groups": groups,
         "shared_sequences": manifest.shared_sequences(tables),
         "labels": {
-            str(label): (settings.labels or {}).get(label, str(label)) for label in sorted(set(records["label"]))
+            str(label): (settings.labels or {}).get(label, str(label))
+            for label in (sorted(set(records[LABEL])) if LABEL in records else ())
         },
         **{fact: next((one[fact] for one in ledgers if fact in one), None) for fact in EARLIER_FACTS},
-        "negatives_called_by_trf": None,
     }
-    notes = []
-    if settings.kind == "repeats":
-        negatives = records[records["label"] == 0]
-        called = called_by_trf(negatives["sequence"].tolist())
-        if called is None:
-            notes.append("trf is not installed, so nobody looked whether negatives are tandem repeats.")
-        else:
-            facts["negatives_called_by_trf"] = manifest.describe_calls(negatives["source"].tolist(), called)
-    return tables, {**facts, "warnings": [*manifest.warnings(facts, rule(settings)), *notes]}
+    return tables, {**facts, "warnings": manifest.warnings(facts, rule(settings))}
 
 
 def _assign(records: pd.DataFrame, settings: SplitLabelsSettings) -> Assignment:

@@ -1,4 +1,4 @@
-"""Labelled tables: a user's CSV, TSV or parquet as sequence tables, checked row by row."""
+"""A user's tables: CSV, TSV or parquet with labels or targets as sequence tables, checked row by row."""
 
 import difflib
 import re
@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dnalm.errors import UserError
 from dnalm.files import open_text
+from dnalm.names import LABEL, TARGET
 from dnalm.sequence.alphabet import IUPAC
 from dnalm.tables.sequences import SOFT_MASKED, TABLE, sequence_table
 
 WHOLE = "all"
 """Name of the part that is one table, still to be divided."""
+
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 
 
 def import_tables(
@@ -23,33 +27,43 @@ def import_tables(
     sequence_column: str,
     label_column: str,
     labels: Mapping[int, str] | None,
+    target_column: str | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The rows of all parts as one sequence table with the column `SOFT_MASKED`, and facts about them.
 
     parts: tables as text, by split, or one called `all`; with splits the result has a column `split`. paths: the file of
-    each part, for errors. labels: names by number; a table may hold either. Sequences are stripped of blanks and in upper
-    case. Ids are the part (`table` for all) and the row's number, from 1.
+    each part, for errors. labels: names by number; a table may hold either. target_column: column of the numbers to be
+    predicted; the result then has a column `target` in place of `label`, and label_column and labels are not used.
+    Other columns of the tables are ignored. Sequences are stripped of blanks and in upper case. Ids are the part
+    (`table` for all) and the row's number, from 1.
     Facts: `ambiguous`, by part, sequences with a letter other than A, C, G, T.
-    Raises `UserError` naming file and line for whatever is not a labelled nucleotide sequence.
+    Raises `UserError` naming file and line for whatever is not a nucleotide sequence with a label or target.
     """
     tables, ambiguous = [], {}
     for part, rows in parts.items():
         given = _column(rows, sequence_column, paths[part]).str.strip()
         sequences = given.str.upper()
-        label = _labels(_column(rows, label_column, paths[part]).str.strip(), labels, paths[part])
+        if target_column:
+            truth = {TARGET: _targets(_column(rows, target_column, paths[part]).str.strip(), paths[part])}
+        else:
+            truth = {LABEL: _labels(_column(rows, label_column, paths[part]).str.strip(), labels, paths[part])}
         _check_sequences(sequences, paths[part])
         name = "table" if part == WHOLE else part
         columns = {
             "id": [f"{name}-{row:06d}" for row in range(1, len(rows) + 1)],
             "sequence": sequences,
-            "label": label,
+            **truth,
             SOFT_MASKED: given.str.count("[a-z]") / given.str.len(),
         }
         extra = [SOFT_MASKED] if part == WHOLE else [SOFT_MASKED, "split"]
         tables.append(sequence_table({**columns, "group": "", "source": TABLE, "split": part}, extra))
         ambiguous[part] = int(sequences.str.contains("[^ACGT]").sum())
     records = pd.concat(tables, ignore_index=True)
-    _check_labels(records["label"], labels, ", ".join(str(path) for path in paths.values()))
+    places = ", ".join(str(path) for path in paths.values())
+    if target_column:
+        _check_targets(records[TARGET], target_column, places)
+    else:
+        _check_labels(records[LABEL], labels, places)
     return records, {"ambiguous": ambiguous}
 
 
@@ -99,6 +113,26 @@ def _labels(values: pd.Series, names: Mapping[int, str] | None, path: Path) -> p
             f"{_line(path, row)}: label '{values.iloc[row]}' is not one of 0, 1, 2 ...; number the labels, or give their names in `labels`"
         )
     return values.astype("int64")
+
+
+def _targets(values: pd.Series, path: Path) -> pd.Series:
+    if (row := _first(values == "")) is not None:
+        raise UserError(f"{_line(path, row)}: empty target; leave out rows without one")
+    numbers = pd.Series(np.inf, index=values.index)
+    infinite = values.str.fullmatch(r"[+-]?inf(?:inity)?", case=False)
+    if (row := _first(~values.str.fullmatch(_NUMBER) & ~infinite)) is not None:
+        raise UserError(f"{_line(path, row)}: target '{values.iloc[row]}' is not a number (such as -1.5 or 2e-3)")
+    numbers[~infinite] = values[~infinite].to_numpy(object).astype(np.float64)
+    if (row := _first(numbers.abs() == np.inf)) is not None:
+        raise UserError(
+            f"{_line(path, row)}: target '{values.iloc[row]}' is infinite; leave out the row or give a number"
+        )
+    return numbers
+
+
+def _check_targets(target: pd.Series, column: str, places: str) -> None:
+    if target.nunique() < 2:
+        raise UserError(f"{places}: every {column} is {target.iloc[0]:g}; there is nothing to predict")
 
 
 def _check_labels(label: pd.Series, names: Mapping[int, str] | None, places: str) -> None:

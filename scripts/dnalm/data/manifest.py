@@ -8,27 +8,47 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dnalm.data.attrition import summary
-from dnalm.names import SPLITS
+from dnalm.data.attrition import QUANTILES, summary
+from dnalm.names import LABEL, SPLITS, TARGET
 from dnalm.sequence.kmers import gc_counts
 
 LARGE_GROUP = 0.1
-TRF_WARNING = 0.01
 
 
 def describe_split(records: pd.DataFrame) -> dict[str, Any]:
-    """Counts of one split's records, labels and groups, and the distribution of length (bases) and GC fraction by label."""
+    """Counts of one split's records, groups and sources, and distributions of length (bases) and GC fraction.
+
+    With labels their counts, `labels`, and the distributions by label. With targets theirs, `targets` (with `sd`, the
+    standard deviation with n - 1 degrees of freedom), and the distributions of all records, as `all`.
+    """
     length = records["sequence"].str.len().to_numpy(np.int64)
     gc = gc_counts(records["sequence"].tolist()) / np.maximum(length, 1)
-    label = records["label"].to_numpy()
-    present = {int(value): label == value for value in np.unique(label)}
+    truth: dict[str, Any]
+    if LABEL in records:
+        label = records[LABEL].to_numpy()
+        present = {str(int(value)): label == value for value in np.unique(label)}
+        truth = {"labels": {name: int(mask.sum()) for name, mask in present.items()}}
+    else:
+        present = {"all": np.ones(len(records), bool)}
+        truth = {"targets": describe_targets(records[TARGET].to_numpy(np.float64))}
     return {
         "records": len(records),
-        "labels": {str(value): int(mask.sum()) for value, mask in present.items()},
+        **truth,
         "sources": {str(source): int(count) for source, count in records["source"].value_counts().sort_index().items()},
         "groups": int(records["group"].nunique()),
-        "length": {str(value): summary(length[mask]) for value, mask in present.items()},
-        "gc": {str(value): summary(gc[mask]) for value, mask in present.items()},
+        "length": {name: summary(length[mask]) for name, mask in present.items()},
+        "gc": {name: summary(gc[mask]) for name, mask in present.items()},
+    }
+
+
+def describe_targets(targets: NDArray[np.float64]) -> dict[str, Any]:
+    """n, mean, sd and quartiles of targets, shape (n,), and how many of them differ; in full precision, for any unit."""
+    return {
+        "n": len(targets),
+        "mean": float(targets.mean()),
+        "sd": float(targets.std(ddof=1)) if len(targets) > 1 else 0.0,
+        **{name: float(np.quantile(targets, place)) for name, place in QUANTILES.items()},
+        "distinct": len(np.unique(targets)),
     }
 
 
@@ -51,18 +71,6 @@ def shared_sequences(tables: Mapping[str, pd.DataFrame]) -> dict[str, int]:
     return {f"{a}/{b}": len(distinct[a] & distinct[b]) for a, b in combinations(SPLITS, 2)}
 
 
-def describe_calls(sources: Sequence[str], called: Sequence[bool]) -> dict[str, Any]:
-    """How many negatives TRF calls tandem repeats, in all and by source."""
-    table = pd.DataFrame({"source": sources, "called": np.array(called, bool)})
-    by_source = {
-        str(source): {"called": int(group.sum()), "of": len(group), "fraction": round(float(group.mean()), 6)}
-        for source, group in table.groupby("source")["called"]
-    }
-    total = int(table["called"].sum())
-    fraction = round(total / len(table), 6) if len(table) else 0.0
-    return {"called": total, "of": len(table), "fraction": fraction, "by_source": by_source}
-
-
 def warnings(manifest: Mapping[str, Any], method: str) -> list[str]:
     """One sentence for each thing in a manifest that makes a score less trustworthy than it looks."""
     result = []
@@ -82,12 +90,4 @@ def warnings(manifest: Mapping[str, Any], method: str) -> list[str]:
     for pair, count in manifest["shared_sequences"].items():
         if count:
             result.append(f"{count} sequences occur in both {' and '.join(pair.split('/'))}.")
-    for source, calls in ((manifest["negatives_called_by_trf"] or {}).get("by_source") or {}).items():
-        if calls["fraction"] > TRF_WARNING:
-            remedy = (
-                "shuffles of simple arrays stay repetitive; give another source of negatives more weight"
-                if source == "shuffled"
-                else "add a catalogue with `find: trf` to mask.catalogues"
-            )
-            result.append(f"TRF calls {calls['fraction']:.1%} of the {source} negatives tandem repeats: {remedy}.")
     return result

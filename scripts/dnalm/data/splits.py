@@ -11,28 +11,47 @@ from numpy.typing import NDArray
 
 from dnalm.data.sampling import apportion
 from dnalm.errors import UserError
-from dnalm.names import SPLITS
+from dnalm.names import LABEL, SPLITS
+from dnalm.tables.sequences import truth_column
 
 LARGE = 0.1
 """Part of a split beyond which a group is not placed by chance."""
+
+TARGET_STRATA = 10
+"""Most quantile bins of the targets that the splits share alike."""
+FEWEST_IN_STRATUM = 50
+"""Records that such a bin holds, on average, at least: with fewer, rounding to whole records would favour a split."""
 
 Assignment = NDArray[np.object_]
 """The split of each record, shape (n,)."""
 
 
+def strata(records: pd.DataFrame) -> NDArray[np.int64]:
+    """What the splits shall hold in equal proportions: each record's label, or quantile bin of its target; shape (n,).
+
+    records: column label or target. Codes from 0, in the order of the labels or targets. Equal targets share a bin.
+    """
+    values = records[truth_column(records)].to_numpy()
+    if truth_column(records) == LABEL:
+        return np.unique(values, return_inverse=True)[1]
+    number = min(TARGET_STRATA, max(1, len(values) // FEWEST_IN_STRATUM))
+    cuts = np.unique(np.quantile(values, np.arange(1, number) / number, method="inverted_cdf"))
+    return np.unique(np.searchsorted(cuts, values, side="left"), return_inverse=True)[1]
+
+
 def split_grouped(records: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> Assignment:
     """Whole groups, the largest first, each to a random split with room for it, in proportion to the room.
 
-    records: columns id, group, label. So groups of every size are in every split, but one that would be more than a tenth of
-    a split (by label) does not go by chance: it takes the split with the most room, which is train as a rule. A group that
-    fits nowhere goes where the largest part of a split is still free. For labels that come in groups of their own, or in one
-    proportion in every group, a split's number of records of a label is off by less than twice the largest group's; with
-    enough small groups, by one. Row order plays no part.
+    records: columns id, group, and label or target; below, a target's quantile bin is its label. So groups of every size are
+    in every split, but one that would be more than a tenth of a split (by label) does not go by chance: it takes the split
+    with the most room, which is train as a rule. A group that fits nowhere goes where the largest part of a split is still
+    free. For labels that come in groups of their own, or in one proportion in every group, a split's number of records of a
+    label is off by less than twice the largest group's; with enough small groups, by one. Row order plays no part.
     """
     groups, group = np.unique(records["group"].to_numpy(str), return_inverse=True)
-    labels, label = np.unique(records["label"].to_numpy(), return_inverse=True)
-    counts = np.zeros((len(groups), len(labels)), np.int64)
-    np.add.at(counts, (group, label), 1)
+    stratum = strata(records)
+    counts = np.zeros((len(groups), int(stratum.max()) + 1), np.int64)
+    np.add.at(counts, (group, stratum), 1)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(groups))
     order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
@@ -64,13 +83,16 @@ def _choose(size: list[int], room: list[list[float]], limit: list[list[float]], 
 
 
 def split_random(records: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> Assignment:
-    """Each record for itself, at random, in the same proportions for every label (columns id, label). Row order plays no part."""
+    """Each record for itself, at random, in the same proportions for every label, or quantile bin of the targets.
+
+    records: columns id, and label or target. Row order plays no part.
+    """
     result = np.empty(len(records), object)
     by_id = np.argsort(records["id"].to_numpy(str), kind="stable")
-    label = records["label"].to_numpy()[by_id]
+    stratum = strata(records)[by_id]
     rng = np.random.default_rng(seed)
-    for value in np.unique(label):
-        members = by_id[label == value]
+    for value in np.unique(stratum):
+        members = by_id[stratum == value]
         sizes = apportion(len(members), [fractions[split] for split in SPLITS])
         result[members] = rng.permutation(np.repeat(np.array(SPLITS, object), sizes))
     return result
@@ -80,9 +102,10 @@ def cap(records: pd.DataFrame, assigned: Assignment, caps: Mapping[str, int | No
     """Which records stay when each split holds at most `caps[split]`: a random sample of whole twins.
 
     Rows that share `positive` (if there is such a column; else each row) stay or go together, in the same proportions for
-    every composition of labels. Returns booleans of shape (n,). Row order plays no part.
+    every composition of labels, or of quantile bins of the targets. Returns booleans of shape (n,). Row order plays no part.
     """
     keep = np.ones(len(records), bool)
+    stratum = strata(records)
     unit = records["positive" if "positive" in records else "id"].to_numpy(object)
     for number, split in enumerate(SPLITS):
         limit = caps.get(split)
@@ -90,7 +113,7 @@ def cap(records: pd.DataFrame, assigned: Assignment, caps: Mapping[str, int | No
         if limit is None or len(here) <= limit:
             continue
         rng = np.random.default_rng([seed, number])
-        composition = pd.crosstab(unit[here], records["label"].to_numpy()[here])
+        composition = pd.crosstab(unit[here], stratum[here])
         kinds, kind_of = np.unique(composition.to_numpy(), axis=0, return_inverse=True)
         size = kinds.sum(axis=1)
         rows = apportion(limit, size * np.bincount(kind_of))
@@ -102,8 +125,11 @@ def cap(records: pd.DataFrame, assigned: Assignment, caps: Mapping[str, int | No
     return keep
 
 
-def check_splits(labels: pd.Series, assigned: Assignment, method: str) -> None:
-    """Raise a `UserError` for the first split that is empty or holds one class, or a train that lacks a label."""
+def check_splits(records: pd.DataFrame, assigned: Assignment, method: str) -> None:
+    """Raise a `UserError` for the first split that is empty or holds one label or target, or a train that lacks a label.
+
+    records: column label or target, shape (n,).
+    """
     remedy = {
         "grouped": "give it a larger fraction or more data, or use method random and mind the leak",
         "random": "give it a larger fraction or more data",
@@ -111,16 +137,20 @@ def check_splits(labels: pd.Series, assigned: Assignment, method: str) -> None:
         "given": "mend its table",
         "max_records": "raise max_records",
     }[method]
+    column = truth_column(records)
+    truth, counts = records[column], _counts if column == LABEL else _target_counts
     for split in SPLITS:
-        found = Counter(labels[assigned == split].tolist())
+        found = Counter(truth[assigned == split].tolist())
         if len(found) < 2:
-            what = f"would hold label {next(iter(found))} only ({_counts(found)})" if found else "would be empty"
-            raise UserError(
-                f"split ({method}): {split} {what}; there are {_counts(Counter(labels.tolist()))}; {remedy}"
-            )
-    if absent := set(labels) - set(labels[assigned == "train"]):
+            what = f"would hold {column} {next(iter(found))} only ({counts(found)})" if found else "would be empty"
+            raise UserError(f"split ({method}): {split} {what}; there are {counts(Counter(truth.tolist()))}; {remedy}")
+    if column == LABEL and (absent := set(truth) - set(truth[assigned == "train"])):
         raise UserError(f"split ({method}): train would hold no record of label {min(absent)}; {remedy}")
 
 
 def _counts(labels: Counter[int]) -> str:
     return " and ".join(f"{count} records of label {label}" for label, count in sorted(labels.items()))
+
+
+def _target_counts(targets: Counter[float]) -> str:
+    return f"{targets.total()} records with {len(targets)} different target{'s' if len(targets) > 1 else ''}"

@@ -1,26 +1,42 @@
-"""Predictions as every run writes them: one row a record with its label and one probability a class."""
+"""Predictions as every run writes them: one row a record with its label and a probability a class, or with its target and a number."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from dnalm.errors import UserError
 from dnalm.files import read_table, write_table
-from dnalm.names import BACKGROUND, DECIMALS, SCORED_SPLITS, scored_splits
+from dnalm.names import BACKGROUND, DECIMALS, LABEL, SCORED_SPLITS, TARGET, scored_splits
+
+PREDICTION = "prediction"
+"""Column of the predicted number."""
 
 SUM_TOLERANCE = 1e-3
 """How far a row of rounded probabilities may be from summing to 1."""
 
 
 @dataclass(frozen=True)
-class Predictions:
+class ClassPredictions:
     """One split's predictions: `ids` (n,) str, `labels` (n,) int64 in 0 .. k-1, `scores` (n, k) probabilities."""
+
+    objective: ClassVar[str] = "classification"
 
     ids: np.ndarray
     labels: np.ndarray
     scores: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of records n."""
+        return len(self.ids)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The labels, shape (n,)."""
+        return self.labels
 
     @property
     def classes(self) -> int:
@@ -33,9 +49,9 @@ class Predictions:
         best: np.ndarray = self.scores.argmax(axis=1)
         return best
 
-    def take(self, rows: np.ndarray) -> "Predictions":
+    def take(self, rows: np.ndarray) -> "ClassPredictions":
         """Those of the records at `rows`, in that order."""
-        return Predictions(self.ids[rows], self.labels[rows], self.scores[rows])
+        return ClassPredictions(self.ids[rows], self.labels[rows], self.scores[rows])
 
     def one_against_rest(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """What rank metrics compare: (is it the class (n,), score of the class (n,)).
@@ -47,24 +63,67 @@ class Predictions:
             return []
         return [(self.labels == k, self.scores[:, k]) for k in ([1] if self.classes == 2 else occurring)]
 
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns of a predictions.parquet beside id and split; probabilities are rounded to `DECIMALS`."""
+        scores = {f"score_{i}": self.scores[:, i].round(DECIMALS) for i in range(self.classes)}
+        return {LABEL: self.labels, **scores}
+
+
+@dataclass(frozen=True)
+class NumberPredictions:
+    """One split's predictions: `ids` (n,) str, `targets` and `predicted` (n,) float64, both in the targets' unit."""
+
+    objective: ClassVar[str] = "regression"
+
+    ids: np.ndarray
+    targets: np.ndarray
+    predicted: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of records n."""
+        return len(self.ids)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The targets, shape (n,)."""
+        return self.targets
+
+    def take(self, rows: np.ndarray) -> "NumberPredictions":
+        """Those of the records at `rows`, in that order."""
+        return NumberPredictions(self.ids[rows], self.targets[rows], self.predicted[rows])
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns of a predictions.parquet beside id and split, in full precision."""
+        return {TARGET: self.targets.astype(np.float64), PREDICTION: self.predicted.astype(np.float64)}
+
+
+Predictions = ClassPredictions | NumberPredictions
+"""What a run predicted for one split."""
+
 
 def read_predictions(path: Path | str) -> dict[str, Predictions]:
     """Read and check a predictions.parquet: its splits `validation` and `test`, both with at least one record.
 
+    The values are `NumberPredictions` where the file has a column `target`, else `ClassPredictions`; of the latter,
     `background` is a third key where the file holds such records. Raises `UserError`, naming the first offending
-    record, for a missing column, a duplicate id, an unknown split, a label that has no score column, a background record
-    with a label other than 0, and scores that are missing, outside 0 .. 1, or do not sum to 1 in a row.
+    record, for a missing column, a duplicate id, an unknown split; for a label that has no score column, a background
+    record with a label other than 0, and scores that are missing, outside 0 .. 1, or do not sum to 1 in a row; for a
+    target or a prediction that is missing or infinite.
     """
     table = read_table(path)
+    if TARGET in table and LABEL not in table:
+        return dict(_read_numbers(table, path))
+    return dict(_read_classes(table, path))
+
+
+def _read_classes(table: pd.DataFrame, path: Path | str) -> dict[str, ClassPredictions]:
     columns = [f"score_{i}" for i in range(sum(str(name).startswith("score_") for name in table))]
-    for name in ("id", "split", "label", *columns):
-        if name not in table:
-            raise UserError(f"{path}: no column '{name}'; predictions have id, split, label, score_0, score_1 ...")
+    _check_columns(table, ("id", "split", LABEL, *columns), "id, split, label, score_0, score_1 ...", path)
     if len(columns) < 2:
         raise UserError(f"{path}: {len(columns)} score columns; there must be one for each of at least two classes")
     ids = table["id"].astype(str).to_numpy(dtype=object)
     scores = table[columns].to_numpy(dtype=np.float64, na_value=np.nan)
-    labels = pd.to_numeric(table["label"], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    labels = pd.to_numeric(table[LABEL], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     known = scored_splits(background=True)
     splits = table["split"].to_numpy(dtype=object)
     problems = (
@@ -76,24 +135,56 @@ def read_predictions(path: Path | str) -> dict[str, Predictions]:
         (((scores < 0) | (scores > 1)).any(axis=1), "a score lies outside 0 .. 1"),
         (np.abs(scores.sum(axis=1) - 1) > SUM_TOLERANCE, "its scores do not sum to 1"),
     )
+    _check_records(ids, problems, path)
+    return {
+        split: ClassPredictions(ids[rows], labels[rows].astype(np.int64), scores[rows])
+        for split, rows in _rows(splits, known, path).items()
+    }
+
+
+def _read_numbers(table: pd.DataFrame, path: Path | str) -> dict[str, NumberPredictions]:
+    _check_columns(table, ("id", "split", TARGET, PREDICTION), f"id, split, {TARGET}, {PREDICTION}", path)
+    ids = table["id"].astype(str).to_numpy(dtype=object)
+    targets, predicted = (
+        pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        for name in (TARGET, PREDICTION)
+    )
+    problems = (
+        (table["id"].duplicated().to_numpy(), "the id occurs twice"),
+        (~table["split"].isin(SCORED_SPLITS).to_numpy(), "its split is neither validation nor test"),
+        (~np.isfinite(targets), "its target is missing, infinite or not a number"),
+        (~np.isfinite(predicted), "its prediction is missing, infinite or not a number"),
+    )
+    _check_records(ids, problems, path)
+    found = _rows(table["split"].to_numpy(dtype=object), SCORED_SPLITS, path)
+    return {split: NumberPredictions(ids[rows], targets[rows], predicted[rows]) for split, rows in found.items()}
+
+
+def _check_columns(table: pd.DataFrame, names: Iterable[str], known: str, path: Path | str) -> None:
+    for name in names:
+        if name not in table:
+            raise UserError(f"{path}: no column '{name}'; predictions have {known}")
+
+
+def _check_records(ids: np.ndarray, problems: Iterable[tuple[Any, str]], path: Path | str) -> None:
     for wrong, what in problems:
         if wrong.any():
             raise UserError(f"{path}: record '{ids[wrong.argmax()]}': {what} ({wrong.sum():,} such records)")
-    result = {}
-    for split in known:
-        rows = splits == split
-        if rows.any():
-            result[split] = Predictions(ids[rows], labels[rows].astype(np.int64), scores[rows])
-        elif split in SCORED_SPLITS:
+
+
+def _rows(splits: np.ndarray, known: Iterable[str], path: Path | str) -> dict[str, np.ndarray]:
+    """Which rows (n,) belong to each split that occurs."""
+    found = {split: splits == split for split in known}
+    for split in SCORED_SPLITS:
+        if not found[split].any():
             raise UserError(f"{path}: no records of split '{split}'; predictions hold validation and test")
-    return result
+    return {split: rows for split, rows in found.items() if rows.any()}
 
 
-def write_predictions(path: Path | str, predictions: dict[str, Predictions]) -> None:
-    """Write predictions in the order of the splits, `background` last, probabilities rounded to `DECIMALS`."""
+def write_predictions(path: Path | str, predictions: Mapping[str, Predictions]) -> None:
+    """Write the predictions of all splits, `validation` first and `background`, where it is given, last."""
     parts = []
     for split in scored_splits(BACKGROUND in predictions):
         part = predictions[split]
-        columns = {f"score_{i}": part.scores[:, i].round(DECIMALS) for i in range(part.classes)}
-        parts.append(pd.DataFrame({"id": part.ids, "split": split, "label": part.labels, **columns}))
+        parts.append(pd.DataFrame({"id": part.ids, "split": split, **part.columns()}))
     write_table(path, pd.concat(parts, ignore_index=True))

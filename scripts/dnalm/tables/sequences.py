@@ -1,14 +1,17 @@
 """The sequence table: one row a record."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dnalm.errors import UserError
-from dnalm.names import SEQUENCE_COLUMNS
+from dnalm.files import read_table
+from dnalm.names import LABEL, SEQUENCE_COLUMNS, TARGET, sequence_columns
 
 LOCUS = ("locus_chrom", "locus_start", "locus_end")
 """Columns of an array's place on the catalogue's own assembly, if that is not the genome; for the groups and the audit."""
@@ -24,7 +27,8 @@ SOFT_MASKED = "soft_masked"
 
 _TYPES = {
     **dict.fromkeys(SEQUENCE_COLUMNS, "str"),
-    "label": "int64",
+    LABEL: "int64",
+    TARGET: "float64",
     "start": "Int64",
     "end": "Int64",
     "motif_length": "Int64",
@@ -37,14 +41,31 @@ _TYPES = {
 
 
 def sequence_table(columns: Mapping[str, Any] | pd.DataFrame, extra: Iterable[str] = ()) -> pd.DataFrame:
-    """A sequence table from some of its columns; the others are missing, and `extra` ones (text, `LOCUS` or `SOFT_MASKED`) come last."""
-    names = [*SEQUENCE_COLUMNS, *extra]
+    """A sequence table from some of its columns, with `target` in place of `label` where that is given.
+
+    Other columns are missing values; `extra` ones (text, `LOCUS` or `SOFT_MASKED`) come last.
+    """
+    names = [*sequence_columns(truth_column(columns)), *extra]
     return pd.DataFrame(columns).reindex(columns=names).astype({name: _TYPES.get(name, "str") for name in names})
+
+
+def truth_column(table: Iterable[Hashable]) -> str:
+    """The column of a sequence table, or among its columns' names, that holds what is learnt: `target`, else `label`."""
+    return TARGET if TARGET in table else LABEL
+
+
+def read_records(path: Path | str, columns: Iterable[str]) -> pd.DataFrame:
+    """Some columns of a sequence table on disk, and after them the one that holds what is learnt, `label` or `target`."""
+    try:
+        present = pq.read_schema(path).names
+    except (OSError, pa.ArrowInvalid):
+        present = []  # read_table says what is wrong with the file
+    return read_table(path, [*columns, truth_column(present)])
 
 
 def check_table(table: pd.DataFrame, path: Path) -> None:
     """Raise a `UserError` for a file that is no sequence table: a column is absent, or a record has no sequence."""
-    for column in SEQUENCE_COLUMNS:
+    for column in sequence_columns(truth_column(table)):
         if column not in table:
             raise UserError(f"{path}: no column '{column}'; compare the tables that split_labels.py writes")
     missing = table["sequence"].isna().to_numpy()

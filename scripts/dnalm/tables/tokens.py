@@ -18,30 +18,44 @@ _CHUNK = 2**22
 class Tokens:
     """Token ids of n records, without special tokens and uncut.
 
-    ids: (total,) unsigned; offsets: (n + 1,) int64; record i is `ids[offsets[i]:offsets[i + 1]]`. Both may be mapped
-    files. The pages of such a file that a process has read count as its memory (VmRSS, VmHWM; the system may take them
+    A record is one or more segments (a pair has two; a prompt, a sequence and an answer are three). ids: (total,)
+    unsigned; offsets: (n * segments + 1,) int64; segment s of record i is `ids[offsets[j]:offsets[j + 1]]` with
+    j = i * segments + s. Both may be mapped files. The pages of such a file that a process has read count as its memory (VmRSS, VmHWM; the system may take them
     back at any time, and reads them again from its cache), so that reading all of it would seem to take as much memory
     as the file is long: `take`, `count` and `lengths` hand the pages back.
     """
 
     ids: NDArray[Any]
     offsets: NDArray[np.int64]
+    segments: int = 1
 
     def __len__(self) -> int:
         """Number of records."""
-        return len(self.offsets) - 1
+        return (len(self.offsets) - 1) // self.segments
 
     @property
     def lengths(self) -> NDArray[Any]:
-        """Tokens of each record, shape (n,), int32 unless one is longer than that can say."""
-        lengths = np.empty(len(self), dtype=np.int32)
-        for at in range(0, len(self), _CHUNK):
+        """Tokens of each segment, shape (n * segments,), int32 unless one is longer than that can say."""
+        count = len(self.offsets) - 1
+        lengths = np.empty(count, dtype=np.int32)
+        for at in range(0, count, _CHUNK):
             part = np.diff(self.offsets[at : at + _CHUNK + 1])
             if part.max() > np.iinfo(np.int32).max:
                 return np.diff(self.offsets)
             lengths[at : at + _CHUNK] = part
             _hand_back(self.offsets)
         return lengths
+
+    def lengths_of(self, segment: int) -> NDArray[Any]:
+        """Tokens of one segment of each record, shape (n,)."""
+        lengths: NDArray[Any] = self.lengths[segment :: self.segments]
+        return lengths
+
+    def starts(self, records: NDArray[Any], segment: int) -> NDArray[np.int64]:
+        """Where a segment of each of `records` begins in `ids`, the shape of `records`."""
+        places = np.asarray(records, dtype=np.int64) * self.segments + segment
+        found: NDArray[np.int64] = self.offsets[places]
+        return found
 
     def take(self, places: NDArray[Any]) -> NDArray[Any]:
         """The ids at `places`, as a copy of the same shape."""
@@ -64,8 +78,8 @@ def _hand_back(array: NDArray[Any]) -> None:
         array.base.madvise(mmap.MADV_DONTNEED)
 
 
-def read_tokens(directory: Path | str, split: str) -> Tokens:
-    """Map `{split}.ids.npy` and `{split}.offsets.npy` into memory, to read."""
+def read_tokens(directory: Path | str, split: str, segments: int = 1) -> Tokens:
+    """Map `{split}.ids.npy` and `{split}.offsets.npy` into memory, to read; segments: of each record."""
     arrays = []
     for part in ("ids", "offsets"):
         path = Path(directory) / f"{split}.{part}.npy"
@@ -75,7 +89,8 @@ def read_tokens(directory: Path | str, split: str) -> Tokens:
             arrays.append(np.load(path, mmap_mode="r"))
         except (ValueError, EOFError) as error:
             raise UserError(f"{path}: damaged token file ({error})") from error
-    tokens = Tokens(*arrays)
-    if not len(tokens.offsets) or tokens.offsets[-1] != len(tokens.ids):
+    tokens = Tokens(arrays[0], arrays[1], segments)
+    whole = len(tokens.offsets) % segments == 1 % segments
+    if not len(tokens.offsets) or not whole or tokens.offsets[-1] != len(tokens.ids):
         raise UserError(f"{directory}: the {split} ids and offsets do not belong together; tokenize the records again")
     return tokens

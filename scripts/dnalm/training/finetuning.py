@@ -10,14 +10,15 @@ import numpy as np
 from dnalm.config.stages.training import FinetuneSettings
 from dnalm.errors import UserError
 from dnalm.files import read_json
-from dnalm.training.engine.conduct import Conduct
+from dnalm.names import TRUTH
 from dnalm.training.engine.devices import describe, make_repeatable, quiet
+from dnalm.training.engine.execution import Execution
 from dnalm.training.engine.feeds import Examples
 from dnalm.training.engine.loop import fine_tune, validate
 from dnalm.training.engine.progress import Progress, log_row
 from dnalm.training.engine.records import Split
 from dnalm.training.engine.windows import cut
-from dnalm.training.models.certificate import check_weights
+from dnalm.training.models.certificate import check_head
 from dnalm.training.models.hub import FETCHED
 from dnalm.training.models.loading import (
     Loaded,
@@ -40,17 +41,21 @@ from dnalm.training.models.methods import (
     trainable_parameters,
 )
 from dnalm.training.models.tokenizers import load_tokenizer, specials_of
-from dnalm.training.objectives.losses import class_weights
+from dnalm.training.objectives import objective_of, objective_of_model
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a fine-tuning reads: directories of the splits' tables, of their tokens, of the tokenizer, a checkpoint."""
+    """What a fine-tuning reads: directories of the splits' tables, of their tokens, of the tokenizer, a checkpoint.
+
+    certificate: what was found of the checkpoint, for run.json alone.
+    """
 
     data: Path
     tokens: Path
     tokenizer: Path
     checkpoint: Path | None
+    certificate: Path | None = None
 
     def files(self, method: str | None) -> dict[str, Path | None]:
         """What a training by `method` reads, by role."""
@@ -62,7 +67,7 @@ class Inputs:
 
 
 def finetune(
-    settings: FinetuneSettings, inputs: Inputs, conduct: Conduct, directory: Path | None
+    settings: FinetuneSettings, inputs: Inputs, execution: Execution, directory: Path | None
 ) -> tuple[Progress, dict[str, Any]]:
     """Make the finished model of a run in `directory`; return its course and what its run.json shall say.
 
@@ -72,7 +77,7 @@ def finetune(
     """
     quiet()
     make_repeatable()
-    recipe, seed, place = settings.recipe, settings.seed, conduct.team.device
+    recipe, seed, place = settings.recipe, settings.seed, execution.team.device
     trains, random = recipe.method != "none", settings.initialisation == "random"
     if random and not trains:
         raise UserError(
@@ -81,18 +86,16 @@ def finetune(
     trust = settings.trust_remote_code
     tokenizer = load_tokenizer(inputs.tokenizer, trust)
     specials = specials_of(tokenizer)
-    splits = {name: Split(inputs.data, inputs.tokens, name) for name in splits_for(recipe.method)}
-    labels = settings.labels or None
-    if labels is None and trains:
-        classes = max(2, *(int(split.labels.max()) + 1 for split in splits.values()))
-        labels = {label: str(label) for label in range(classes)}
+    truth = TRUTH[recipe.objective]
+    splits = {name: Split(inputs.data, inputs.tokens, name, truth) for name in splits_for(recipe.method)}
+    objective = objective_of(recipe, settings.labels or None, {name: split.truth for name, split in splits.items()})
 
     def make() -> tuple[Any, Loaded | None]:
         if inputs.checkpoint is None:
-            return build(settings.architecture or {}, labels or {}, specials, len(tokenizer), seed), None
+            return build(settings.architecture or {}, objective.head, specials, len(tokenizer), seed), None
         if random:
-            return twin(inputs.checkpoint, labels or {}, specials, seed, trust), None
-        found = load(inputs.checkpoint, labels, specials, seed, trust)
+            return twin(inputs.checkpoint, objective.head, specials, seed, trust), None
+        found = load(inputs.checkpoint, objective.head, specials, seed, trust)
         return found.model, found
 
     model, loaded = make()
@@ -100,11 +103,13 @@ def finetune(
     limit = token_limit(model, tokenizer, settings.max_tokens)
     size = window_size(limit, specials)
     for split in splits.values():
-        split.check_labels(model.config.num_labels)
+        split.check(objective, model.config)
+    if not trains:
+        objective = objective_of_model(model.config)
 
     validation = splits["validation"]
     validation_windows = cut(validation.tokens.lengths, size, recipe.overlong, validation.ids)
-    held_out = Examples(validation.tokens, validation_windows, specials, validation.labels)
+    held_out = Examples(validation.tokens, validation_windows, specials, validation.truth)
     _check_some(held_out, "validation")
     counts = {"validation": validation.counts(validation_windows, specials.unknown)}
     if trains:
@@ -113,23 +118,22 @@ def finetune(
         lengths = training.tokens.lengths if reverse is None else np.maximum(training.tokens.lengths, reverse.lengths)
         chosen = sample(len(lengths), recipe.max_train_records, seed)
         train_windows = cut(lengths, size, recipe.overlong, training.ids, chosen)
-        examples = Examples(training.tokens, train_windows, specials, training.labels, reverse, seed)
+        examples = Examples(training.tokens, train_windows, specials, training.truth, reverse, seed)
         _check_some(examples, "train")
         counts["train"] = training.counts(train_windows, specials.unknown)
 
-    gate = None
-    if loaded is not None and inputs.checkpoint is not None:
-        probes = examples if trains else held_out
-        gate = check_weights(loaded, inputs.checkpoint, labels, probes, seed, not trains, trust)
+    if loaded is not None and inputs.checkpoint is not None and not trains:
+        check_head(loaded, inputs.checkpoint)
     if limit is not None:
         tokenizer.model_max_length = limit  # a finished model carries its limit wherever it goes
     facts: dict[str, Any] = {
         "device": describe(place),
         "counts": counts,
         "fetched": _fetched(inputs.checkpoint),
-        "gate": gate,
+        "certificate": read_json(inputs.certificate) if inputs.certificate else None,
         "initialisation": "pretrained" if loaded else "random",
-        "labels": label_names(model),
+        "objective": objective.name,
+        "labels": label_names(model) if recipe.objective == "classification" else None,
         "max_tokens": limit,
         "parameters": model.num_parameters(),
         "trainable_parameters": 0,
@@ -138,7 +142,8 @@ def finetune(
     }
     if not trains:
         model.to(place)
-        progress = Progress(log=[log_row(0, 0, None, validate(model, held_out, "validation", conduct.team), 0.0)])
+        found = validate(model, objective, held_out, "validation", execution.team)
+        progress = Progress(log=[log_row(0, 0, None, found, 0.0)])
         if directory:
             save(model, tokenizer, directory)
         return progress, facts
@@ -153,13 +158,12 @@ def finetune(
         else:
             save(model, tokenizer, folder, weights)
 
-    weights = class_weights(recipe.class_weights, label_names(model))
-    progress, facts["engine"] = fine_tune(trainee, examples, held_out, recipe, weights, seed, conduct, keep)
-    if directory and conduct.checkpoints and progress.best is not None:
-        best = conduct.checkpoints.best(progress.best)
+    progress, facts["engine"] = fine_tune(trainee, objective, examples, held_out, recipe, seed, execution, keep)
+    if directory and execution.store and progress.best is not None:
+        best = execution.store.best(progress.best)
         shutil.copytree(best, directory / ADAPTER if adapts else directory, dirs_exist_ok=True)
         if adapts:
-            if conduct.sharding != "none":  # this process has a part of the model only
+            if execution.sharding != "none":  # this process has a part of the model only
                 trainee = prepare(make()[0], recipe.method, recipe.lora, seed, place)
             save(merge(trainee, directory / ADAPTER), tokenizer, directory)
     return progress, facts

@@ -78,6 +78,11 @@ def tokenizer(model: str, dataset: str) -> str:
     return f"results/models/{model}/tokenizer/{dataset}"
 
 
+def certificate(model: str) -> str:
+    """What was found of a model's checkpoint."""
+    return f"results/models/{model}/certificate.json"
+
+
 def run(one: SeededRun) -> str:
     """The folder of a run's results."""
     return f"results/{one.folder}"

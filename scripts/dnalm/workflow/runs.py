@@ -18,7 +18,7 @@ def runs(config: Config) -> Iterator[SeededRun]:
     Data sets come in the order of the list `runs`, then by name: the order of keys means nothing.
     """
     for name in dict.fromkeys([*(run.dataset for run in config.runs), *sorted(config.datasets)]):
-        for baseline in sorted(set(config.datasets[name].baselines)):
+        for baseline in config.datasets[name].simple_models:
             yield SeededRun(dataset=name, model=BASELINE, recipe=baseline, seed=BASELINE_SEED)
         for run in config.runs:
             if run.dataset == name:
@@ -34,6 +34,11 @@ def runs_on(config: Config, dataset: str) -> list[SeededRun]:
 def models_on(config: Config, dataset: str) -> list[str]:
     """The models that are run on a data set, sorted."""
     return sorted({run.model for run in config.runs if run.dataset == dataset})
+
+
+def probed_dataset(config: Config, model: str) -> str:
+    """The first data set, in the order of `runs`, that a model is run on."""
+    return next(run.dataset for run in config.runs if run.model == model)
 
 
 def conduct(config: Config, wildcards: Wildcards) -> list[str]:

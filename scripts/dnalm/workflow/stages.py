@@ -16,7 +16,7 @@ from dnalm.config.runs import SeededRun
 from dnalm.config.stages import data, evaluation, training
 from dnalm.names import TRF_PARAMETERS
 from dnalm.workflow import paths
-from dnalm.workflow.runs import models_on, runs, runs_on
+from dnalm.workflow.runs import models_on, probed_dataset, runs, runs_on
 from dnalm.workflow.wildcards import Wildcards, repeats_of, table_of
 
 Builder = Callable[[Config, Wildcards], Settings]
@@ -134,6 +134,7 @@ def import_table(config: Config, wildcards: Wildcards) -> data.ImportTableSettin
         parts=list(dataset.parts()),
         sequence_column=dataset.sequence_column,
         label_column=dataset.label_column,
+        target_column=dataset.target_column,
         labels=dataset.labels,
     )
 
@@ -149,6 +150,12 @@ def split_labels(config: Config, wildcards: Wildcards) -> data.SplitLabelsSettin
         caps=dataset.caps(),
         **dict(dataset.split),
     )
+
+
+@stage
+def call_repeats(config: Config, wildcards: Wildcards) -> data.FindRepeatsSettings:
+    """The same parameters as for genomes."""
+    return data.FindRepeatsSettings(parameters=list(TRF_PARAMETERS))
 
 
 @stage
@@ -204,6 +211,18 @@ def tokenize(config: Config, wildcards: Wildcards) -> training.TokenizeSettings:
     return training.TokenizeSettings(
         reverse_complement=wildcards.table.endswith("_reverse"),
         trust_remote_code=config.models[wildcards.model].trust_remote_code,
+    )
+
+
+@stage
+def certify(config: Config, wildcards: Wildcards) -> training.CertifySettings:
+    """A checkpoint, and where the sequences come from that it is asked about."""
+    model = config.models[wildcards.model]
+    return training.CertifySettings(
+        checkpoint=_checkpoint_name(model) or "",
+        dataset=probed_dataset(config, wildcards.model),
+        max_tokens=model.max_tokens,
+        trust_remote_code=model.trust_remote_code,
     )
 
 

@@ -8,9 +8,10 @@ import pandas as pd
 import pysam
 import pytest
 import yaml
+from closeness import close
 from hypothesis import given
 from hypothesis import strategies as st
-from test_preparation import refused, run
+from script_runs import refused, run
 
 from dnalm.config.catalogues import ArraySimulation
 from dnalm.config.loading import load_config
@@ -96,11 +97,11 @@ def test_the_divergence_is_the_true_one(genome):
         np.mean([a != b for a, b in zip(array, other, strict=True)])
         for array, other in zip(table["sequence"], perfect, strict=True)
     ]
-    np.testing.assert_allclose(table["divergence"], changed, atol=5e-5)
+    assert (np.abs(table["divergence"] - changed) <= 0.5e-4 * (1 + 1e-6)).all()  # four decimals are kept
     assert table["divergence"].between(0.02, 0.08).all()
     assert table["divergence"].std() > 0.01
     aligned = align(table["sequence"].tolist(), table["motif"].tolist())
-    np.testing.assert_allclose(1 - aligned.matches / aligned.columns, changed, atol=0.01)
+    assert close(1 - aligned.matches / aligned.columns, changed, 0.1)
 
 
 def test_indels_alone_change_lengths_both_ways(genome):
@@ -109,7 +110,8 @@ def test_indels_alone_change_lengths_both_ways(genome):
     assert gained.min() < -1 < 1 < gained.max()
     assert (gained.abs() <= 6).all()
     assert abs(gained.mean()) < 0.6
-    np.testing.assert_allclose(table["divergence"], 6 / (60 + (6 + gained) / 2), atol=5e-5)
+    expected = 6 / (60 + (6 + gained) / 2)
+    assert (np.abs(table["divergence"] - expected) <= 0.5e-4 * (1 + 1e-6)).all()  # four decimals are kept
 
 
 def test_unit_lengths_copies_and_places_are_uniform(genome):

@@ -1,23 +1,18 @@
 """Windows of the background: off every record, off each other, and drawn evenly."""
 
-import json
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pysam
 import pytest
-from conftest import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from script_runs import run_script
 
 from dnalm.data.background import CROWDED, MOST_COVERED, NO_ROOM, _draw, between, draw_background
 from dnalm.errors import UserError
 from dnalm.names import SEQUENCE_COLUMNS
 from dnalm.tables.sequences import sequence_table
 
-SCRIPT = ROOT / "scripts" / "draw_background.py"
 CHROMOSOMES = {"chrB": 700, "chrA": 500}
 
 
@@ -161,11 +156,9 @@ def test_a_test_split_without_positives_is_refused(genome):
 
 
 def call(data, fasta, catalogues, folder):
-    spec = json.dumps({"number": 12, "seed": 1, "flank": 2})
     places = ["--data", data, "--genome", fasta, "--catalogues", *catalogues]
     outputs = ["--output", folder / "b.parquet", "--ledger", folder / "b.json"]
-    command = [sys.executable, SCRIPT, "--spec", "-", *places, *outputs]
-    return subprocess.run([*map(str, command)], input=spec, capture_output=True, text=True, check=False)
+    return run_script("draw_background.py", *places, *outputs, spec={"number": 12, "seed": 1, "flank": 2})
 
 
 def test_the_script_writes_the_same_bytes_or_one_line(tmp_path, fasta):

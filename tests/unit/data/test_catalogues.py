@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import runpy
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,8 @@ import pytest
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from needed import needs
+from script_runs import run_script
 
 from dnalm.data.catalogue_formats import read_catalogue
 from dnalm.data.catalogues import COLUMNS, Imported, import_catalogue
@@ -151,7 +152,7 @@ def test_trf(load, genome: Path, text: str) -> None:
     ]
 
 
-@pytest.mark.skipif(shutil.which("trf") is None, reason="trf is not installed")
+@needs("trf")
 @pytest.mark.parametrize("ngs", [True, False])
 def test_trf_as_the_program_writes_it(tmp_path: Path, ngs: bool) -> None:
     unit = "ACGATTGCAACCTGA"
@@ -309,12 +310,9 @@ def test_script_refuses_another_assembly(tmp_path: Path, shared: Path) -> None:
     output.unlink()
     ledger.unlink()
     wrong = shared / HUMAN / "VNTRseek_NA19240_ERX283215.vcf"
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--spec", "-", "--genome", genome, "--files", wrong, "--output", output, "--ledger", ledger],
-        input=json.dumps({"catalogue": "c", "format": "vntrseek", "filters": None}),
-        capture_output=True,
-        text=True,
-    )  # fmt: skip
+    places = ["--genome", genome, "--files", wrong, "--output", output, "--ledger", ledger]
+    spec = {"catalogue": "c", "format": "vntrseek", "filters": None}
+    done = run_script("import_catalogue.py", *places, spec=spec)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"error: {wrong}: wrong assembly? 310 of 316 records disagree with")
     assert "Traceback" not in done.stderr

@@ -1,13 +1,12 @@
 """Wraparound alignment: by hand, against a plain implementation, and against what TRF measures."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_preparation import run
+from needed import needs
+from script_runs import run
 
 from dnalm.data import divergence as module
 from dnalm.data.catalogue_formats import read_catalogue
@@ -119,7 +118,7 @@ def neighbours(columns, period):
     return 1 - sum(a == b for a, b in pairs) / (len(pairs) + 2 * inserted)
 
 
-@pytest.mark.skipif(shutil.which("trf") is None, reason="trf is not installed")
+@needs("trf")
 def test_the_alignment_has_the_matches_between_copies_that_trf_counts(tmp_path):
     """TRF's per-cent matches, cut off to a whole number, are between neighbouring copies; so are those counted here."""
     rng = np.random.default_rng(1)

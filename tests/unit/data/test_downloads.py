@@ -4,8 +4,6 @@ import hashlib
 import json
 import random
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,12 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from needed import require
+from script_runs import run_script
 
 from dnalm.data.downloads import download
 from dnalm.errors import UserError
 
-SCRIPT = ROOT / "scripts" / "download.py"
 CONTENT = random.Random(1).randbytes(300_000)
 OTHER = random.Random(2).randbytes(250_000)
 FAST = {"wait": 0.01, "timeout": 0.5}
@@ -294,9 +292,8 @@ def test_nobody_listens(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_full_disk_is_not_retried(server: Server, output: Path) -> None:
+    require("/dev/full")
     full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("no /dev/full here")
     output.parent.mkdir()
     (output.parent / ".all.part").symlink_to(full)
     with pytest.raises(OSError, match="No space left"):
@@ -307,14 +304,13 @@ def test_full_disk_is_not_retried(server: Server, output: Path) -> None:
 
 def test_script(server: Server, output: Path) -> None:
     server.plan = ["status 404"]
-    spec = json.dumps({"url": server.url, "sha256": None, "md5": None})
-    command = [sys.executable, SCRIPT, "--spec", "-", "--output", output]
-    done = subprocess.run(command, input=spec, capture_output=True, text=True)
+    spec = {"url": server.url, "sha256": None, "md5": None}
+    done = run_script("download.py", "--output", output, spec=spec)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"error: {server.url}: the server says 404 Not Found; check the address"
     assert "Traceback" not in done.stderr
     server.plan = ["serve"]
-    subprocess.run(command, input=spec, check=True, capture_output=True, text=True)
+    assert run_script("download.py", "--output", output, spec=spec).returncode == 0
     assert_clean(output)
 
 

@@ -1,24 +1,21 @@
 """Import of genomes: any FASTA in, one indexed FASTA out, and an error for whatever is none."""
 
 import gzip
-import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pysam
 import pytest
-from Bio import SeqIO
-from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from needed import needs
+from script_runs import run_script
 
-from dnalm.data import genomes
 from dnalm.data.genomes import FastaWriter, chromosome_lengths, import_fasta, open_genome, read_bases
 from dnalm.errors import UserError
+from dnalm.sequence import fasta
 
-SCRIPT = ROOT / "scripts" / "import_genome.py"
 FASTA = b">chr1 first\nACGTacgtNN\nRYKM\n>chr2\nTTTT\n>chr10\n" + b"ACGTTGCA" * 40 + b"\n"
 
 
@@ -113,11 +110,12 @@ def test_blocks_lines_and_records_fall_anywhere(
         for number, sequence in enumerate(records)
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(genomes, "_BLOCK", block)
+        patch.setattr(fasta, "BLOCK", block)
         result = imported(directory, text.encode())
         with open_genome(directory / "out" / "genome.fa.gz") as genome:
             bases = [read_bases(genome, name).tobytes().decode() for name in result]
-    expected = {record.id: str(record.seq) for record in SeqIO.parse(directory / "in.fa", "fasta")}
+    with pysam.FastxFile(str(directory / "in.fa")) as stream:
+        expected = {record.name: record.sequence for record in stream}
     assert result == expected
     assert bases == list(expected.values())
 
@@ -188,7 +186,7 @@ def test_open_genome_that_is_none(tmp_path: Path) -> None:
         open_genome(tmp_path / "none.fa.gz")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@needs("/dev/full")
 def test_full_disk() -> None:
     with (
         pytest.raises(UserError, match="/dev/full: cannot be written; is the disk full"),
@@ -202,12 +200,8 @@ def test_full_disk() -> None:
 
 def run(tmp_path: Path, text: bytes, **spec: object) -> subprocess.CompletedProcess[str]:
     (tmp_path / "in.fa").write_bytes(text)
-    return subprocess.run(
-        [sys.executable, SCRIPT, "--spec", "-", "--parts", tmp_path / "in.fa", "--output", tmp_path / "g.fa.gz"],
-        input=json.dumps({"parts": ["all"], "chromosomes": None, **spec}),
-        capture_output=True,
-        text=True,
-    )
+    places = ["--parts", tmp_path / "in.fa", "--output", tmp_path / "g.fa.gz"]
+    return run_script("import_genome.py", *places, spec={"parts": ["all"], "chromosomes": None, **spec})
 
 
 def test_script(tmp_path: Path) -> None:

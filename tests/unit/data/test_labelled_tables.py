@@ -1,12 +1,13 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from dnalm.data.labelled_tables import import_tables
 from dnalm.errors import UserError
 from dnalm.files import read_user_table
-from dnalm.names import SEQUENCE_COLUMNS
+from dnalm.names import SEQUENCE_COLUMNS, sequence_columns
 
 PATHS = {"all": Path("t.csv"), "train": Path("a.csv"), "test": Path("b.parquet")}
 
@@ -85,3 +86,51 @@ def test_a_parquet_table_has_rows_not_lines():
         import_tables(
             {"test": pd.DataFrame({"sequence": ["A", None], "label": [0, 1]})}, PATHS, "sequence", "label", None
         )
+
+
+def read_targets(text, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    return import_tables({"all": read_user_table(path)}, {"all": path}, "seq", "label", None, target_column="score")
+
+
+def test_targets_in_place_of_labels_and_other_columns_ignored(tmp_path):
+    records, facts = read_targets(
+        ",seq,label,score\n0,acgT,x,-1.5\n1,GG,, 0.253694618 \n2,AN,0,1e-3\n3,A,0,+.5\n4,C,1,12.\n", tmp_path
+    )
+    assert list(records.columns) == [*sequence_columns("target"), "soft_masked"] and "label" not in records
+    assert records["target"].tolist() == [-1.5, 0.253694618, 0.001, 0.5, 12.0] and records["target"].dtype == "float64"
+    assert records["sequence"].tolist() == ["ACGT", "GG", "AN", "A", "C"] and facts == {"ambiguous": {"all": 1}}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["1", ""], r"t.csv, line 3: empty target"),
+        (["1", "  "], r"t.csv, line 3: empty target"),
+        (["1", "high"], r"t.csv, line 3: target 'high' is not a number"),
+        (["1", "NaN"], r"t.csv, line 3: target 'NaN' is not a number"),
+        (["1", "1_000"], r"t.csv, line 3: target '1_000' is not a number"),
+        (["-inf", "1"], r"t.csv, line 2: target '-inf' is infinite"),
+        (["1", "1e999"], r"t.csv, line 3: target '1e999' is infinite"),
+        (["2.50", "2.5"], r"t.csv: every score is 2.5; there is nothing to predict"),
+    ],
+)
+def test_wrong_targets(values, message, tmp_path):
+    rows = "".join(f"A,{value}\n" for value in values)
+    with pytest.raises(UserError, match=message):
+        read_targets(f"seq,score\n{rows}", tmp_path)
+
+
+def test_a_missing_target_column_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"t.csv, line 1: no column 'score'; did you mean 'Score'"):
+        read_targets("seq,Score\nA,1\n", tmp_path)
+
+
+def test_numbers_of_a_parquet_table_are_read_as_they_are():
+    values = [0.1 + 0.2, np.float64(1) / 3, -1e-300]
+    parts = {"test": pd.DataFrame({"sequence": ["A", "C", "G"], "y": values})}
+    assert import_tables(parts, PATHS, "sequence", "label", None, "y")[0]["target"].tolist() == values
+    parts["test"].loc[1, "y"] = None
+    with pytest.raises(UserError, match=r"b.parquet, row 2: empty target"):
+        import_tables(parts, PATHS, "sequence", "label", None, "y")

@@ -5,7 +5,6 @@ import io
 import json
 import re
 import runpy
-import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -17,8 +16,8 @@ import pytest
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from needed import require
 
-from dnalm.data import masks
 from dnalm.data.genomes import FastaWriter, import_fasta
 from dnalm.data.masks import mask, pieces
 from dnalm.names import SHARDS
@@ -77,11 +76,9 @@ def test_every_base_is_masked_or_itself(bases: str, intervals: list[tuple[int, i
         assert after == (before.upper() if keep else "N")
 
 
-@given(bases=st.text("ACGTN", max_size=80), block=st.integers(1, 90))
-def test_pieces_and_gaps_make_up_the_chromosome(bases: str, block: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(masks, "_BLOCK", block)
-        found = cut(bases)
+@given(bases=st.text("ACGTN", max_size=80))
+def test_pieces_and_gaps_make_up_the_chromosome(bases: str) -> None:
+    found = cut(bases)
     rebuilt = ["N"] * len(bases)
     for start, end in found:
         assert start < end
@@ -119,8 +116,7 @@ def mask_and_split(directory: Path, genome: Path, table: Path, source: str, soft
 
 def compare_with_bedtools(directory: Path, fasta: Path, bed: Path, source: str, soft: bool, shards: range) -> None:
     """Mask and split by our scripts and by bedtools and regular expressions; both must agree base by base."""
-    if shutil.which("bedtools") is None:
-        pytest.skip("bedtools is not installed")
+    require("bedtools")
     plain = directory / "plain.fa"
     opener = gzip.open if fasta.suffix == ".gz" else open
     with opener(fasta, "rt") as stream:

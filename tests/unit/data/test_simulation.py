@@ -3,7 +3,6 @@
 import gzip
 import io
 import runpy
-import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pysam
 import pytest
 from conftest import ROOT
+from script_runs import run_script
 
 from dnalm.config.genomes import Simulation
 from dnalm.data.catalogues import import_catalogue
@@ -130,10 +130,8 @@ def test_script_and_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_script_refuses_what_does_not_fit(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--spec", "-", "--fasta", tmp_path / "x.fa.gz", "--vcf", tmp_path / "x.vcf"],
-        input=settings(arrays=1000).model_dump_json(), capture_output=True, text=True,
-    )  # fmt: skip
+    outputs = ["--fasta", tmp_path / "x.fa.gz", "--vcf", tmp_path / "x.vcf"]
+    done = run_script("simulate_genome.py", *outputs, spec=settings(arrays=1000))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: simulate: arrays, interspersed repeats and gaps need")
     assert "Traceback" not in done.stderr

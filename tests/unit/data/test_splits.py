@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ks_2samp
 
-from dnalm.data.splits import cap, check_splits, split_grouped, split_random
+from dnalm.data.splits import cap, check_splits, split_grouped, split_random, strata
 from dnalm.errors import UserError
 from dnalm.names import SPLITS
 
@@ -116,20 +117,70 @@ def test_a_cap_keeps_the_proportions_of_labels():
 
 
 def test_what_a_split_must_not_be():
-    labels = pd.Series([0, 1, 0, 1, 1, 1])
+    records = pd.DataFrame({"label": [0, 1, 0, 1, 1, 1]})
     good = np.array(["train", "train", "validation", "validation", "test", "test"], object)
     with pytest.raises(
         UserError, match=r"split \(grouped\): test would hold label 1 only \(2 records of label 1\); there are 2 rec"
     ):
-        check_splits(labels, good, "grouped")
+        check_splits(records, good, "grouped")
     good[4:] = "train"
     with pytest.raises(UserError, match=r"split \(chromosome\): test would be empty.*split.chromosomes"):
-        check_splits(labels, good, "chromosome")
-    check_splits(pd.Series([0, 1] * 3), np.repeat(np.array(SPLITS, object), 2), "given")
+        check_splits(records, good, "chromosome")
+    check_splits(pd.DataFrame({"label": [0, 1] * 3}), np.repeat(np.array(SPLITS, object), 2), "given")
 
 
 def test_a_label_that_train_lacks_is_refused():
-    labels = pd.Series([0, 1, 0, 1, 2, 0, 1])
+    records = pd.DataFrame({"label": [0, 1, 0, 1, 2, 0, 1]})
     assigned = np.array(["train", "train", "test", "test", "test", "validation", "validation"], object)
     with pytest.raises(UserError, match=r"split \(given\): train would hold no record of label 2; mend its table"):
-        check_splits(labels, assigned, "given")
+        check_splits(records, assigned, "given")
+
+
+def skewed(n=600, seed=0):
+    """Records with skewed targets, of which a fifth are equal, in groups of one to four with alike targets."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(n), rng.integers(1, 5, n))[:n]
+    target = np.exp(rng.normal(size=n)[group] + 0.1 * rng.normal(size=n))
+    target[group % 5 == 0] = 0.25
+    return pd.DataFrame({"id": [f"{i:03d}" for i in range(n)], "group": [f"g{g:03d}" for g in group], "target": target})
+
+
+def test_strata_of_targets_are_quantiles_and_equal_targets_share_one():
+    records = skewed()
+    counts = np.bincount(strata(records))
+    assert (counts[2:] == 60).all() and len(counts) == 9  # the equal ones fill two of ten bins and more
+    assert len(set(strata(records)[records["target"] == 0.25])) == 1
+    assert (np.diff(strata(records.sort_values("target"))) >= 0).all()
+    assert strata(records.head(60)).max() == 0 and strata(records.head(120)).max() == 1  # 50 records a bin at least
+    assert strata(records.assign(target=1.5)).tolist() == [0] * 600
+
+
+@pytest.mark.parametrize("method", [split_grouped, split_random])
+def test_splits_have_alike_targets(method):
+    """Their distributions differ less than those of nearly all divisions by chance."""
+    records = skewed()
+    assigned = method(records, FRACTIONS, 1)
+    target = records["target"].to_numpy()
+    for split in SPLITS:
+        assert abs((assigned == split).sum() - FRACTIONS[split] * 600) <= 15
+        assert ks_2samp(target[assigned == split], target[assigned != split]).statistic < 0.07
+    if method is split_grouped:
+        assert (pd.Series(assigned).groupby(records["group"]).nunique() == 1).all()
+    order = np.random.default_rng(2).permutation(600)
+    assert method(records.iloc[order], FRACTIONS, 1).tolist() == assigned[order].tolist()
+
+
+def test_a_cap_keeps_the_proportions_of_targets():
+    records = skewed()
+    keep = cap(records, np.full(600, "test", object), {"test": 100}, 1)
+    assert keep.sum() == 100
+    assert ks_2samp(records["target"][keep], records["target"]).statistic < 0.05
+
+
+def test_a_split_of_one_target_is_refused():
+    records = pd.DataFrame({"target": [0.5, 1.5, 0.5, 1.5, 2.5, 2.5]})
+    assigned = np.repeat(np.array(SPLITS, object), 2)
+    message = r"split \(random\): test would hold target 2.5 only \(2 records with 1 different target\); there are 6 records with 3"
+    with pytest.raises(UserError, match=message):
+        check_splits(records, assigned, "random")
+    check_splits(records.assign(target=np.arange(6.0)), assigned, "random")

@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import SCRIPTS, records, small_tokenizer
+from needed import needs
+from script_runs import SCRIPTS
+from small_models import records, small_tokenizer
 
 from dnalm.errors import UserError
 from dnalm.tables.tokens import Tokens, read_tokens
@@ -139,7 +141,7 @@ def test_an_error_in_the_input_ends_the_workers(tmp_path):
         tokenize(TOKENIZER, broken(), tmp_path / "ids.npy", 2)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@needs("Linux")
 @pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_do_not_outlive_their_parent(tmp_path, fate):
     code = (
@@ -263,7 +265,7 @@ def test_lengths_beyond_32_bits():
     assert tokens.lengths.tolist() == [5, 2**33 - 5]
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").is_file(), reason="reads /proc")
+@needs("Linux")
 def test_reading_a_whole_file_keeps_none_of_it_in_memory(tmp_path):
     np.save(tmp_path / "test.ids.npy", np.ones(2**24, dtype=np.uint16))
     np.save(tmp_path / "test.offsets.npy", np.arange(0, 2**24 + 1, 16))

@@ -10,7 +10,9 @@ import time
 
 import pandas as pd
 import pytest
-from small_models import SCRIPTS, TINY, settings, write_task
+from closeness import close
+from script_runs import SCRIPTS
+from small_models import TINY, settings, write_task
 
 STILL = {**TINY, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 ROUNDING = 2e-5
@@ -59,13 +61,13 @@ def test_two_processes_train_as_one(task, tmp_path, method, sharding):
     assert run["engine"]["processes"] == 2 and run["engine"]["sharding"] == sharding
     assert two[["epoch", "step"]].equals(one[["epoch", "step"]])
     for column in ("training_loss", "validation_loss", "mcc"):
-        assert two[column].tolist() == pytest.approx(one[column].tolist(), rel=ROUNDING, abs=1e-5), column
+        assert close(two[column], one[column], ROUNDING), column
     from transformers import AutoModelForSequenceClassification
 
     models = [AutoModelForSequenceClassification.from_pretrained(tmp_path / name / "model") for name in ("one", "two")]
     for name, value in models[0].state_dict().items():
         # where a gradient is zero but for rounding, AdamW steps by its sign
-        assert (value - models[1].state_dict()[name]).abs().median() < 1e-5, name
+        assert (value - models[1].state_dict()[name]).abs().median() < 1e-2 * spec["recipe"]["learning_rate"], name
     assert (tmp_path / "two/model/adapter").exists() == (method == "lora")
 
 
@@ -108,7 +110,7 @@ def test_two_machines_train_as_one(task, tmp_path):
     said = [machine.communicate()[1] for machine in machines]
     assert [machine.returncode for machine in machines] == [0, 0], said
     two = pd.read_csv(tmp_path / "two/log.tsv", sep="\t")
-    assert two["validation_loss"].tolist() == pytest.approx(one["validation_loss"].tolist(), rel=ROUNDING)
+    assert close(two["validation_loss"], one["validation_loss"], ROUNDING)
 
 
 def test_what_cannot_be_trained_is_said_once(task, tmp_path):

@@ -85,6 +85,7 @@ class ImportTableSettings(Settings):
     parts: list[Text] = Field(description="What its files are: `all`, or splits in this order.")
     sequence_column: Text
     label_column: Text
+    target_column: Text | None = Field(description="Column of numbers to predict, in the place of labels.")
     labels: Labels | None
 
 

@@ -13,7 +13,7 @@ from dnalm.evaluation.report.text import per_cent
 from dnalm.evaluation.statistics.clusters import Groups
 from dnalm.evaluation.statistics.record_losses import SMALLEST_PROBABILITY, record_losses
 from dnalm.evaluation.statistics.resampling import draws, too_few
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 FEWEST_IN_BIN = 10
 """Records that a bin has at least, on average: with too few the error is all chance."""
@@ -23,7 +23,7 @@ _WIDEST = float(np.log(100))
 
 
 def calibration(
-    predictions: dict[str, Predictions], groups: dict[str, np.ndarray], settings: EvaluateSettings
+    predictions: dict[str, ClassPredictions], groups: dict[str, np.ndarray], settings: EvaluateSettings
 ) -> dict[str, Any]:
     """The calibration of `test`, with an interval of its error clustered by `groups["test"]` (n,).
 
@@ -58,7 +58,7 @@ def calibration(
     }
 
 
-def judged(predictions: Predictions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def judged(predictions: ClassPredictions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The probability whose calibration is judged, and whether it came true, both (n,)."""
     if predictions.classes == 2:
         return predictions.scores[:, 1], predictions.labels == 1
@@ -82,7 +82,7 @@ def calibration_error(score: NDArray[np.float64], truth: NDArray[np.bool_], code
     return float(np.abs(np.bincount(code, score - truth)).sum() / len(score))
 
 
-def fitted_temperature(validation: Predictions) -> float | None:
+def fitted_temperature(validation: ClassPredictions) -> float | None:
     """The temperature T with the least log loss of softmax(log(scores) / T) on `validation` (Guo et al. 2017).
 
     None where none is best: without a mistake the loss falls as T goes to 0, and if the scores say nothing as it grows.
@@ -133,19 +133,19 @@ def _interval(
     }
 
 
-def _logits(predictions: Predictions) -> NDArray[np.float64]:
+def _logits(predictions: ClassPredictions) -> NDArray[np.float64]:
     logits: NDArray[np.float64] = np.log(predictions.scores.clip(SMALLEST_PROBABILITY, 1))
     return logits
 
 
-def _tempered(test: Predictions, value: float, number: int) -> dict[str, float]:
-    scaled = Predictions(test.ids, test.labels, softmax(_logits(test) / value, axis=1))
+def _tempered(test: ClassPredictions, value: float, number: int) -> dict[str, float]:
+    scaled = ClassPredictions(test.ids, test.labels, softmax(_logits(test) / value, axis=1))
     score, truth = judged(scaled)
     means = {name: float(losses.mean()) for name, losses in record_losses(scaled).items()}
     return {"value": value, "ece": calibration_error(score, truth, equal_bins(score, number)), **means}
 
 
-def _note(test: Predictions, score: NDArray[np.float64], code: NDArray[np.int64], unfitted: bool) -> str:
+def _note(test: ClassPredictions, score: NDArray[np.float64], code: NDArray[np.int64], unfitted: bool) -> str:
     size = int(code.max()) + 1
     counts = np.bincount(code, minlength=size)
     what = "the probability of label 1" if test.classes == 2 else "the probability of the most probable class"

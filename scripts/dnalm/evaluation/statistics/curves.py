@@ -1,9 +1,8 @@
 """ROC and precision-recall curves, at as many points as a chart can show."""
 
 import numpy as np
-from sklearn.metrics import precision_recall_curve, roc_curve
 
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 POINTS = 300
 
@@ -11,7 +10,7 @@ Curve = tuple[np.ndarray, np.ndarray]
 """x and y, both of shape (m,), x ascending, ending at 1."""
 
 
-def roc(predictions: Predictions) -> Curve | None:
+def roc(predictions: ClassPredictions) -> Curve | None:
     """False positive rate and true positive rate of label 1, or None where only one class occurs.
 
     With more than two classes the mean, at each false positive rate, over one class against the rest: the area under
@@ -20,12 +19,12 @@ def roc(predictions: Predictions) -> Curve | None:
     grid = np.linspace(0, 1, POINTS + 1)
     heights = []
     for truth, scores in predictions.one_against_rest():
-        false_positive, true_positive, _ = roc_curve(truth, scores)
-        heights.append(np.interp(grid, false_positive, true_positive))
+        true, false = _positives(truth, scores)
+        heights.append(np.interp(grid, np.append(0, false / false[-1]), np.append(0, true / true[-1])))
     return (np.append(0, grid), np.append(0, np.mean(heights, axis=0))) if heights else None
 
 
-def precision_recall(predictions: Predictions) -> Curve | None:
+def precision_recall(predictions: ClassPredictions) -> Curve | None:
     """Recall and precision of label 1, or None where only one class occurs; several classes as in `roc`.
 
     Between two recalls the precision is that of the higher one, so the area is the average precision.
@@ -33,6 +32,17 @@ def precision_recall(predictions: Predictions) -> Curve | None:
     grid = np.linspace(0, 1, POINTS + 1)[1:]
     heights = []
     for truth, scores in predictions.one_against_rest():
-        precision, recall, _ = precision_recall_curve(truth, scores)
-        heights.append(precision[::-1][np.searchsorted(recall[::-1], grid)])
+        true, false = _positives(truth, scores)
+        heights.append((true / (true + false))[np.searchsorted(true / true[-1], grid)])
     return (grid, np.mean(heights, axis=0)) if heights else None
+
+
+def _positives(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """True and false positives where all that score at least as much are called positive.
+
+    One number a distinct score, highest score first; the last ones are all positives and all negatives of `truth`.
+    """
+    order = np.argsort(-scores, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(scores[order]), 1))
+    true = np.cumsum(truth[order])[last]
+    return true, last + 1 - true

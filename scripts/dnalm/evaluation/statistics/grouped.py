@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnalm.evaluation.statistics.record_losses import record_losses
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 Estimate = tuple[np.ndarray, np.ndarray]
 """A metric for each of B weightings and its standard error, both (B,); NaN where it is undefined."""
 RANKED = ("auroc", "auprc")
 
 
-def group_confusions(predictions: Predictions, codes: np.ndarray, groups: int) -> np.ndarray:
+def group_confusions(predictions: ClassPredictions, codes: np.ndarray, groups: int) -> np.ndarray:
     """Confusion matrix of each group, flattened: (groups, k * k), the row of truth i and prediction j at i * k + j.
 
     codes: the group of each record, (n,), integers in 0 .. groups - 1.
@@ -32,7 +32,7 @@ def group_confusions(predictions: Predictions, codes: np.ndarray, groups: int) -
 class GroupedMetrics:
     """Metrics of `predictions` whose records belong to groups `codes` (n,), integers in 0 .. groups - 1."""
 
-    def __init__(self, predictions: Predictions, codes: np.ndarray, groups: int) -> None:
+    def __init__(self, predictions: ClassPredictions, codes: np.ndarray, groups: int) -> None:
         """Take the sums per group and sort the records once."""
         losses = record_losses(predictions)
         self._classes = predictions.classes
@@ -114,13 +114,6 @@ def mcc(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     shrink = shrink + _over(total[:, None] - truth, of_truth[:, None])[:, :, None]
     gradient = _over(slope, scale[:, None, None]) - values[:, None, None] * shrink
     return values, np.where(scale[:, None, None] > 0, gradient, 0)
-
-
-def prediction_mcc(predictions: Predictions) -> float:
-    """Matthews correlation of predictions, each record counting once."""
-    k = predictions.classes
-    cells = group_confusions(predictions, np.zeros(len(predictions.labels), int), 1)
-    return float(mcc(cells.reshape(1, k, k))[0][0])
 
 
 def _macro(counts: np.ndarray, of_truth: float, of_guess: float) -> tuple[np.ndarray, np.ndarray]:

@@ -10,14 +10,14 @@ from dnalm.config.stages.evaluation import EvaluateSettings
 from dnalm.evaluation.report.text import per_cent
 from dnalm.evaluation.statistics.thresholds import best_threshold
 from dnalm.names import BACKGROUND
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 LOW_RATE = 0.01
 """False-positive rate at which the recall is given."""
 
 
-def prevalence(predictions: dict[str, Predictions], settings: EvaluateSettings) -> dict[str, Any] | None:
-    """Precision at each of settings.prevalences, at the threshold chosen on validation and frozen.
+def prevalence(predictions: dict[str, ClassPredictions], settings: EvaluateSettings) -> dict[str, Any] | None:
+    """Precision at each of `settings.prevalences`, at the threshold chosen on validation and frozen.
 
     None with more than two classes, or without positives or negatives to measure on. True positives are the test split's;
     negatives are the `background`, or the test split's where there is none (`negatives` says which).

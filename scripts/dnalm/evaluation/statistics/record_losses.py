@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 SMALLEST_PROBABILITY = 1e-6
 """What a probability of 0 counts as in the log loss: written probabilities have six decimals."""
 
 
-def record_losses(predictions: Predictions) -> dict[str, np.ndarray]:
+def record_losses(predictions: ClassPredictions) -> dict[str, np.ndarray]:
     """`log_loss` (natural logarithm) and `brier` of each record, each (n,).
 
     The Brier score (Brier 1950) is the squared distance of the probabilities from the truth: with two classes that of

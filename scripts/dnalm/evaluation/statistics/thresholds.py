@@ -6,7 +6,7 @@ import numpy as np
 
 from dnalm.evaluation.statistics.grouped import mcc
 from dnalm.metrics import classification_metrics
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 EVEN = 0.5
 """The threshold of the most probable class."""
@@ -15,7 +15,7 @@ _DECIMALS = 12
 """Decimals that MCCs are compared with: confusion matrices that mirror each other differ in the sixteenth."""
 
 
-def threshold(predictions: dict[str, Predictions]) -> dict[str, Any] | None:
+def threshold(predictions: dict[str, ClassPredictions]) -> dict[str, Any] | None:
     """The threshold chosen on `validation`, and what it makes of `test`; None with more than two classes.
 
     A record is of label 1 if its score_1 lies above `value`. Keys: value, validation_mcc; mcc, accuracy and macro_f1 as
@@ -37,7 +37,7 @@ def threshold(predictions: dict[str, Predictions]) -> dict[str, Any] | None:
     }
 
 
-def best_threshold(predictions: Predictions) -> tuple[float, float]:
+def best_threshold(predictions: ClassPredictions) -> tuple[float, float]:
     """The threshold of score_1 with the highest MCC, and that MCC.
 
     Tried are .5 and the middles between two neighbouring scores (none that lies beyond them all); of equally good ones the

@@ -31,14 +31,17 @@ from dnalm.training.benchmarks.measurements import (
     mfu,
     synthesise,
 )
-from dnalm.training.engine.conduct import Conduct
 from dnalm.training.engine.devices import describe, make_repeatable, out_of_memory, quiet
+from dnalm.training.engine.execution import Execution
 from dnalm.training.engine.feeds import Examples
 from dnalm.training.engine.loop import fine_tune
+from dnalm.training.engine.state import State
 from dnalm.training.engine.team import Team
 from dnalm.training.engine.windows import cut
 from dnalm.training.models.loading import build
-from dnalm.training.runtime.checkpoints import Checkpoints, State
+from dnalm.training.objectives.classification import Classification
+from dnalm.training.runtime.checkpoints import Checkpoints
+from dnalm.training.runtime.team import join_team
 
 LEARNING_RATE = 1e-6
 LARGEST = 256
@@ -51,7 +54,7 @@ def run_arm(arm: Arm, suite: Suite) -> dict[str, Any]:
         # empty caches, so that what compiling costs is seen
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.environ["TRITON_CACHE_DIR"] = f"{folder}/compiled"
         try:
-            team = Team.join(suite.device)
+            team = join_team(suite.device)
             try:
                 return _figures(Contender(arm, suite, team, Path(folder)))
             finally:
@@ -87,7 +90,7 @@ class Contender:
         self.on_gpu = self.device.type == "cuda"
         self.sequences = max(some.steps[1] * some.batch for some in (arm, *suite.arms))
         self.tokens, self.labels = synthesise(folder, self.sequences, seed=1)
-        self.tokens_a_sequence = float(self.tokens.lengths.mean()) + SPECIALS.count
+        self.tokens_a_sequence = float(self.tokens.lengths.mean()) + SPECIALS.added()
         self.parameters = 0
         self.engine: dict[str, Any] | None = None
         self._trainers: dict[str, Callable[[Any, int], tuple[int, float]]] = {
@@ -103,7 +106,9 @@ class Contender:
         if self.on_gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        model = build(self.suite.architecture, LABELS, SPECIALS, VOCABULARY, seed=1).to(self.device)
+        model = build(self.suite.architecture, Classification(LABELS).head, SPECIALS, VOCABULARY, seed=1).to(
+            self.device
+        )
         self.parameters = model.num_parameters()
         self._wait()
         started = time.perf_counter()
@@ -195,7 +200,7 @@ class Contender:
     def _ours(self, model: Any, steps: int) -> tuple[int, float]:
         """This project's training, by a recipe's defaults."""
         tokens, labels = synthesise(self.folder, 16, seed=2, split="validation")
-        size = self.suite.architecture["max_position_embeddings"] - SPECIALS.count
+        size = self.suite.architecture["max_position_embeddings"] - SPECIALS.added()
         train, validation = (
             Examples(some, cut(some.lengths, size, "error", []), SPECIALS, truth)
             for some, truth in ((self.tokens, self.labels), (tokens, labels))
@@ -209,12 +214,12 @@ class Contender:
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch, _Unsaved(Path(scratch)) as checkpoints:
             progress, self.engine = fine_tune(
                 model,
+                Classification(),
                 train,
                 validation,
                 recipe,
-                None,
                 1,
-                Conduct(self.team, checkpoints),
+                Execution(self.team, checkpoints),
                 keep=lambda directory, weights: None,
             )
         return progress.step, self.engine["padding"]

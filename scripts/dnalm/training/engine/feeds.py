@@ -4,7 +4,7 @@ A *batch* is the windows of one optimizer step over all ranks; a *micro-batch* i
 one rank takes. `Feed` is the way from one to the other; `PaddedFeed` is the one that any model takes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 from dnalm.tables.tokens import Tokens
 from dnalm.training.engine.windows import Windows
 from dnalm.training.models.tokenizers import Specials
+from dnalm.training.objectives.base import IGNORED, Objective, Targets
 
-Whole = NDArray[np.int64]
+Integers = NDArray[np.int64]
 
 WIDTH = 8
 """Rows are padded to a multiple of this: few different shapes, and the ones that tensor cores like."""
 
 
-class Examples(torch.utils.data.Dataset[dict[str, Any]]):
-    """The windows of a split, each with its special tokens and its record's label; nothing is copied before use.
+class Examples:
+    """The windows of a split, each with its special tokens and its record's truth; nothing is copied before use.
 
-    labels: (n,) of the records, or None. reverse: the reverse complements' tokens; each epoch then shows each window
-    as either strand, drawn from `seed` and the epoch.
+    truth: (n,) label or target of each record, or None. reverse: the reverse complements' tokens; each epoch then shows
+    each window as either strand, drawn from `seed` and the epoch.
     """
 
     def __init__(
@@ -34,18 +35,19 @@ class Examples(torch.utils.data.Dataset[dict[str, Any]]):
         tokens: Tokens,
         windows: Windows,
         specials: Specials,
-        labels: NDArray[np.int64] | None = None,
+        truth: NDArray[Any] | None = None,
         reverse: Tokens | None = None,
         seed: int = 0,
     ) -> None:
-        """Work out each window's place in the tokens."""
-        self.windows, self.specials, self.labels, self.seed = windows, specials, labels, seed
+        """Work out where each window's segments lie in the tokens."""
+        self.windows, self.specials, self.truth, self.seed = windows, specials, truth, seed
+        self.wrapper = specials.wrapper(tokens.segments)
+        self._special = sum(map(len, self.wrapper))
         self._strands = [tokens] if reverse is None else [tokens, reverse]
-        # of each strand (row) and window (column): where its tokens begin, and how many they are
-        bounds = [windows.bounds(strand.lengths) for strand in self._strands]
-        pairs = zip(self._strands, bounds, strict=True)
-        self._first = np.stack([strand.offsets[windows.record] + start for strand, (start, _) in pairs])
-        self._size = np.stack([stop - start for start, stop in bounds])
+        # of each strand, segment and window: where its tokens begin, and how many they are; (strands, segments, windows)
+        places = [[windows.place(strand, segment) for segment in range(tokens.segments)] for strand in self._strands]
+        self._first = np.stack([np.stack([first for first, _ in strand]) for strand in places])
+        self._size = np.stack([np.stack([size for _, size in strand]) for strand in places])
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
@@ -59,91 +61,124 @@ class Examples(torch.utils.data.Dataset[dict[str, Any]]):
         return len(self.windows)
 
     @property
-    def lengths(self) -> Whole:
+    def lengths(self) -> Integers:
         """Tokens of each window, as the strand that the current epoch shows, with its special tokens; shape (m,)."""
         return self.lengths_of(np.arange(len(self)))
 
-    def lengths_of(self, indices: Whole) -> Whole:
+    def lengths_of(self, indices: Integers) -> Integers:
         """The same of k windows, shape (k,)."""
-        sizes: Whole = self._size[self._strand[indices], indices]
-        return sizes + self.specials.count
+        strand = self._strand[indices]
+        sizes: Integers = self._size[strand, 0, indices]
+        for segment in range(1, self._size.shape[1]):
+            sizes = sizes + self._size[strand, segment, indices]
+        return sizes + self._special
 
     @property
     def longest(self) -> int:
         """Tokens of the longest window of either strand, with its special tokens."""
-        return int(self._size.max()) + self.specials.count
+        return int(self._size.sum(axis=1).max()) + self._special
 
-    def labels_of(self, indices: Whole) -> Whole:
-        """Labels of windows, shape (k,)."""
-        if self.labels is None:
-            raise ValueError("these examples have no labels")
-        return np.asarray(self.labels[self.windows.record[indices]], dtype=np.int64)
+    def truth_of(self, indices: Integers) -> NDArray[Any]:
+        """Labels or targets of windows, shape (k,)."""
+        if self.truth is None:
+            raise ValueError("these examples have no labels or targets")
+        return np.asarray(self.truth[self.windows.record[indices]])
 
-    def flat(self, indices: Whole) -> tuple[Whole, Whole]:
+    def flat(self, indices: Integers) -> tuple[Integers, Integers]:
         """Tokens of k windows in a row, (total,), special tokens included, and the windows' lengths, (k,)."""
         indices = np.asarray(indices, dtype=np.int64)
-        strand, prefix, suffix = self._strand[indices], self.specials.prefix, self.specials.suffix
-        sizes = self._size[strand, indices]
-        lengths = sizes + self.specials.count
+        strand = self._strand[indices]
+        lengths = self.lengths_of(indices)
         ends = lengths.cumsum()
-        starts = ends - lengths
+        place = ends - lengths
         ids = np.empty(lengths.sum(), dtype=np.int64)
-        for at, token in enumerate(prefix):
-            ids[starts + at] = token
-        for at, token in enumerate(suffix):
-            ids[ends - len(suffix) + at] = token
-        # of each of the windows' own tokens: its place in the row, and in its strand
-        within = np.arange(sizes.sum()) - np.repeat(sizes.cumsum() - sizes, sizes)
-        target = np.repeat(starts + len(prefix), sizes) + within
-        source = np.repeat(self._first[strand, indices], sizes) + within
-        for number, tokens in enumerate(self._strands):
-            shown = slice(None) if len(self._strands) == 1 else np.repeat(strand == number, sizes)
-            ids[target[shown]] = tokens.take(source[shown])
+        for segment, tokens in enumerate((*self.wrapper,)):
+            for at, token in enumerate(tokens):
+                ids[place + at] = token
+            place = place + len(tokens)
+            if segment == self._size.shape[1]:
+                break
+            sizes = self._size[strand, segment, indices]
+            # of each of the segments' own tokens: its place in the row, and in its strand
+            within = np.arange(sizes.sum()) - np.repeat(sizes.cumsum() - sizes, sizes)
+            target = np.repeat(place, sizes) + within
+            source = np.repeat(self._first[strand, segment, indices], sizes) + within
+            for number, shown in enumerate(self._strands):
+                of_strand = slice(None) if len(self._strands) == 1 else np.repeat(strand == number, sizes)
+                ids[target[of_strand]] = shown.take(source[of_strand])
+            place = place + sizes
         return ids, lengths
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """One window: `input_ids` (length,) int64 and, with labels, `labels`."""
-        item: dict[str, Any] = {"input_ids": self.flat(np.array([index]))[0]}
-        if self.labels is not None:
-            item["labels"] = int(self.labels[self.windows.record[index]])
-        return item
+    @property
+    def segments(self) -> int:
+        """Segments of a record."""
+        return int(self._size.shape[1])
 
-    def collate(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Pad windows on the right to the longest: `input_ids`, `attention_mask` (b, longest), `labels` (b,)."""
-        rows = [item["input_ids"] for item in items]
-        batch = pad(np.concatenate(rows), np.array([len(row) for row in rows]), self.specials.pad)
-        if "labels" in items[0]:
-            batch["labels"] = torch.tensor([item["labels"] for item in items])
-        return batch
+    def segments_of(self, indices: Integers) -> Integers:
+        """The segment of each token of k windows in a row, (total,).
+
+        A special token belongs to the segment before it, and the first ones to the first segment.
+        """
+        indices = np.asarray(indices, dtype=np.int64)
+        sizes = self._size[self._strand[indices], :, indices] + [len(tokens) for tokens in self.wrapper[1:]]
+        sizes[:, 0] += len(self.wrapper[0])
+        return np.repeat(np.tile(np.arange(self.segments), len(indices)), sizes.ravel())
+
+    def padded(self, indices: Integers, multiple: int = 1) -> dict[str, torch.Tensor]:
+        """Windows as rows: `input_ids`, `attention_mask` and, of several segments, `token_type_ids`, (k, width) each."""
+        batch = pad(*self.flat(indices), self.specials.pad, multiple)
+        return {**batch, **self.typed(indices, batch["attention_mask"])}
+
+    def typed(self, indices: Integers, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        """`token_type_ids` of windows whose rows have this mask, if their records have several segments."""
+        if self.segments == 1:
+            return {}
+        return {"token_type_ids": spread(self.segments_of(indices), mask, 0)}
 
 
-def pad(ids: Whole, lengths: Whole, token: int, multiple: int = 1) -> dict[str, torch.Tensor]:
+def pad(ids: Integers, lengths: Integers, token: int, multiple: int = 1) -> dict[str, torch.Tensor]:
     """Sequences of `lengths` (b,), in a row in `ids`, as `input_ids` and `attention_mask`, (b, width) int64 each.
 
     Padded on the right with `token`, to the longest or the next multiple.
     """
     width = -(-int(lengths.max()) // multiple) * multiple
-    mask = np.arange(width) < lengths[:, None]
-    padded = np.full(mask.shape, token, dtype=np.int64)
-    padded[mask] = ids
-    return {"input_ids": torch.from_numpy(padded), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
+    mask = torch.from_numpy((np.arange(width) < lengths[:, None]).astype(np.int64))
+    return {"input_ids": spread(ids, mask, token), "attention_mask": mask}
 
 
-class LengthBatches(torch.utils.data.Sampler[list[int]]):
-    """Batches of like length and with every class in its share, in random order, drawn from the seed and epoch.
+def spread(values: NDArray[Any], mask: torch.Tensor, filler: int) -> torch.Tensor:
+    """Values of the tokens of a batch in a row, (total,), as rows (b, width) with `filler` where the mask is 0."""
+    seen = mask.numpy().astype(bool)
+    rows = np.full(seen.shape, filler, dtype=values.dtype)
+    rows[seen] = values
+    return torch.from_numpy(rows)
 
-    Examples are shuffled; within stretches of `STRETCH` batches each class is sorted by length and the classes are
-    interleaved by rank; then the batches are shuffled. So little is padded. Sorting by length alone would give batches
-    of one class wherever length tells the classes apart (as tokens of repeats do), and with such batches an easy task
-    was not learnt in four times the steps.
+
+def unit_weights(targets: Targets, lengths: Integers, weights: NDArray[Any], by_token: bool) -> NDArray[np.float32]:
+    """The weight of each unit, (k,) or (total,): those of the examples, (k,), divided among their learnt tokens."""
+    if not by_token:
+        return np.asarray(weights, dtype=np.float32)
+    shares = (targets.values != IGNORED).astype(np.float64) if targets.shares is None else targets.shares
+    sums = np.add.reduceat(shares, lengths.cumsum() - lengths)
+    scale = np.divide(weights, sums, out=np.zeros(len(sums)), where=sums > 0)
+    spread_out: NDArray[np.float32] = (shares * np.repeat(scale, lengths)).astype(np.float32)
+    return spread_out
+
+
+class LengthBatches:
+    """Batches of like length and with every stratum in its share, in random order, drawn from the seed and epoch.
+
+    Examples are shuffled; within stretches of `STRETCH` batches each stratum (a class, say) is sorted by length and the
+    strata are interleaved by rank; then the batches are shuffled. So little is padded. Sorting by length alone would
+    give batches of one class wherever length tells the classes apart (as tokens of repeats do), and with such batches an
+    easy task was not learnt in four times the steps.
     """
 
     STRETCH = 50
 
-    def __init__(self, examples: Examples, batch_size: int) -> None:
-        """Batches of `batch_size` of the current epoch's `examples`, which have labels."""
-        self.examples, self.batch_size = examples, batch_size
-        self._labels = examples.labels_of(np.arange(len(examples)))
+    def __init__(self, examples: Examples, strata: Integers, batch_size: int) -> None:
+        """Batches of `batch_size` of the current epoch's `examples`; strata: (m,)."""
+        self.examples, self.batch_size, self._strata = examples, batch_size, strata
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -160,10 +195,10 @@ class LengthBatches(torch.utils.data.Sampler[list[int]]):
         for batch in random.permutation(len(self)):
             yield order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
 
-    def _interleave(self, part: Whole, lengths: Whole) -> Whole:
+    def _interleave(self, part: Integers, lengths: Integers) -> Integers:
         rank = np.empty(len(part))
-        for label in np.unique(self._labels[part]):
-            mine = np.flatnonzero(self._labels[part] == label)
+        for stratum in np.unique(self._strata[part]):
+            mine = np.flatnonzero(self._strata[part] == stratum)
             by_length = mine[np.argsort(-lengths[part[mine]], kind="stable")]
             rank[by_length] = (np.arange(len(mine)) + 0.5) / len(mine)
         return part[np.argsort(rank, kind="stable")]
@@ -177,36 +212,39 @@ class Feed(Protocol):
 
     kind: str
 
-    def batches(self, epoch: int) -> list[Whole]:
+    def batches(self, epoch: int) -> list[Integers]:
         """Indices of each optimizer step's examples; the seed and the epoch alone decide. One may be smaller."""
 
-    def divide(self, batch: Whole, ranks: int) -> list[list[Whole]]:
+    def divide(self, batch: Integers, ranks: int) -> list[list[Integers]]:
         """Indices of each micro-batch and rank, `[micro-batch][rank]`; a rank's may be empty."""
 
-    def collate(self, indices: Whole, weights: NDArray[np.float32]) -> dict[str, torch.Tensor]:
+    def collate(self, indices: Integers, weights: NDArray[Any]) -> dict[str, torch.Tensor]:
         """A micro-batch on the CPU; `weights` (k,) are what each example's loss counts."""
 
 
 class PaddedFeed:
     """Batches of like length, whose rows are padded to a common width.
 
-    A micro-batch holds `input_ids`, `attention_mask` (b, width) int64, the width a multiple of 8, `labels` (b,) int64
-    and `weights` (b,) float32. An empty one is a row of padding that counts nothing.
+    A micro-batch holds `input_ids`, `attention_mask` (b, width) int64, the width a multiple of 8, and `targets` and
+    `weights` (float32) of the objective's units: (b,) for sequences, (b, width) for tokens. Of records with several
+    segments it holds `token_type_ids` (b, width) too. An empty one is an example that counts nothing.
     """
 
     kind = "padded"
 
-    def __init__(self, examples: Examples, batch_size: int, most_tokens: int | None = None) -> None:
+    def __init__(
+        self, examples: Examples, objective: Objective, batch_size: int, most_tokens: int | None = None
+    ) -> None:
         """Batches of `batch_size`; a micro-batch has at most `most_tokens` tokens, padding included, or one row."""
-        self.examples, self.most_tokens = examples, most_tokens
-        self._order = LengthBatches(examples, batch_size)
+        self.examples, self.objective, self.most_tokens = examples, objective, most_tokens
+        self._order = LengthBatches(examples, objective.strata(examples), batch_size)
 
-    def batches(self, epoch: int) -> list[Whole]:
+    def batches(self, epoch: int) -> list[Integers]:
         """Indices of each batch of an epoch, which the examples then show."""
         self.examples.start_epoch(epoch)
         return [np.array(batch, dtype=np.int64) for batch in self._order]
 
-    def divide(self, batch: Whole, ranks: int) -> list[list[Whole]]:
+    def divide(self, batch: Integers, ranks: int) -> list[list[Integers]]:
         """Deal a batch, longest first, to the ranks; cut all the shares at the same places."""
         lengths = self.examples.lengths_of(batch)
         order = np.argsort(-lengths, kind="stable")
@@ -219,13 +257,18 @@ class PaddedFeed:
             cuts.append(cuts[-1] + rows)
         return [[share[at:to] for share in shares] for at, to in pairwise(cuts)]
 
-    def collate(self, indices: Whole, weights: NDArray[np.float32]) -> dict[str, torch.Tensor]:
+    def collate(self, indices: Integers, weights: NDArray[Any]) -> dict[str, torch.Tensor]:
         """The micro-batch of `indices`."""
-        if len(indices):
-            batch = pad(*self.examples.flat(indices), self.examples.specials.pad, WIDTH)
-            labels = self.examples.labels_of(indices)
-        else:  # one token is seen, because attention over none is no number
-            batch = pad(np.array([self.examples.specials.pad]), np.array([1]), self.examples.specials.pad, WIDTH)
-            labels, weights = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32)
-        weights = np.asarray(weights, dtype=np.float32)
-        return {**batch, "labels": torch.from_numpy(labels), "weights": torch.from_numpy(weights)}
+        if not len(indices):  # a rank without examples still takes part: the first example, which counts nothing
+            indices, weights = np.zeros(1, dtype=np.int64), np.zeros(1)
+        ids, lengths = self.examples.flat(indices)
+        by_token = self.objective.unit == "token"
+        targets = self.objective.targets(self.examples, indices, ids, lengths)
+        batch = pad(targets.ids, lengths, self.examples.specials.pad, WIDTH)
+        mask = batch["attention_mask"]
+        counted = unit_weights(targets, lengths, weights, by_token)
+        units = {
+            "targets": spread(targets.values, mask, IGNORED) if by_token else torch.from_numpy(targets.values),
+            "weights": spread(counted, mask, 0) if by_token else torch.from_numpy(counted),
+        }
+        return {**batch, **self.examples.typed(indices, mask), **units}

@@ -13,19 +13,17 @@ from tqdm import tqdm
 from transformers import get_scheduler, set_seed
 
 from dnalm.config.recipes import Recipe
-from dnalm.training.engine.conduct import Conduct, Keep
 from dnalm.training.engine.devices import out_of_memory, uses_bf16
+from dnalm.training.engine.execution import Execution, Interrupted, SaveModel, StopRequest
 from dnalm.training.engine.feeds import Examples
 from dnalm.training.engine.progress import Progress, check_finite, log_row
-from dnalm.training.engine.scoring import BATCH_SIZE, predict, quality
+from dnalm.training.engine.scoring import BATCH_SIZE, score
 from dnalm.training.engine.selection import Engine, choose
+from dnalm.training.engine.state import State, config_writer, restore_rng, rng_state
 from dnalm.training.engine.steps import Micro, Stepper, adamw, ahead, compile_layers, leave_uncompiled
 from dnalm.training.engine.team import Team
 from dnalm.training.models.experts import autocast_experts
-from dnalm.training.objectives.losses import ClassWeights, Loss, example_weights
-from dnalm.training.runtime.checkpoints import State, config_writer, read, restore_rng, rng_state
-from dnalm.training.runtime.energy import joules
-from dnalm.training.runtime.signals import Interrupted, Stop, stopped
+from dnalm.training.objectives.base import Objective
 
 GPU_BATCH = 256
 """Windows that are validated at a time on a GPU."""
@@ -39,41 +37,40 @@ STEP_SECONDS, FLOPS = 6e-3, 2e14
 
 def validate(
     model: Any,
+    objective: Objective,
     validation: Examples,
     what: str = "",
     team: Team | None = None,
     most_tokens: int | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
-    """Quality of a model on the records of a split that has labels; the rest is for `predict`."""
-    if validation.labels is None:
-        raise ValueError("these examples have no labels")
+    """Quality of a model on the records of a split; the rest is for `score`."""
     size = GPU_BATCH if model.device.type == "cuda" else BATCH_SIZE
-    scores = predict(model, validation, size, what, team, most_tokens, interrupted)
-    return quality(scores, validation.labels[validation.windows.kept])
+    scores = score(model, objective, validation, size, what, team, most_tokens, interrupted)
+    truth = validation.truth
+    return objective.quality(scores, None if truth is None else truth[validation.windows.kept])
 
 
 def fine_tune(
     model: Any,
+    objective: Objective,
     train: Examples,
     validation: Examples,
     recipe: Recipe,
-    class_weights: ClassWeights,
     seed: int,
-    conduct: Conduct,
-    keep: Keep,
+    execution: Execution,
+    keep: SaveModel,
 ) -> tuple[Progress, dict[str, Any]]:
     """Train `model` in place, validating after each epoch (a last, partial one too); return its course and its engine.
 
-    keep: writes the model into a directory, with the weights it is given if it holds only a part of them; called
-    whenever it is the best so far by `recipe.chosen_by` (of equals the first), which is then
-    `conduct.checkpoints.best(progress.best)`. Goes on from the newest checkpoint, if there is one. The same seed and
-    data give the same weights on the CPU, interrupted or not. Raises `Stopped` after a signal, with the state saved,
-    and `UserError` for a loss that is no number or memory that runs out.
+    keep: called whenever the model is the best so far by `recipe.chosen_by` (of equals the first), which is then
+    `execution.store.best(progress.best)`. Resumes from the newest checkpoint, if there is one. The same seed and data
+    give the same weights on the CPU, interrupted or not. Raises what `StopRequest.stopped` gives after a signal, with
+    the state saved, and `UserError` for a loss that is no number or memory that runs out.
     """
     try:
-        with Stop() as stop:
-            training = _Training(model, train, validation, recipe, class_weights, seed, conduct, keep, stop)
+        with execution.stop() as stop:
+            training = _Training(model, objective, train, validation, recipe, seed, execution, keep, stop)
             try:
                 training.run()
             finally:
@@ -87,19 +84,19 @@ class _Training:
     def __init__(
         self,
         model: Any,
+        objective: Objective,
         train: Examples,
         validation: Examples,
         recipe: Recipe,
-        class_weights: ClassWeights,
         seed: int,
-        conduct: Conduct,
-        keep: Keep,
-        stop: Stop,
+        execution: Execution,
+        keep: SaveModel,
+        stop: StopRequest,
     ) -> None:
-        set_seed(seed + conduct.team.rank)
-        self.model, self.train, self.validation, self.recipe = model, train, validation, recipe
-        self.conduct, self.team, self.keep, self.stop = conduct, conduct.team, keep, stop
-        self.checkpoints = conduct.checkpoints
+        set_seed(seed + execution.team.rank)
+        self.model, self.objective, self.train, self.validation = model, objective, train, validation
+        self.recipe, self.execution, self.team = recipe, execution, execution.team
+        self.keep, self.stop, self.store = keep, stop, execution.store
         device = self.team.device
         model.to(device).train()
         bf16 = uses_bf16(recipe.precision, device)
@@ -107,30 +104,29 @@ class _Training:
             autocast_experts()
         self.engine: Engine = choose(
             model,
+            objective,
             train,
             recipe.engine,
             recipe.batch_size,
             self.team,
             bf16,
-            conduct.sharding != "none",
-            conduct.most_tokens,
+            execution.sharding != "none",
+            execution.most_tokens,
         )
         self.steps_per_epoch = -(-len(train) // recipe.batch_size)
         self.last_step = math.ceil(recipe.epochs * self.steps_per_epoch)
-        labels = train.labels_of(np.arange(len(train)))
-        self.weights = example_weights(labels, class_weights, model.config.num_labels)
+        self.weights = objective.weights(train)
 
         def optimize(trainee: Any) -> torch.optim.AdamW:
             return adamw(trainee, recipe.learning_rate, recipe.weight_decay, device)
 
-        loss, norm = Loss(recipe.focal_gamma), recipe.max_gradient_norm
-        if conduct.sharding == "none":
-            self.stepper = Stepper(self.engine.forward, model, optimize(model), loss, self.team, norm, bf16)
+        norm, kind = recipe.max_gradient_norm, execution.sharding
+        if kind == "none":
+            self.stepper = Stepper(self.engine.forward, model, optimize(model), objective, self.team, norm, bf16)
         else:
             from dnalm.training.engine.sharding import ShardedStepper
 
-            kind = conduct.sharding
-            self.stepper = ShardedStepper(self.engine.forward, model, optimize, loss, self.team, norm, bf16, kind)
+            self.stepper = ShardedStepper(self.engine.forward, model, optimize, objective, self.team, norm, bf16, kind)
         self.scheduler = get_scheduler(
             "constant_with_warmup" if recipe.scheduler == "constant" else recipe.scheduler,
             self.stepper.optimizer,
@@ -141,7 +137,7 @@ class _Training:
             recipe.learning_rate for _ in self.stepper.optimizer.param_groups
         ]  # numbers, not tensors
         self._lengths = train.lengths
-        self.facts = {**self.engine.facts, "bf16": bf16, "processes": self.team.world, "sharding": conduct.sharding}
+        self.facts = {**self.engine.facts, "bf16": bf16, "processes": self.team.world, "sharding": kind}
         self.progress = Progress()
         self.tokens = self.places = 0
 
@@ -175,10 +171,10 @@ class _Training:
         """Where the newest checkpoint left off, or the beginning."""
         team = self.team
         if team.world == 1:
-            saved = self.checkpoints.load() if self.checkpoints else None
+            saved = self.store.load() if self.store else None
         else:  # every rank must take the same one
-            path = team.broadcast(self.checkpoints.newest() if self.checkpoints else None)
-            saved = read(path) if path else None
+            path = team.broadcast(self.store.newest() if self.store else None)
+            saved = self.execution.read(path) if path else None
         if saved is None:
             return Progress()
         self.stepper.load(saved.weights, saved.optimizer)
@@ -197,7 +193,7 @@ class _Training:
         self.facts |= self._speed_up()
         self.progress = self._resumed()
         self._since = self._saved_at = time.monotonic()
-        self._counted = joules(self.team.device) or 0.0
+        self._counted = self.execution.energy(self.team.device) or 0.0
         bar = tqdm(desc="training", unit=" steps", mininterval=1, file=sys.stderr, disable=not self.team.main)
         bar.reset(self.last_step)
         bar.update(self.progress.step)
@@ -231,6 +227,7 @@ class _Training:
         """Take the steps that are left of the epoch, or of the training."""
         epoch, done = divmod(self.progress.step, self.steps_per_epoch)
         batches = self.engine.feed.batches(epoch)[done:][: self.last_step - self.progress.step]
+        self.weights = self.objective.weights(self.train)
         self._lengths = self.train.lengths
         for micro, real, first, records in ahead(self._make, self._jobs(batches)):
             self.stepper.micro(micro, first, records > 0)
@@ -245,7 +242,10 @@ class _Training:
             self._save_if_asked()
 
     def _jobs(self, batches: list[Any]) -> Iterator[tuple[Any, float, bool, int]]:
-        """Of each micro-batch of this rank: indices, weight of the batch, whether it is its first, its size if its last."""
+        """This rank's micro-batches: (indices, total weight of the optimizer batch, is it the batch's first, records).
+
+        records: how many the whole batch has, given with its last micro-batch, and 0 with the others.
+        """
         for batch in batches:
             weight, rows = float(self.weights[batch].sum()), self.engine.feed.divide(batch, self.team.world)
             for number, row in enumerate(rows):
@@ -269,16 +269,17 @@ class _Training:
             # what fits with its gradients does without
             most = self.engine.facts["most_tokens"]
             model, asked = self.stepper.scorer(), lambda: self.stop.requested is not None
-            found = validate(model, self.validation, "validating", self.team, most, asked)
+            found = validate(model, self.objective, self.validation, "validating", self.team, most, asked)
         check_finite(found["loss"], epoch, recipe.learning_rate)
         rate = self.scheduler.lr_lambdas[0](progress.step - 1) * recipe.learning_rate
         row = log_row(epoch, progress.step, training_loss, found, rate)
         if progress.judge(row, recipe.chosen_by):
             weights = self.stepper.whole_weights()
-            if self.checkpoints:
-                self.checkpoints.keep_best(progress.step, lambda folder: self.keep(folder, weights))
-        bar.set_postfix(training_loss=f"{training_loss:.4f}", **{k: f"{found[k]:.4f}" for k in ("loss", "mcc")})
-        self.conduct.report(row)
+            if self.store:
+                self.store.keep_best(progress.step, lambda folder: self.keep(folder, weights))
+        shown = ("loss", self.objective.metrics[0])
+        bar.set_postfix(training_loss=f"{training_loss:.4f}", **{name: f"{found[name]:.4f}" for name in shown})
+        self.execution.report(row)
         self.stepper.total.zero_()
 
     def _loss_sum(self) -> float:
@@ -288,14 +289,14 @@ class _Training:
         return float(total)
 
     def _save_if_asked(self) -> None:
-        due = time.monotonic() - self._saved_at > 60 * self.conduct.minutes
+        due = time.monotonic() - self._saved_at > 60 * self.execution.minutes
         due, requested = self.team.agree(due, self.stop.requested is not None)
         if due or requested:
             self._save()
         if requested:
-            if self.checkpoints:
-                self.checkpoints.wait()
-            raise stopped(self.stop.requested or "SIGTERM", self.progress.step)
+            if self.store:
+                self.store.wait()
+            raise self.stop.stopped(self.progress.step)
 
     def _save(self) -> None:
         self._clock()
@@ -305,7 +306,7 @@ class _Training:
         check_finite(progress.loss_sum, epoch, self.recipe.learning_rate)
         weights, optimizer = self.stepper.state()
         rng = self.team.gather(rng_state())
-        if self.checkpoints:
+        if self.store:
             state = State(
                 progress.step,
                 epoch,
@@ -316,12 +317,12 @@ class _Training:
                 progress.state(),
                 progress.best,
             )
-            self.checkpoints.save(state, config_writer(self.model))
+            self.store.save(state, config_writer(self.model))
         self._saved_at = time.monotonic()
 
     def _clock(self) -> None:
         """Add what was spent since the last call: time, and energy where all ranks know theirs."""
-        now, counted = time.monotonic(), joules(self.team.device)
+        now, counted = time.monotonic(), self.execution.energy(self.team.device)
         self.progress.seconds += now - self._since
         spent = self.team.gather(None if counted is None else counted - self._counted)
         known = [energy for energy in spent if energy is not None]

@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from dnalm.training.engine.attention import PACKED, segments
-from dnalm.training.engine.feeds import Examples, Whole
-from dnalm.training.models.heads import head_of
+from dnalm.training.engine.feeds import Examples, Integers, unit_weights
+from dnalm.training.models.heads import reader_of
+from dnalm.training.objectives.base import IGNORED, Objective
 
 UNIT = 64
 """T is a multiple of this."""
@@ -35,7 +36,8 @@ class PackedFeed:
     """Batches of mixed lengths and near-equal numbers of tokens, packed into rows of one shape.
 
     A micro-batch holds `input_ids` and `position_ids` (1, T) int64, positions counted from 0 in each sequence;
-    `boundaries` (S + 2,) int32, where each sequence ends, 0 first; `labels` (S,) int64, `weights` (S,) float32.
+    `boundaries` (S + 2,) int32, where each sequence ends, 0 first; `targets` and `weights` (float32) of the objective's
+    units: (S,) for sequences, (T,) for tokens. Of records with several segments it holds `token_type_ids` (1, T) too.
     """
 
     kind = "packed"
@@ -43,6 +45,7 @@ class PackedFeed:
     def __init__(
         self,
         examples: Examples,
+        objective: Objective,
         batch_size: int,
         most_tokens: int,
         ranks: int = 1,
@@ -52,7 +55,7 @@ class PackedFeed:
 
         ranks: how many take a row at a time; position_limit: the most positions that the model has.
         """
-        self.examples, self.batch_size = examples, batch_size
+        self.examples, self.objective, self.batch_size = examples, objective, batch_size
         self.longest = max(examples.longest, min(FILLER, position_limit or FILLER))
         batches = self.batches(0)
         lengths = examples.lengths
@@ -63,7 +66,7 @@ class PackedFeed:
         self._most = min(batch_size, int(max(seen) * 1.1) + 1)
         self.slots = self._most + -(-self.tokens // self.longest) - 1
 
-    def batches(self, epoch: int) -> list[Whole]:
+    def batches(self, epoch: int) -> list[Integers]:
         """Indices of each batch of an epoch, which the examples then show; the last may be smaller.
 
         Of each stretch of batches the sequences are sorted by length, and of each that many of them in turn every batch
@@ -73,14 +76,14 @@ class PackedFeed:
         random = np.random.default_rng([self.examples.seed, epoch, len(self.examples)])
         order, lengths, size = random.permutation(len(self.examples)), self.examples.lengths, self.batch_size
         whole = len(order) // size * size
-        batches: list[Whole] = []
+        batches: list[Integers] = []
         for at in range(0, whole, STRETCH * size):
             part = order[at : min(at + STRETCH * size, whole)]
             part = part[np.argsort(-lengths[part], kind="stable")]
             batches.extend(random.permuted(part.reshape(size, -1), axis=1).T.copy())
         return batches + ([order[whole:]] if whole < len(order) else [])
 
-    def divide(self, batch: Whole, ranks: int) -> list[list[Whole]]:
+    def divide(self, batch: Integers, ranks: int) -> list[list[Integers]]:
         """Share a batch out among as few rows as hold it, the same number for each rank, all about equally full."""
         lengths = self.examples.lengths_of(batch)
         rows = max(1, -(-int(lengths.sum()) // (ranks * self.tokens)))
@@ -91,17 +94,30 @@ class PackedFeed:
             rows += 1
         return [[batch[part] for part in shares[row * ranks : (row + 1) * ranks]] for row in range(rows)]
 
-    def collate(self, indices: Whole, weights: NDArray[np.float32]) -> dict[str, torch.Tensor]:
+    def collate(self, indices: Integers, weights: NDArray[Any]) -> dict[str, torch.Tensor]:
         """The row of `indices`."""
         ids, lengths = self.examples.flat(indices)
-        row = lay_out(ids, lengths, self.tokens, self.slots, self.longest, self.examples.specials.pad)
-        labels, weighed = np.zeros(self.slots, dtype=np.int64), np.zeros(self.slots, dtype=np.float32)
-        labels[: len(indices)] = self.examples.labels_of(indices)
-        weighed[: len(indices)] = weights
-        return {**row, "labels": torch.from_numpy(labels), "weights": torch.from_numpy(weighed)}
+        by_token = self.objective.unit == "token"
+        targets = self.objective.targets(self.examples, indices, ids, lengths)
+        row = lay_out(targets.ids, lengths, self.tokens, self.slots, self.longest, self.examples.specials.pad)
+        if self.examples.segments > 1:
+            row["token_type_ids"] = _filled(self.examples.segments_of(indices), self.tokens, 0)[None]
+        units = self.tokens if by_token else self.slots
+        counted = unit_weights(targets, lengths, weights, by_token)
+        learnt = _filled(targets.values, units, IGNORED if by_token else 0)
+        return {**row, "targets": learnt, "weights": _filled(counted, units, 0)}
 
 
-def lay_out(ids: Whole, lengths: Whole, tokens: int, slots: int, longest: int, filler: int) -> dict[str, torch.Tensor]:
+def _filled(values: NDArray[Any], size: int, filler: int) -> torch.Tensor:
+    """Values (n,) and behind them as much filler as makes them (size,)."""
+    filled = np.full(size, filler, dtype=values.dtype)
+    filled[: len(values)] = values
+    return torch.from_numpy(filled)
+
+
+def lay_out(
+    ids: Integers, lengths: Integers, tokens: int, slots: int, longest: int, filler: int
+) -> dict[str, torch.Tensor]:
     """Sequences of `lengths`, in a row in `ids`, as a row of `tokens` tokens and `slots` slots.
 
     longest: how long a piece of filler may be, and so from where on positions begin anew.
@@ -124,7 +140,7 @@ def lay_out(ids: Whole, lengths: Whole, tokens: int, slots: int, longest: int, f
     }
 
 
-def row_size(totals: Whole, ranks: int, longest: int, usual: int, most_tokens: int) -> int:
+def row_size(totals: Integers, ranks: int, longest: int, usual: int, most_tokens: int) -> int:
     """The T at which batches of `totals` tokens cost least, each spread over rows of T tokens on every rank.
 
     T holds the longest sequence, and has no more than `most_tokens` unless for that. usual: a sequence's length, left
@@ -141,7 +157,7 @@ def row_size(totals: Whole, ranks: int, longest: int, usual: int, most_tokens: i
     return int(sizes[np.argmin((rows * (sizes + OVERHEAD)[:, None]).sum(axis=1))])
 
 
-def share(lengths: Whole, parts: int) -> list[Whole]:
+def share(lengths: Integers, parts: int) -> list[Integers]:
     """Share sequences out into `parts` of near-equal tokens: the longest first, each to the part that has fewest."""
     if parts == 1:
         return [np.arange(len(lengths))]
@@ -155,31 +171,32 @@ def share(lengths: Whole, parts: int) -> list[Whole]:
     return [np.flatnonzero(owner == part) for part in range(parts)]
 
 
-class PackedClassifier(torch.nn.Module):
-    """A classifier that takes packed rows: one pass of its body, then its head at each sequence's own token.
+class PackedModel(torch.nn.Module):
+    """A model that takes packed rows: one pass of its body, then its head at each sequence's own token, or at every one.
 
     From here on `model`'s attention is the packed one, and its own forward an error, except inside `padded()` and after
     `restore()`.
     """
 
     def __init__(self, model: Any, longest: int | None = None) -> None:
-        """Wrap a classifier, or a peft model around one. longest: no sequence in a row is longer, None if any may be.
+        """Wrap a model, or a peft model around one. longest: no sequence in a row is longer, None if any may be.
 
         Raises `ValueError` for an architecture that can't be packed.
         """
         super().__init__()
         self.model, self.longest = model, longest
         self._plain = [unwrapped(model)]  # in a list, because the module is registered already
-        head = head_of(self.plain)
-        if head is None:
+        reader = reader_of(self.plain)
+        if reader is None:
             raise ValueError(f"the head of {type(self.plain).__name__} is not known")
-        self._head, self._first_position = head, first_position(self.plain)
+        self._reader, self._first_position = reader, first_position(self.plain)
+        self._typed = takes_types(self.plain)
         self._usual = self.plain.config._attn_implementation
         self._attend(PACKED)
 
     @property
     def plain(self) -> Any:
-        """The classifier itself."""
+        """The model itself."""
         return self._plain[0]
 
     @contextmanager
@@ -201,7 +218,7 @@ class PackedClassifier(torch.nn.Module):
             raise ValueError(f"the attention of {type(self.plain).__name__} can't be replaced")
 
     def forward(self, micro: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Logits (S, classes) of a row; those of spare slots mean nothing."""
+        """Logits of a row: (S, outputs), or (T, outputs) of a head that reads every token; those of filler mean nothing."""
         ends, ids = micro["boundaries"], micro["input_ids"]
         longest = self.longest or ids.shape[1]
         body = getattr(self.plain, self.plain.base_model_prefix)
@@ -212,17 +229,20 @@ class PackedClassifier(torch.nn.Module):
             cu_seq_lens_k=ends,
             max_length_q=longest,
             max_length_k=longest,
-            **({"use_cache": False} if self._head.reads == "last" else {}),
+            **({"token_type_ids": micro["token_type_ids"]} if "token_type_ids" in micro and self._typed else {}),
+            **({"use_cache": False} if self._reader.reads in ("last", "every") else {}),
         ).last_hidden_state[0]
-        return self._head.logits(self.plain, self._read(states, ids[0], ends))
+        return self._reader.logits(self.plain, self._read(states, ids[0], ends))
 
     def _read(self, states: torch.Tensor, ids: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-        """What the head takes of each slot's sequence, (S, hidden), from states (T, hidden)."""
+        """What the head takes, (S, hidden) or (T, hidden), from states (T, hidden)."""
+        if self._reader.reads == "every":
+            return states
         tokens = len(ids)
         first = ends[:-2].clamp(max=tokens - 1)
-        if self._head.reads == "first":
+        if self._reader.reads == "first":
             return states.index_select(0, first)
-        if self._head.reads == "last":
+        if self._reader.reads == "last":
             return states.index_select(0, torch.maximum(first, self._last(ids, ends)))
         sequence = segments(ends, tokens)
         sums = states.new_zeros(len(ends), states.shape[1], dtype=torch.float32).index_add(0, sequence, states.float())
@@ -239,8 +259,13 @@ class PackedClassifier(torch.nn.Module):
         return last.index_select(0, ends[1:-1] - 1).to(ends.dtype)
 
 
+def takes_types(model: Any) -> bool:
+    """Whether a model tells segments apart by `token_type_ids`."""
+    return getattr(model.config, "type_vocab_size", 0) > 1
+
+
 def unwrapped(model: Any) -> Any:
-    """The classifier inside a peft model, or the model itself."""
+    """The model inside a peft model, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 

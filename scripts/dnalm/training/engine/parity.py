@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from dnalm.training.engine.attention import block_mask, by_kernel
-from dnalm.training.engine.feeds import WIDTH, Examples, Whole, pad
-from dnalm.training.engine.packing import UNIT, PackedClassifier, lay_out, unwrapped
-from dnalm.training.models.heads import head_of
+from dnalm.training.engine.feeds import WIDTH, Examples, Integers, pad
+from dnalm.training.engine.packing import UNIT, PackedModel, lay_out, unwrapped
+from dnalm.training.models.heads import reader_of
 from dnalm.training.models.remote_code import brief
 
 PROBES = 16
@@ -29,11 +29,11 @@ TOLERANCE_16 = 2e-2
 def prove(model: Any, examples: Examples, device: torch.device, autocast_dtype: torch.dtype | None) -> str | None:
     """Why `model` can't be packed, in words; None if packed it was shown to do what it does on each sequence alone.
 
-    model: a classifier on `device`, or a peft model around one; it is left as it was. autocast_dtype: the type it will
+    model: on `device`, or a peft model around one; it is left as it was. autocast_dtype: the type it will
     be trained in, None for its own. Whatever goes wrong is a reason, not an error.
     """
     try:
-        if head_of(unwrapped(model)) is None:
+        if reader_of(unwrapped(model)) is None:
             return f"{type(unwrapped(model)).__name__} is not among the architectures that can be packed"
         with _exact(model):
             reason = _differs(model, examples, device)
@@ -66,11 +66,13 @@ def _differs(model: Any, examples: Examples, device: torch.device) -> str | None
         return f"its shortest windows are too long to be tried together ({len(ids)} tokens)"
     rows = np.split(ids, lengths.cumsum()[:-1])
     filler = examples.specials.pad
-    alone = torch.stack([_logits_alone(model, row, filler, device) for row in rows])
-    packed = PackedClassifier(model)
+    alone = torch.cat([_logits_alone(model, row, filler, device) for row in rows])
+    by_token = len(alone) == len(ids)
+    owner = np.repeat(np.arange(len(rows)), lengths) if by_token else np.arange(len(rows))
+    packed = PackedModel(model)
     try:
         together, other = (
-            packed(_row(tokens, lengths, filler, device))[: len(rows)].float()
+            packed(_row(tokens, lengths, filler, device))[: len(alone)].float()
             for tokens in (ids, _with_one_changed(ids, lengths, examples))
         )
     finally:
@@ -84,13 +86,13 @@ def _differs(model: Any, examples: Examples, device: torch.device) -> str | None
     error = float((together - alone).abs().max())
     if error > allowed:
         return f"its packed logits differ from those of each sequence alone by {error:.2g} (allowed: {allowed:.2g})"
-    leak = float(np.delete((together - other).abs().cpu().numpy(), len(rows) // 2, axis=0).max(initial=0))
+    leak = float((together - other).abs().cpu().numpy()[owner != len(rows) // 2].max(initial=0))
     if leak > allowed:
         return f"packed, one sequence changes the logits of others by {leak:.2g} (allowed: {allowed:.2g})"
     return None
 
 
-def _probes(lengths: Whole) -> Whole:
+def _probes(lengths: Integers) -> Integers:
     """Indices of a few windows from the shortest to the longest, as long as they are few tokens together."""
     order = np.argsort(lengths, kind="stable")
     # half of the tokens for the longest, so that there is room for others beside it
@@ -102,26 +104,27 @@ def _probes(lengths: Whole) -> Whole:
     return order[:2]
 
 
-def _logits_alone(model: Any, ids: Whole, filler: int, device: torch.device) -> torch.Tensor:
+def _logits_alone(model: Any, ids: Integers, filler: int, device: torch.device) -> torch.Tensor:
+    """Logits of one sequence, (1, outputs), or of each of its tokens, (tokens, outputs)."""
     batch = pad(ids, np.array([len(ids)]), filler, WIDTH)
-    logits: torch.Tensor = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits[0]
-    return logits.float()
+    logits: torch.Tensor = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits
+    return (logits if logits.ndim == 2 else logits[0, : len(ids)]).float()
 
 
-def _row(ids: Whole, lengths: Whole, filler: int, device: torch.device) -> dict[str, torch.Tensor]:
+def _row(ids: Integers, lengths: Integers, filler: int, device: torch.device) -> dict[str, torch.Tensor]:
     longest = int(lengths.max())
     tokens = (len(ids) // UNIT + 1) * UNIT  # always with some filler
     row = lay_out(ids, lengths, tokens, len(lengths) + UNIT, longest, filler)
     return {name: tensor.to(device) for name, tensor in row.items()}
 
 
-def _with_one_changed(ids: Whole, lengths: Whole, examples: Examples) -> Whole:
+def _with_one_changed(ids: Integers, lengths: Integers, examples: Examples) -> Integers:
     """The same with other tokens in the middle window, drawn from those that the windows have."""
-    prefix, suffix = len(examples.specials.prefix), len(examples.specials.suffix)
+    prefix, suffix = len(examples.wrapper[0]), len(examples.wrapper[-1])
     changed = len(lengths) // 2
     start = int(lengths[:changed].sum())
     inner = slice(start + prefix, start + int(lengths[changed]) - suffix)
-    special = [*examples.specials.prefix, *examples.specials.suffix]
+    special = [token for part in examples.wrapper for token in part]
     others = ids.copy()
     others[inner] = np.random.default_rng(0).choice(ids[~np.isin(ids, special)], size=len(ids[inner]))
     return others

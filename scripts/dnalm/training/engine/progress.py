@@ -5,11 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dnalm.errors import UserError
-
-LOG_COLUMNS = (
-    "epoch", "step", "training_loss", "validation_loss", "accuracy", "macro_f1", "mcc", "macro_precision",
-    "macro_recall", "learning_rate",
-)  # fmt: skip
+from dnalm.names import SMALLER_IS_BETTER
 
 
 @dataclass
@@ -17,7 +13,7 @@ class Progress:
     """A training between two steps.
 
     step: optimizer steps taken; loss_sum: their batches' losses added up since the epoch began, over all ranks; log: a
-    row of `LOG_COLUMNS` for each epoch; best: the step of the best model so far, best_score its metric (the larger the
+    row for each epoch, as `log_row` makes it; best: the step of the best model so far, best_score its metric (the larger the
     better); since_best: epochs since; sequences: seen in all; seconds: spent in all; joules: what the GPUs used in all,
     None where nothing counts it; resumed: the steps gone on from.
     """
@@ -45,7 +41,8 @@ class Progress:
     def judge(self, row: dict[str, Any], metric: str) -> bool:
         """Take in an epoch's log row; return whether its model is the best so far (of equals, the first is)."""
         self.log.append(row)
-        score = -row["validation_loss"] if metric == "loss" else row[metric]
+        score = row["validation_loss"] if metric == "loss" else row[metric]
+        score = -score if metric in SMALLER_IS_BETTER else score
         if score > self.best_score:
             self.best, self.best_score, self.since_best = row["step"], score, 0
             return True
@@ -56,10 +53,10 @@ class Progress:
 def log_row(
     epoch: float, step: int, training_loss: float | None, found: dict[str, float], learning_rate: float
 ) -> dict[str, Any]:
-    """One row of the training log; found: quality of the validation records, `loss` among it."""
-    row = {**found, "validation_loss": found["loss"], "training_loss": training_loss, "learning_rate": learning_rate}
-    row |= {"epoch": epoch, "step": step}
-    return {column: row[column] for column in LOG_COLUMNS}
+    """One row of the training log; found: quality of the validation records, `loss` and the objective's metrics."""
+    metrics = {name: value for name, value in found.items() if name != "loss"}
+    losses = {"training_loss": training_loss, "validation_loss": found["loss"]}
+    return {"epoch": epoch, "step": step, **losses, **metrics, "learning_rate": learning_rate}
 
 
 def check_finite(loss: float, epoch: float, learning_rate: float) -> None:

@@ -1,14 +1,17 @@
-"""The records of a split as training sees them: labels and tokens; their sequences and ids stay on disk."""
+"""The records of a split as training sees them: truth and tokens; their sequences and ids stay on disk."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dnalm.errors import UserError
 from dnalm.files import read_table
+from dnalm.names import LABEL
 from dnalm.tables.tokens import Tokens, read_tokens
 from dnalm.training.engine.windows import Windows
+from dnalm.training.objectives.base import Objective
 
 
 class Ids:
@@ -31,16 +34,17 @@ class Ids:
 
 
 class Split:
-    """One split: `ids`, `labels` (n,) int64, `tokens`."""
+    """One split: `ids`, `truth` (n,), the labels or targets, and `tokens`."""
 
-    def __init__(self, data: Path, tokens: Path, name: str) -> None:
-        """Open `{name}.parquet` in `data` and the tokens of its records in `tokens`.
+    def __init__(self, data: Path, tokens: Path, name: str, truth: str = LABEL) -> None:
+        """Open `{name}.parquet` in `data` and the tokens of its records in `tokens`; truth: the column to learn.
 
         A table without records, or tokens of another number of records, is a `UserError`.
         """
         self.path, self._place = data / f"{name}.parquet", tokens
-        self.labels: NDArray[np.int64] = read_table(self.path, columns=["label"])["label"].to_numpy(np.int64)
-        if not len(self.labels):
+        kind = np.int64 if truth == LABEL else np.float64
+        self.truth: NDArray[Any] = read_table(self.path, columns=[truth])[truth].to_numpy(kind)
+        if not len(self.truth):
             raise UserError(f"{self.path}: holds no records")
         self.ids = Ids(self.path)
         self.tokens = self._read(name)
@@ -51,18 +55,15 @@ class Split:
 
     def _read(self, table: str) -> Tokens:
         found = read_tokens(self._place, table)
-        if len(found) != len(self.labels):
-            raise UserError(f"{self._place}: holds tokens of {len(found)} records, {self.path} has {len(self.labels)}")
+        if len(found) != len(self.truth):
+            raise UserError(f"{self._place}: holds tokens of {len(found)} records, {self.path} has {len(self.truth)}")
         return found
 
-    def check_labels(self, classes: int) -> None:
-        """Refuse labels that the model has no class for."""
-        wrong = (self.labels < 0) | (self.labels >= classes)
-        if wrong.any():
-            first = int(wrong.argmax())
-            raise UserError(
-                f"{self.path}: record '{self.ids[first]}' has label {self.labels[first]} and the model {classes} classes"
-            )
+    def check(self, objective: Objective, config: Any) -> None:
+        """Refuse records that a model with this config cannot learn."""
+        if (found := objective.misfit(self.truth, config)) is not None:
+            index, why = found
+            raise UserError(f"{self.path}: record '{self.ids[index]}' {why}")
 
     def counts(self, windows: Windows, unknown: int | None) -> dict[str, int]:
         """What run.json says of the split: its windows, and its tokens that are unknown."""

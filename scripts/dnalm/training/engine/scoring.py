@@ -1,4 +1,4 @@
-"""Scores of records: class probabilities, the same whatever the batch size or the company they are scored in."""
+"""Scores of records, the same whatever the batch size and whichever records are scored beside them."""
 
 import sys
 from collections.abc import Callable
@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dnalm.metrics import classification_metrics
-from dnalm.names import DECIMALS
 from dnalm.training.engine.devices import out_of_memory
-from dnalm.training.engine.feeds import Examples, pad
+from dnalm.training.engine.execution import Interrupted
+from dnalm.training.engine.feeds import Examples, Integers, pad, spread
+from dnalm.training.engine.packing import takes_types
 from dnalm.training.engine.team import Team
-from dnalm.training.runtime.signals import Interrupted
+from dnalm.training.objectives.base import IGNORED, Objective
 
 BATCH_SIZE = 64
 
@@ -33,8 +33,9 @@ def exactly(model: Any, device: torch.device) -> Any:
     return model.double()
 
 
-def predict(
+def score(
     model: Any,
+    objective: Objective,
     examples: Examples,
     batch_size: int = BATCH_SIZE,
     what: str = "",
@@ -42,7 +43,7 @@ def predict(
     most_tokens: int | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> NDArray[np.float64]:
-    """Class probabilities of the records that have a window, averaged over their windows; shape (kept, classes).
+    """An objective's scores of the records that have a window, averaged (or summed) over windows; (kept, columns).
 
     Rows follow `examples.windows.kept`. Windows are scored in batches of like length, on the model's device and in
     its number format; a batch has at most `most_tokens` tokens, padding included, or one window. `what` names
@@ -50,7 +51,7 @@ def predict(
     `Interrupted` when `interrupted`, asked between batches, says so in any rank.
     """
     windows, rank, ranks = examples.windows, team.rank if team else 0, team.world if team else 1
-    scores = np.zeros((len(windows), model.config.num_labels))
+    scores = np.zeros((len(windows), objective.columns(model.config)))
     lengths = examples.lengths
     order = np.argsort(-lengths, kind="stable")
     quiet = not what or rank > 0
@@ -67,9 +68,9 @@ def predict(
                 together = order[at : at + min(batch_size, fit) * ranks]
                 rows, at = together[rank::ranks], at + len(together)
                 # a rank with nothing left still takes part, because a model divided among them needs all
-                batch = pad(*examples.flat(rows if len(rows) else order[:1]), examples.specials.pad)
-                logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
-                scores[rows] = torch.softmax(logits[: len(rows)].cpu().double(), dim=-1).numpy()
+                inputs, targets = _shown(model, objective, examples, rows if len(rows) else order[:1])
+                logits = model(**inputs).logits.cpu()
+                scores[rows] = objective.scores(logits, targets)[: len(rows)].numpy()
                 bar.update(len(together))
     except RuntimeError as error:
         raise out_of_memory(error) or error from error
@@ -80,16 +81,17 @@ def predict(
     kept, row = np.unique(windows.record, return_inverse=True)
     sums = np.zeros((len(kept), scores.shape[1]))
     np.add.at(sums, row, scores)
-    return sums / np.bincount(row, minlength=len(kept))[:, None]
+    return sums / np.bincount(row, minlength=len(kept))[:, None] if objective.averages else sums
 
 
-def reported(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores as they are written to files."""
-    return scores.round(DECIMALS)
-
-
-def quality(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> dict[str, float]:
-    """Mean cross-entropy (`loss`) and `classification_metrics` of scores (n, classes) against labels (n,)."""
-    chosen = scores[np.arange(len(labels)), labels]
-    loss = float(-np.log(np.maximum(chosen, np.finfo(np.float64).tiny)).mean())
-    return {"loss": loss, **classification_metrics(labels, scores.argmax(axis=1), scores.shape[1])}
+def _shown(
+    model: Any, objective: Objective, examples: Examples, rows: Integers
+) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+    """What a model is given of windows, on its device, and the targets of an objective that learns tokens."""
+    ids, lengths = examples.flat(rows)
+    targets = objective.targets(examples, rows, ids, lengths) if objective.unit == "token" else None
+    batch = pad(ids if targets is None else targets.ids, lengths, examples.specials.pad)
+    mask = batch["attention_mask"]
+    batch |= examples.typed(rows, mask) if takes_types(model) else {}
+    inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
+    return inputs, None if targets is None else spread(targets.values, mask, IGNORED)

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from dnalm.errors import UserError
-from dnalm.training.engine.feeds import Examples, Feed, PaddedFeed, Whole
-from dnalm.training.engine.packing import PackedClassifier, PackedFeed, unwrapped
+from dnalm.training.engine.feeds import Examples, Feed, Integers, PaddedFeed
+from dnalm.training.engine.packing import PackedFeed, PackedModel, takes_types, unwrapped
 from dnalm.training.engine.parity import prove
 from dnalm.training.engine.steps import Micro, fitting_tokens
 from dnalm.training.engine.team import Team
 from dnalm.training.models.loading import position_limit
+from dnalm.training.objectives.base import Objective
 
 CPU_TOKENS = 16384
 """Most tokens of a micro-batch on the CPU, where more are not faster."""
@@ -37,7 +38,7 @@ class Engine:
     model: Any
     feed: Feed
     forward: Callable[[Micro], torch.Tensor]
-    packed: PackedClassifier | None
+    packed: PackedModel | None
     facts: dict[str, Any]
 
     @contextmanager
@@ -52,6 +53,7 @@ class Engine:
 
 def choose(
     model: Any,
+    objective: Objective,
     train: Examples,
     wanted: str,
     batch_size: int,
@@ -78,7 +80,7 @@ def choose(
         reason = next((reason for reason in reasons if reason), None)
     if reason and wanted == "packed":
         raise UserError(f"recipe.engine: this model cannot be packed: {reason}; use auto or padded")
-    packed = None if reason else PackedClassifier(model)
+    packed = None if reason else PackedModel(model)
     facts: dict[str, Any] = {}
     if packed is None and device.type == "cuda" and _has_window(unwrapped(model).config):
         # padding beyond a window sees nothing, and the fused kernels' gradients of that are not numbers
@@ -88,8 +90,8 @@ def choose(
 
     def feed(most: int) -> Feed:
         if packed is None:
-            return PaddedFeed(train, batch_size, most)
-        return PackedFeed(train, batch_size, most, ranks, position_limit(unwrapped(model)))
+            return PaddedFeed(train, objective, batch_size, most)
+        return PackedFeed(train, objective, batch_size, most, ranks, position_limit(unwrapped(model)))
 
     if most_tokens is None:
         most_tokens = CPU_TOKENS
@@ -116,8 +118,10 @@ def _has_window(config: Any) -> bool:
 
 
 def _padded(model: Any) -> Callable[[Micro], torch.Tensor]:
+    taken = ["input_ids", "attention_mask", *(["token_type_ids"] if takes_types(unwrapped(model)) else [])]
+
     def forward(micro: Micro) -> torch.Tensor:
-        logits: torch.Tensor = model(input_ids=micro["input_ids"], attention_mask=micro["attention_mask"]).logits
+        logits: torch.Tensor = model(**{name: micro[name] for name in taken if name in micro}).logits
         return logits
 
     return forward
@@ -127,7 +131,7 @@ def _measured(
     model: Any,
     forward: Callable[[Micro], torch.Tensor],
     feed: Callable[[int], Feed],
-    batch: Whole,
+    batch: Integers,
     device: torch.device,
     bf16: bool,
     shares: int,

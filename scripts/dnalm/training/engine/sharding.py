@@ -12,7 +12,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from dnalm.errors import UserError
 from dnalm.training.engine.steps import Micro, Stepper
 from dnalm.training.engine.team import Team
-from dnalm.training.objectives.losses import Loss
+from dnalm.training.objectives.base import Objective
 
 KINDS = ("fsdp", "zero2")
 
@@ -61,7 +61,7 @@ class ShardedStepper(Stepper):
         forward: Callable[[Micro], torch.Tensor],
         model: Any,
         make_optimizer: MakeOptimizer,
-        loss: Loss,
+        objective: Objective,
         team: Team,
         max_norm: float,
         bf16: bool,
@@ -69,13 +69,13 @@ class ShardedStepper(Stepper):
     ) -> None:
         """As for a `Stepper`; make_optimizer is given the model when its parameters are those to train."""
         self.sharded = shard(model, make_optimizer, team, kind)
-        super().__init__(forward, model, self.sharded.optimizer, loss, team, max_norm, bf16)
+        super().__init__(forward, model, self.sharded.optimizer, objective, team, max_norm, bf16)
 
     def _micro(self, batch: Micro, first: bool, last: bool) -> None:
         def losses() -> torch.Tensor:
             with self.autocast():
                 logits = self.forward(batch)
-            return (self.loss.per_example(logits, batch["labels"]) * batch["weights"]).sum()
+            return self._loss(logits, batch)
 
         loss = self.sharded.forward(losses)
         self.sharded.backward(loss, last)
@@ -239,7 +239,7 @@ class _Zero:
             optimizer=self.optimizer,
             dist_init_required=False,
             config={
-                "train_micro_batch_size_per_gpu": 1,  # of no account: what is fed is ours to choose
+                "train_micro_batch_size_per_gpu": 1,  # not used: micro-batches are made here
                 "gradient_accumulation_steps": 1,
                 "zero_optimization": {"stage": 2},
                 "zero_allow_untested_optimizer": True,

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import torch
 
+from dnalm.training.engine.state import load_weights, weights_of
 from dnalm.training.engine.team import Team, flat_gradients
-from dnalm.training.objectives.losses import Loss
-from dnalm.training.runtime.checkpoints import load_weights, weights_of
+from dnalm.training.objectives.base import Objective
 
 Micro = dict[str, torch.Tensor]
 Item = TypeVar("Item")
@@ -55,13 +55,13 @@ class Stepper:
         forward: Callable[[Micro], torch.Tensor],
         model: Any,
         optimizer: torch.optim.Optimizer,
-        loss: Loss,
+        objective: Objective,
         team: Team,
         max_norm: float,
         bf16: bool,
     ) -> None:
         """forward: micro-batch -> logits; max_norm: gradients are clipped to this norm; bf16: in autocast."""
-        self.forward, self.model, self.optimizer, self.loss, self.team = forward, model, optimizer, loss, team
+        self.forward, self.model, self.optimizer, self.objective, self.team = forward, model, optimizer, objective, team
         self.max_norm, self.bf16 = max_norm, bf16
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.total = torch.zeros((), dtype=torch.float32 if team.device.type == "mps" else torch.float64)
@@ -98,9 +98,13 @@ class Stepper:
             self._drop_gradients()
         with self.autocast():
             logits = self.forward(batch)
-        loss = (self.loss.per_example(logits, batch["labels"]) * batch["weights"]).sum()
+        loss = self._loss(logits, batch)
         loss.backward()
         self.total.add_(loss.detach())
+
+    def _loss(self, logits: torch.Tensor, batch: Micro) -> torch.Tensor:
+        """This micro-batch's part of the mean over all units of the optimizer batch, whose weights add up to 1."""
+        return (self.objective.losses(logits, batch["targets"]) * batch["weights"]).sum()
 
     def _drop_gradients(self) -> None:
         for buffer in self._flat:

@@ -1,22 +1,13 @@
 """The processes that train one model together, and what passes between them."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 
-from dnalm.errors import UserError
-from dnalm.training.engine.devices import choose_device
-from dnalm.training.runtime.launch import is_worker
-
 T = TypeVar("T")
-
-_PATIENCE = timedelta(hours=1)
-"""How long processes wait for one that works alone, such as the main one writing a large model to a slow disk."""
 
 _ALIGNMENT = 256
 """Bytes; the allocator's own, so that each gradient lies as well in the buffer as it would alone."""
@@ -33,26 +24,6 @@ class Team:
     world: int
     local_rank: int
     device: torch.device
-
-    @classmethod
-    def join(cls, device: str) -> "Team":
-        """Find the other processes, if `is_worker()`; each takes the GPU of its local rank.
-
-        device: as for `choose_device`. Raises `UserError` if there are fewer GPUs than processes on this machine.
-        """
-        place = choose_device(device)
-        if not is_worker() or os.environ["WORLD_SIZE"] == "1":
-            return cls(0, 1, 0, place)
-        rank, world, local_rank = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-        if place.type == "mps":
-            raise UserError("recipe.processes: an Apple GPU takes one process; use 1, or device cpu")
-        if place.type == "cuda":
-            if local_rank >= (count := torch.cuda.device_count()):
-                raise UserError(f"recipe.processes: {local_rank + 1} or more on a machine with {count} visible GPUs")
-            place = torch.device("cuda", local_rank)
-            torch.cuda.set_device(place)
-        dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo", timeout=_PATIENCE)
-        return cls(rank, world, local_rank, place)
 
     def __enter__(self) -> "Team":
         """Nothing more than joining did."""

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnalm.errors import UserError
+from dnalm.tables.tokens import Tokens
 
-Whole = NDArray[Any]
-"""Whole numbers, in 32 bits where these hold them: a large data set has an entry for each record."""
+Compact = NDArray[Any]
+"""Integers, in 32 bits where these hold them: a large data set has an entry for each record."""
 
 
 class Names(Protocol):
@@ -21,38 +22,48 @@ class Names(Protocol):
 
 @dataclass(frozen=True)
 class Windows:
-    """m windows of at most `size` tokens over n records.
+    """m windows over n records, one segment of which is cut where it does not fit; the others are shown whole.
 
     record: (m,) the record of each window, ascending; part, parts: (m,) which of how many windows of that record;
-    records: n; overlong: records longer than `size`; dropped: those of them left out.
+    size: most tokens of the cut segment, one number or (n,); records: n; overlong: records that do not fit; dropped:
+    those of them left out; segment: the one that is cut.
     """
 
-    record: Whole
-    part: Whole
-    parts: Whole
-    size: int
+    record: Compact
+    part: Compact
+    parts: Compact
+    size: int | Compact
     records: int
     overlong: int
     dropped: int
+    segment: int = 0
 
     def __len__(self) -> int:
         """Number of windows."""
         return len(self.record)
 
     @property
-    def kept(self) -> Whole:
+    def kept(self) -> Compact:
         """The records that have a window, ascending."""
-        first: Whole = self.record[self.part == 0]
+        first: Compact = self.record[self.part == 0]
         return first
 
-    def bounds(self, lengths: Whole) -> tuple[Whole, Whole]:
-        """First token and end of each window, (m,) each, for records (or their other strand) of `lengths` (n,) tokens.
+    def place(self, tokens: Tokens, segment: int) -> tuple[Compact, Compact]:
+        """Where each window's part of a segment begins in `tokens.ids`, and how many tokens it has, (m,) each."""
+        lengths, first = tokens.lengths_of(segment), tokens.starts(self.record, segment)
+        if segment != self.segment:
+            return first, lengths[self.record]
+        start, stop = self.bounds(lengths)
+        return first + start, stop - start
+
+    def bounds(self, lengths: Compact) -> tuple[Compact, Compact]:
+        """First token and end of each window in the cut segment, (m,) each; lengths: that segment's tokens, (n,).
 
         Windows of a record are evenly spaced, from its first token to its last.
         """
-        most = min(
-            self.size, np.iinfo(lengths.dtype).max
-        )  # a model without a limit has a size beyond any length's type
+        size = self.size[self.record] if isinstance(self.size, np.ndarray) else self.size
+        # a model without a limit has a size beyond any length's type
+        most = np.minimum(size, np.iinfo(lengths.dtype).max).astype(lengths.dtype)
         stop = np.minimum(lengths[self.record], most)
         start = np.zeros_like(stop)
         split = np.flatnonzero(self.parts > 1)
@@ -67,18 +78,43 @@ class Windows:
         return {"records": self.records, "overlong": self.overlong, "dropped": self.dropped, "windows": len(self)}
 
 
-def cut(lengths: Whole, size: int, overlong: str, ids: Names, among: Whole | None = None) -> Windows:
-    """Windows over records of `lengths` (n,) tokens, of which a window takes `size`.
+def room(tokens: Tokens, size: int, segment: int = 0) -> int | Compact:
+    """Tokens that are left for a segment where a record takes `size`: one number, or (n,) if there are other segments."""
+    if tokens.segments == 1:
+        return size
+    others = sum(tokens.lengths_of(other) for other in range(tokens.segments) if other != segment)
+    left: Compact = np.minimum(size, 2**40) - np.asarray(others, dtype=np.int64)
+    return left
 
-    overlong: `window` covers a record with as few windows as can; `truncate` takes its first tokens; `drop` leaves it
-    out; `error` refuses it. ids: (n,) names for that error. among: the records to consider, all by default.
+
+def cut(
+    lengths: Compact,
+    size: int | Compact,
+    overlong: str,
+    ids: Names,
+    among: Compact | None = None,
+    segment: int = 0,
+) -> Windows:
+    """Windows over records whose segment number `segment` has `lengths` (n,) tokens, of which a window takes `size`.
+
+    size: as `room` gives it. overlong: `window` covers a record with as few windows as can; `truncate` takes the first
+    tokens; `drop` leaves it out; `error` refuses it. ids: (n,) names for errors. among: the records to consider, all by
+    default. Raises `UserError` for a record whose other segments leave no room, unless it is dropped.
     """
     chosen = _compact(np.arange(len(lengths)) if among is None else np.sort(among))
-    long = lengths[chosen] > size
-    if overlong == "error" and long.any():
-        first = ids[int(chosen[long.argmax()])]
+    limit = size[chosen] if isinstance(size, np.ndarray) else size
+    long = lengths[chosen] > limit
+    full = np.broadcast_to(np.less(limit, 1), long.shape) & long
+    if full.any() and overlong != "drop":
+        first = int(chosen[full.argmax()])
         raise UserError(
-            f"{int(long.sum())} of {len(chosen)} records are longer than {size} tokens, the first is '{first}';"
+            f"record '{ids[first]}': its other parts take all the tokens that the model has room for"
+            f" ({int(full.sum())} such records); raise max_tokens, shorten them, or set overlong to drop"
+        )
+    if overlong == "error" and long.any():
+        name = ids[int(chosen[long.argmax()])]
+        raise UserError(
+            f"{int(long.sum())} of {len(chosen)} records are longer than {_limit(size)}, the first is '{name}';"
             " set overlong to window, truncate or drop"
         )
     kept = chosen[~long] if overlong == "drop" else chosen
@@ -86,7 +122,7 @@ def cut(lengths: Whole, size: int, overlong: str, ids: Names, among: Whole | Non
     # one window a record takes no memory: the same number, read again and again
     part, parts = (np.broadcast_to(np.int32(number), len(kept)) for number in (0, 1))
     if overlong == "window" and long.any():
-        number = np.maximum(-(-lengths[kept] // size), 1)
+        number = np.maximum(-(-lengths[kept] // (size[kept] if isinstance(size, np.ndarray) else size)), 1)
         record, parts = np.repeat(kept, number), _compact(np.repeat(number, number))
         part = _compact(np.arange(len(parts)) - np.repeat(number.cumsum() - number, number))
     return Windows(
@@ -97,9 +133,15 @@ def cut(lengths: Whole, size: int, overlong: str, ids: Names, among: Whole | Non
         records=len(chosen),
         overlong=int(long.sum()),
         dropped=len(chosen) - len(kept),
+        segment=segment,
     )
 
 
-def _compact(numbers: Whole) -> Whole:
+def _limit(size: int | Compact) -> str:
+    # the size leaves out special tokens, so it is not the model's own limit
+    return "the model's limit" if isinstance(size, np.ndarray) else f"{size} tokens"
+
+
+def _compact(numbers: Compact) -> Compact:
     fits = not len(numbers) or numbers.max() <= np.iinfo(np.int32).max
     return numbers.astype(np.int32 if fits else np.int64)

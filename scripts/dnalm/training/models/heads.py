@@ -1,4 +1,4 @@
-"""What a classifier reads of a sequence: which of its tokens' states, and the head that makes logits of it."""
+"""What a head reads of a sequence: which of its tokens' states, and how it makes logits of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,25 +9,27 @@ from transformers.modeling_layers import GenericForSequenceClassification
 
 
 @dataclass(frozen=True)
-class Head:
-    """How an architecture classifies a sequence.
+class Reader:
+    """How an architecture makes logits of a sequence.
 
     reads: the state it takes: `first`, the first token's; `last`, that of the last that is not padding; `mean`, the
-    mean of all. logits: classifier, states (n, hidden) -> (n, classes).
+    mean of all; `every`, each token's own. logits: model, states (n, hidden) -> (n, outputs).
     """
 
     reads: str
     logits: Callable[[Any, torch.Tensor], torch.Tensor]
 
 
-def head_of(model: Any) -> Head | None:
-    """The head of a `*ForSequenceClassification`; None for an architecture that is not known here."""
+def reader_of(model: Any) -> Reader | None:
+    """How a model with a sequence's or a language model's head reads; None for an architecture not known here."""
     if isinstance(model, GenericForSequenceClassification):
-        return Head("last", lambda model, states: model.score(states))
+        return Reader("last", lambda model, states: model.score(states))
     name = type(model).__name__
+    if name.endswith("ForCausalLM") and getattr(model.config, "final_logit_softcapping", None) is None:
+        return Reader("every", lambda model, states: model.get_output_embeddings()(states))
     if name == "ModernBertForSequenceClassification":
         reads = {"cls": "first", "mean": "mean"}.get(model.config.classifier_pooling)
-        return Head(reads, _modernbert) if reads else None
+        return Reader(reads, _modernbert) if reads else None
     return _ENCODERS.get(name)
 
 
@@ -51,9 +53,9 @@ def _roberta(model: Any, states: torch.Tensor) -> torch.Tensor:
 
 
 _ENCODERS = {
-    "BertForSequenceClassification": Head("first", _bert),
-    "AlbertForSequenceClassification": Head("first", _albert),
-    "RobertaForSequenceClassification": Head("first", _roberta),
-    "XLMRobertaForSequenceClassification": Head("first", _roberta),
-    "EsmForSequenceClassification": Head("first", _roberta),
+    "BertForSequenceClassification": Reader("first", _bert),
+    "AlbertForSequenceClassification": Reader("first", _albert),
+    "RobertaForSequenceClassification": Reader("first", _roberta),
+    "XLMRobertaForSequenceClassification": Reader("first", _roberta),
+    "EsmForSequenceClassification": Reader("first", _roberta),
 }

@@ -1,4 +1,4 @@
-"""Classifiers: built from an architecture, loaded from a checkpoint, saved as a finished model."""
+"""Models with an objective's head: built from an architecture, loaded from a checkpoint, saved when finished."""
 
 import difflib
 import os
@@ -15,8 +15,7 @@ from safetensors import SafetensorError
 from dnalm.errors import UserError
 from dnalm.training.models.remote_code import brief, loading
 from dnalm.training.models.tokenizers import Specials, length_limit
-
-Labels = Mapping[int, str]
+from dnalm.training.objectives.base import SEQUENCE_CLASS, SEQUENCE_MODEL, Head
 
 _LEGACY_KEYS = frozenset({"rope_theta", "rope_scaling", "torch_dtype"})
 """Keys that transformers accepts and files under another name."""
@@ -24,7 +23,7 @@ _LEGACY_KEYS = frozenset({"rope_theta", "rope_scaling", "torch_dtype"})
 
 @dataclass(frozen=True)
 class Loaded:
-    """A classifier from a checkpoint, and how its weights met the architecture.
+    """A model from a checkpoint, and how its weights met the architecture.
 
     missing: parameters of the model that the checkpoint lacks or has in another shape, now random; unexpected:
     parameters of the checkpoint that the model has no use for. Both sorted.
@@ -36,73 +35,69 @@ class Loaded:
 
     @property
     def missing_body(self) -> list[str]:
-        """Missing parameters that are not the classification head's (a pooler is counted with the head)."""
+        """Missing parameters that are not the head's (a pooler is counted with the head)."""
         prefix = f"{self.model.base_model_prefix}."
         return [name for name in self.missing if name.startswith(prefix) and not name.startswith(f"{prefix}pooler.")]
 
 
-def build(architecture: Mapping[str, Any], labels: Labels, specials: Specials, vocabulary: int, seed: int) -> Any:
-    """A classifier with random weights, drawn from `seed`; `vocabulary` is its number of token embeddings."""
-    from transformers import (
-        CONFIG_MAPPING,
-        MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-        AutoConfig,
-        AutoModelForSequenceClassification,
-    )
+def build(architecture: Mapping[str, Any], head: Head, specials: Specials, vocabulary: int, seed: int) -> Any:
+    """A model with random weights, drawn from `seed`; `vocabulary` is its number of token embeddings."""
+    from transformers import CONFIG_MAPPING, AutoConfig
 
+    auto = _auto_class(head)
     settings = dict(architecture)
     kind = settings.pop("model_type")
     if kind not in CONFIG_MAPPING:
         raise UserError(f"architecture.model_type: unknown type '{kind}'{_nearest(kind, CONFIG_MAPPING)}")
     default = AutoConfig.for_model(kind)
-    if type(default) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
-        raise UserError(f"architecture.model_type: '{kind}' has no sequence classifier in transformers")
+    if type(default) not in auto._model_mapping:
+        raise UserError(f"architecture.model_type: transformers has no '{kind}' that is {head.what}")
     known = {*default.to_dict(), *default.attribute_map, *_LEGACY_KEYS}
     for key in sorted(set(settings) - known):
         raise UserError(f"architecture.{key}: unknown key of {kind}{_nearest(key, known)}")
-    settings |= {"vocab_size": vocabulary, "pad_token_id": specials.pad, **_label_settings(labels)}
+    settings |= {"vocab_size": vocabulary, "pad_token_id": specials.pad, **(head.settings or {})}
     torch.manual_seed(seed)
     try:
-        return AutoModelForSequenceClassification.from_config(AutoConfig.for_model(kind, **settings))
+        return auto.from_config(AutoConfig.for_model(kind, **settings))
     except Exception as error:  # wrong sizes raise anything from TypeError to AssertionError
         raise UserError(f"architecture: transformers refuses it ({brief(error)})") from error
 
 
-def twin(directory: Path | str, labels: Labels, specials: Specials, seed: int, trust: bool = False) -> Any:
-    """A classifier of a checkpoint's architecture whose weights, in fp32, are all drawn from `seed`; none is read.
+def twin(directory: Path | str, head: Head, specials: Specials, seed: int, trust: bool = False) -> Any:
+    """A model of a checkpoint's architecture whose weights, in fp32, are all drawn from `seed`; none is read.
 
     trust: run the code that comes with the checkpoint, if it needs that. Raises `UserError` for a directory whose
-    config.json gives no classifier.
+    config.json gives no model with such a head.
     """
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoConfig
 
     _check_config(Path(directory))
     torch.manual_seed(seed)
-    with loading(directory, trust, "no architecture of a classifier"):
+    with loading(directory, trust, f"no architecture of {head.what}"):
         config = AutoConfig.from_pretrained(os.fspath(directory), local_files_only=True, trust_remote_code=trust)
         config.pad_token_id = specials.pad
-        for key, value in _label_settings(labels).items():
+        for key, value in (head.settings or {}).items():
             setattr(config, key, value)
-        return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, trust_remote_code=trust)
+        return _auto_class(head).from_config(config, dtype=torch.float32, trust_remote_code=trust)
 
 
-def load(directory: Path | str, labels: Labels | None, specials: Specials, seed: int, trust: bool = False) -> Loaded:
-    """Load a checkpoint as a classifier in fp32; a head it lacks, or has for other classes, is drawn from `seed`.
+def load(directory: Path | str, head: Head, specials: Specials, seed: int, trust: bool = False) -> Loaded:
+    """Load a checkpoint in fp32; a head it lacks, or has in another size, is drawn from `seed`.
 
-    labels: names of the classes; None keeps the checkpoint's. Only safetensors are read, and code of the checkpoint's is
-    run only on `trust`. Raises `UserError` for a directory that holds no such checkpoint.
+    Only safetensors are read, and code of the checkpoint's is run only on `trust`. Raises `UserError` for a directory
+    that holds no such checkpoint.
     """
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoConfig
 
     _check_files(Path(directory))
     place = os.fspath(directory)
     torch.manual_seed(seed)
-    with loading(directory, trust, "no checkpoint that loads as a classifier"):
+    with loading(directory, trust, f"no checkpoint that loads as {head.what}"):
         config = AutoConfig.from_pretrained(place, local_files_only=True, trust_remote_code=trust)
         config.pad_token_id = specials.pad
-        for key, value in (_label_settings(labels) if labels is not None else {}).items():
+        for key, value in (head.settings or {}).items():
             setattr(config, key, value)
-        model, info = AutoModelForSequenceClassification.from_pretrained(
+        model, info = _auto_class(head).from_pretrained(
             place,
             config=config,
             dtype=torch.float32,
@@ -118,10 +113,10 @@ def load(directory: Path | str, labels: Labels | None, specials: Specials, seed:
 
 
 def load_finished(directory: Path | str, specials: Specials, trust: bool = False) -> Any:
-    """Load a classifier whose every weight is in the checkpoint; anything missing is a `UserError`."""
-    loaded = load(directory, None, specials, seed=0, trust=trust)
+    """Load a sequence model whose every weight is in the checkpoint; anything missing is a `UserError`."""
+    loaded = load(directory, Head(SEQUENCE_CLASS, SEQUENCE_MODEL, None), specials, seed=0, trust=trust)
     if loaded.missing:
-        raise UserError(f"{directory}: not a finished classifier, it lacks {_some(loaded.missing)}; fine-tune it first")
+        raise UserError(f"{directory}: not a finished model, it lacks {_some(loaded.missing)}; fine-tune it first")
     return loaded.model
 
 
@@ -153,13 +148,14 @@ def token_limit(model: Any, tokenizer: Any, max_tokens: int | None) -> int | Non
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def window_size(limit: int | None, specials: Specials) -> int:
-    """Tokens of a sequence that fit into an input of `limit` tokens; without a limit, more than any sequence has."""
+def window_size(limit: int | None, specials: Specials, segments: int = 1) -> int:
+    """Tokens of a record that fit into an input of `limit` tokens; without a limit, more than any record has."""
     if limit is None:
         return 2**40
-    if limit <= specials.count:
-        raise UserError(f"max_tokens: {limit} leaves no room beside {specials.count} special tokens")
-    return limit - specials.count
+    added = specials.added(segments)
+    if limit <= added:
+        raise UserError(f"max_tokens: {limit} leaves no room beside {added} special tokens")
+    return limit - added
 
 
 def position_limit(model: Any) -> int | None:
@@ -204,12 +200,10 @@ def _check_files(directory: Path) -> None:
         raise UserError(f"{directory}: holds no weights ({why})")
 
 
-def _label_settings(labels: Labels) -> dict[str, Any]:
-    return {
-        "id2label": dict(labels),
-        "label2id": {name: index for index, name in labels.items()},
-        "problem_type": "single_label_classification",
-    }
+def _auto_class(head: Head) -> Any:
+    import transformers
+
+    return getattr(transformers, head.auto_class)
 
 
 def _nearest(name: str, known: Any) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 
 from dnalm.errors import UserError
 from dnalm.files import read_json
+from dnalm.sequence.alphabet import BASES
 from dnalm.training.models.remote_code import loading
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-ALPHABET = "ACGTN"
+ALPHABET = BASES + "N"
 """Letters a trained vocabulary always knows; any other becomes [UNK]."""
 
 _ROLES = {
@@ -32,18 +33,25 @@ _SANE_LENGTH = 10**6
 
 @dataclass(frozen=True)
 class Specials:
-    """What a tokenizer puts around a sequence, and its ids for padding, unknown and masked tokens."""
+    """What a tokenizer puts around a sequence, and its ids for padding, unknown and masked tokens.
+
+    between: what it puts between the two sequences of a pair.
+    """
 
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
     pad: int
     unknown: int | None
     mask: int | None
+    between: tuple[int, ...] = ()
 
-    @property
-    def count(self) -> int:
-        """Special tokens added to each sequence."""
-        return len(self.prefix) + len(self.suffix)
+    def wrapper(self, segments: int = 1) -> tuple[tuple[int, ...], ...]:
+        """What stands before, between and after the segments of a record, `segments` + 1 parts."""
+        return (self.prefix, *(self.between for _ in range(segments - 1)), self.suffix)
+
+    def added(self, segments: int = 1) -> int:
+        """Special tokens added to a record."""
+        return sum(map(len, self.wrapper(segments)))
 
 
 def train_bpe(sequences: Iterable[str], vocabulary: int) -> Any:
@@ -122,8 +130,19 @@ def specials_of(tokenizer: Any) -> Specials:
                 pad=int(tokenizer.pad_token_id),
                 unknown=tokenizer.unk_token_id,
                 mask=tokenizer.mask_token_id,
+                between=_between(tokenizer, probe, bare, tuple(full[:start]), tuple(full[start + len(bare) :])),
             )
     raise UserError(f"{tokenizer.name_or_path}: cannot tell this tokenizer's special tokens from a sequence's own")
+
+
+def _between(
+    tokenizer: Any, probe: str, bare: list[int], prefix: tuple[int, ...], suffix: tuple[int, ...]
+) -> tuple[int, ...]:
+    """What a tokenizer puts between two sequences; its suffix if it does not say (as with no template for pairs)."""
+    pair = list(tokenizer(probe, probe)["input_ids"])
+    inner = pair[len(prefix) + len(bare) : len(pair) - len(suffix) - len(bare)]
+    spelt = [*prefix, *bare, *inner, *bare, *suffix]
+    return tuple(inner) if spelt == pair else suffix
 
 
 def length_limit(tokenizer: Any) -> int | None:

@@ -5,14 +5,13 @@ import errno
 import json
 import os
 import pickle
-import random
 import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,6 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from dnalm.errors import UserError
 from dnalm.files import read_json, sha256
+from dnalm.training.engine.state import State
 
 WEIGHTS, ADAPTER, ADAPTER_CONFIG = "model.safetensors", "adapter_model.safetensors", "adapter_config.json"
 OPTIMIZER, SCHEDULER, TRAINER_STATE = "optimizer.pt", "scheduler.pt", "trainer_state.json"
@@ -40,87 +40,6 @@ _DAMAGE = (
 
 _WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 """What the system says when it cannot write."""
-
-
-@dataclass(frozen=True)
-class State:
-    """A training between two optimizer steps.
-
-    step: optimizer steps taken; epoch: epochs done, with the fraction of the one at work; weights: as `weights_of`
-    gives them; optimizer, scheduler: their `state_dict()`; rng: `rng_state()` of each rank, in order; progress: what
-    else there is to know, made of None, bool, int, float, str, tensors, and lists, tuples and dictionaries of these
-    (`TRAINER_FIELDS` without tensors); best: the step of the best model so far, as given to `Checkpoints.keep_best`.
-    """
-
-    step: int
-    epoch: float
-    weights: dict[str, torch.Tensor]
-    optimizer: dict[str, Any]
-    scheduler: dict[str, Any]
-    rng: list[dict[str, Any]]
-    progress: dict[str, Any]
-    best: int | None = None
-
-
-def weights_of(model: Any) -> dict[str, torch.Tensor]:
-    """The weights of a model to save, without copying them: of a peft model the adapters and `modules_to_save` alone.
-
-    Names are those of `state_dict()`, of tied weights only the one `save_pretrained` writes. (Where it converts names,
-    as for ESM and Mixtral, both `from_pretrained` and the Trainer read these; the Trainer fails to read the converted.)
-    """
-    if _is_adapted(model):
-        from peft import get_peft_model_state_dict
-
-        return dict(get_peft_model_state_dict(model, save_embedding_layers=False))
-    from transformers.modeling_utils import remove_tied_weights_from_state_dict
-
-    return dict(remove_tied_weights_from_state_dict(dict(model.state_dict()), model))
-
-
-def load_weights(model: Any, weights: Mapping[str, torch.Tensor]) -> None:
-    """Copy weights, as `weights_of` gives them or the Trainer writes them, into a model; it keeps its own tensors.
-
-    Weights that are not exactly those of the model are a `ValueError`. Random generators may be drawn from.
-    """
-    if _is_adapted(model):
-        from peft import set_peft_model_state_dict
-
-        found: Any = set_peft_model_state_dict(model, dict(weights))
-        missing, unexpected = set(weights_of(model)) - set(weights), found.unexpected_keys
-    else:
-        if set(weights) != (own := set(weights_of(model))):
-            weights = _converted(model, weights)
-        missing, unexpected = own - set(weights), model.load_state_dict(weights, strict=False).unexpected_keys
-    if missing or unexpected:
-        raise ValueError(f"the weights lack {sorted(missing)[:3]} and have {sorted(unexpected)[:3]} too many")
-
-
-def config_writer(model: Any) -> Callable[[Path], None]:
-    """What writes the configuration that goes with `weights_of(model)` into a directory."""
-    config = model.peft_config["default"] if _is_adapted(model) else model.config
-    return lambda directory: config.save_pretrained(directory)
-
-
-def rng_state() -> dict[str, Any]:
-    """The states of this process's generators, as the Trainer keeps them: Python's, numpy's, torch's on CPU and CUDA."""
-    state = {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.random.get_rng_state()}
-    if torch.cuda.is_available():
-        several = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
-        state["cuda"] = torch.cuda.get_rng_state_all() if several else torch.cuda.get_rng_state()
-    return state
-
-
-def restore_rng(state: Mapping[str, Any]) -> None:
-    """Put the generators into the states of `rng_state`; those of GPUs that aren't there are left out."""
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
-    torch.random.set_rng_state(state["cpu"])
-    if torch.cuda.is_available() and "cuda" in state:
-        if isinstance(state["cuda"], torch.Tensor):
-            torch.cuda.set_rng_state(state["cuda"])
-        else:
-            for device, one in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
-                torch.cuda.set_rng_state(one, device)
 
 
 def read(path: Path) -> State:
@@ -289,20 +208,6 @@ class Checkpoints:
             if old.exists() and not target.exists():
                 old.rename(target)
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _is_adapted(model: Any) -> bool:
-    return hasattr(model, "peft_config")
-
-
-def _converted(model: Any, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights under the names of `save_pretrained`, which differ for some architectures, under the model's own."""
-    built = type(model).from_pretrained(
-        None, config=model.config, state_dict=dict(weights), dtype=model.dtype, output_loading_info=True
-    )
-    other, info = built
-    drawn = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
-    return {name: value for name, value in weights_of(other).items() if name not in drawn}
 
 
 def _on_host(value: Any) -> Any:

@@ -23,17 +23,6 @@ class Stopped(UserError):  # noqa: N818 - nothing went wrong
         self.exit_status = 128 + signal.Signals[name].value
 
 
-class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """Work that changes no state was left off because of a signal."""
-
-
-def stopped(name: str, step: int) -> Stopped:
-    """What to raise once the state after `step` is saved; name: `Stop.requested`."""
-    return Stopped(
-        name, f"stopped by {name} at step {step}; the checkpoint is saved, the same command goes on from there"
-    )
-
-
 class Stop:
     """A context in which the first signal of `SIGNALS` is only noted, by its name in `requested`.
 
@@ -57,6 +46,13 @@ class Stop:
         """Restore the handlers."""
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def stopped(self, step: int) -> Stopped:
+        """What to raise once the state after `step` is saved."""
+        name = self.requested or "SIGTERM"
+        return Stopped(
+            name, f"stopped by {name} at step {step}; the checkpoint is saved, the same command resumes from there"
+        )
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         name, now = signal.Signals(number).name, time.monotonic()

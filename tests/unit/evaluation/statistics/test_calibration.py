@@ -7,17 +7,19 @@ from hypothesis import strategies as st
 
 from dnalm.config.stages.evaluation import EvaluateSettings
 from dnalm.evaluation.statistics.calibration import calibration, calibration_error, equal_bins, fitted_temperature
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 SETTINGS = EvaluateSettings(calibration_bins=2, replicates=300, effective_groups=10, largest_group=0.05)
 
 
-def binary(labels, score) -> Predictions:
+def binary(labels, score) -> ClassPredictions:
     score = np.asarray(score, float)
-    return Predictions(np.arange(len(score)).astype(object), np.asarray(labels), np.column_stack((1 - score, score)))
+    return ClassPredictions(
+        np.arange(len(score)).astype(object), np.asarray(labels), np.column_stack((1 - score, score))
+    )
 
 
-def drawn(n: int, temperature: float, seed: int) -> Predictions:
+def drawn(n: int, temperature: float, seed: int) -> ClassPredictions:
     """Labels that come true with a probability whose logit is that of the score over `temperature`."""
     rng = np.random.default_rng(seed)
     logit = rng.normal(0, 2, n)
@@ -25,7 +27,7 @@ def drawn(n: int, temperature: float, seed: int) -> Predictions:
     return binary(labels, 1 / (1 + np.exp(-logit)))
 
 
-def whole(test: Predictions, validation: Predictions | None = None, groups=None, **changes):
+def whole(test: ClassPredictions, validation: ClassPredictions | None = None, groups=None, **changes):
     groups = np.arange(len(test.labels)) if groups is None else groups
     return calibration(
         {"validation": validation or test, "test": test}, {"test": groups}, SETTINGS.model_copy(update=changes)
@@ -51,7 +53,7 @@ def test_two_bins_by_hand():
 def test_many_classes_are_judged_by_the_most_probable():
     scores = np.array([[0.6, 0.3, 0.1]] * 10 + [[0.05, 0.05, 0.9]] * 10)
     labels = np.array([0] * 3 + [1] * 7 + [2] * 10)
-    found = whole(Predictions(np.arange(20).astype(object), labels, scores))
+    found = whole(ClassPredictions(np.arange(20).astype(object), labels, scores))
     assert [(part["mean_score"], part["fraction"]) for part in found["bins"]] == [
         (pytest.approx(0.6), pytest.approx(0.3)),
         (pytest.approx(0.9), 1.0),
@@ -104,7 +106,7 @@ def test_a_temperature_of_several_classes():
     truth = np.exp(logits / 2)
     labels = (rng.random((20_000, 1)) > np.cumsum(truth / truth.sum(axis=1, keepdims=True), axis=1)).sum(axis=1)
     scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    assert fitted_temperature(Predictions(np.arange(20_000), labels, scores)) == pytest.approx(2, rel=0.05)
+    assert fitted_temperature(ClassPredictions(np.arange(20_000), labels, scores)) == pytest.approx(2, rel=0.05)
 
 
 @pytest.mark.parametrize("labels", [[0, 1] * 20, [0, 1, 1, 0] * 10])

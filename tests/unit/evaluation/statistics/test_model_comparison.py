@@ -2,36 +2,35 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from closeness import close
 from clustered import SETTINGS, group_sizes, simulate
-from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from script_runs import run_script, start_script
 from sklearn.metrics import matthews_corrcoef
 
 from dnalm.config.runs import SeededRun
 from dnalm.config.stages.evaluation import CompareSettings
 from dnalm.errors import UserError
 from dnalm.evaluation.statistics.comparison import RunGroup, compare, differences, holm
-from dnalm.tables.predictions import Predictions, write_predictions
+from dnalm.tables.predictions import ClassPredictions, write_predictions
 
-SCRIPTS = ROOT / "scripts"
 LIMITS = CompareSettings(
     replicates=SETTINGS.replicates, dataset="d", kind="table", runs=[], effective_groups=30, largest_group=0.05
 )
 
 
-def predictions(ids, labels, skill: float, seed: int) -> Predictions:
+def predictions(ids, labels, skill: float, seed: int) -> ClassPredictions:
     """Guesses that are right with probability `skill`."""
     labels = np.asarray(labels)
     right = np.random.default_rng(seed).random(len(labels)) < skill
     score = np.where(right, 0.9, 0.1)
-    return Predictions(np.asarray(ids, object), labels, np.where((labels == 1)[:, None], np.column_stack((1 - score, score)), np.column_stack((score, 1 - score))).round(6))  # fmt: skip
+    return ClassPredictions(np.asarray(ids, object), labels, np.where((labels == 1)[:, None], np.column_stack((1 - score, score)), np.column_stack((score, 1 - score))).round(6))  # fmt: skip
 
 
 def table(size: int = 240) -> pd.DataFrame:
@@ -81,7 +80,7 @@ def test_primary_is_chosen_on_validation_and_the_reference_is_no_rival():
     rival = groups[2].runs[0]["test"]
     assert primary["by_seed"] == pytest.approx(values) and primary["value"] == pytest.approx(np.mean(values))
     assert primary["against_value"] == pytest.approx(matthews_corrcoef(rival.labels, rival.predicted))
-    assert primary["difference"] == pytest.approx(primary["value"] - primary["against_value"], abs=1e-12)
+    assert close(primary["difference"], primary["value"] - primary["against_value"], 1e-12, scale=1)
     assert primary["low"] < primary["difference"] < primary["high"] and primary["low"] > 0
     assert primary["significant"] and primary["p_holm"] is None and primary["p"] == pytest.approx(1 / 401)
     assert primary["detectable"] == pytest.approx(found["detectable"]) and 0 < found["detectable"] < 0.3
@@ -99,8 +98,8 @@ def test_pairing_sees_a_difference_that_unpaired_intervals_do_not():
     scores = worse.scores.copy()
     mended = np.flatnonzero(worse.predicted != labels)[:12]
     scores[mended] = scores[mended, ::-1]
-    (found,) = differences([worse], [[Predictions(worse.ids, labels, scores)]], np.arange(400) // 2, LIMITS)
-    assert found["difference"] == pytest.approx(0.06, abs=0.002) and found["p"] < 0.01 and found["low"] > 0
+    (found,) = differences([worse], [[ClassPredictions(worse.ids, labels, scores)]], np.arange(400) // 2, LIMITS)
+    assert close(found["difference"], 0.06, 0.03) and found["p"] < 0.01 and found["low"] > 0
 
 
 def test_the_order_of_predictions_and_of_the_table_does_not_matter():
@@ -108,7 +107,7 @@ def test_the_order_of_predictions_and_of_the_table_does_not_matter():
     found = compare(groups, table(), LIMITS)
     test = groups[1].runs[0]["test"]
     order = np.random.default_rng(0).permutation(len(test.ids))
-    turned = {**groups[1].runs[0], "test": Predictions(test.ids[order], test.labels[order], test.scores[order])}
+    turned = {**groups[1].runs[0], "test": ClassPredictions(test.ids[order], test.labels[order], test.scores[order])}
     assert compare([groups[0], RunGroup("small", "full", [turned])], table(), LIMITS) == found
     assert compare(groups, table().iloc[::-1].reset_index(drop=True), LIMITS)["primary"] == found["primary"]
 
@@ -135,7 +134,7 @@ def test_too_few_groups_and_no_difference_are_said():
     primary = compare([kmer, small], few, LIMITS)["primary"]
     assert primary["note"] == "6 effective groups of records, at least 30 are needed"
     assert [primary[name] for name in ("low", "high", "p", "detectable")] == [None] * 4 and not primary["significant"]
-    assert primary["difference"] == pytest.approx(primary["value"] - primary["against_value"])
+    assert close(primary["difference"], primary["value"] - primary["against_value"], 1e-12, scale=1)
     same = compare([kmer, RunGroup("small", "full", kmer.runs)], table(), LIMITS)["primary"]
     assert same["difference"] == 0 and same["p"] is None and same["note"].startswith("the two never differ")
     large = table().assign(group=["a"] * 20 + [f"g{i}" for i in range(220)])
@@ -152,7 +151,7 @@ def test_records_that_a_run_left_out_are_left_out_for_all_and_counted():
     part = RunGroup(
         "baseline",
         "kmer",
-        [{**kmer.runs[0], "test": Predictions(scored.ids[:200], scored.labels[:200], scored.scores[:200])}],
+        [{**kmer.runs[0], "test": ClassPredictions(scored.ids[:200], scored.labels[:200], scored.scores[:200])}],
     )
     assert found["primary"] == compare([part, small], table().iloc[:200], LIMITS)["primary"]
     rest = group("small", "full", (0.7, 0.8), rows=slice(200, 240))
@@ -194,10 +193,8 @@ def test_the_detectable_difference_is_2_8_standard_errors():
     assert (found["high"] - found["low"]) / 2 / found["detectable"] == pytest.approx(1.96 / 2.80, rel=0.08)
 
 
-def call(path: Path, settings: CompareSettings) -> subprocess.CompletedProcess[str]:
-    places = ["--results", path, "--output", path / "out" / "comparison.json"]
-    command = [sys.executable, str(SCRIPTS / "compare.py"), "--spec", "-", *map(str, places)]
-    return subprocess.run(command, input=settings.model_dump_json(), capture_output=True, text=True, check=False)
+def call(path: Path, settings: CompareSettings, run=run_script) -> subprocess.CompletedProcess[str]:
+    return run("compare.py", "--results", path, "--output", path / "out" / "comparison.json", spec=settings)
 
 
 def test_the_script_writes_the_comparison_or_one_line(tmp_path):
@@ -215,7 +212,8 @@ def test_the_script_writes_the_comparison_or_one_line(tmp_path):
     output = tmp_path / "out" / "comparison.json"
     assert json.loads(output.read_text()) == compare(groups, table(), LIMITS)
     first = output.read_bytes()
-    assert call(tmp_path, settings).returncode == 0 and output.read_bytes() == first
+    # a process of its own hashes strings in another order
+    assert call(tmp_path, settings, start_script).returncode == 0 and output.read_bytes() == first
     output.unlink()
     table().assign(id=[f"other-{i}" for i in range(240)]).to_parquet(tmp_path / "d" / "data" / "test.parquet")
     failed = call(tmp_path, settings)

@@ -3,30 +3,28 @@
 import json
 import math
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from closeness import close
 from clustered import SETTINGS, group_sizes, simulate, true_metrics
-from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from script_runs import run_script
 from sklearn import metrics as sk
 
 from dnalm.evaluation.statistics.grouped import HARD_METRICS, RANKED, GroupedMetrics, group_confusions
 from dnalm.evaluation.statistics.resampling import critical, draws, group_facts, interval, intervals
-from dnalm.tables.predictions import Predictions, write_predictions
-
-SCRIPTS = ROOT / "scripts"
+from dnalm.tables.predictions import ClassPredictions, write_predictions
 
 HARD = ("accuracy", "mcc", "macro_f1", "macro_precision", "macro_recall")
 
 
-def predictions(labels, scores) -> Predictions:
+def predictions(labels, scores) -> ClassPredictions:
     ids = np.array([f"r{i}" for i in range(len(labels))], dtype=object)
-    return Predictions(ids, np.array(labels, dtype=np.int64), np.array(scores, dtype=float))
+    return ClassPredictions(ids, np.array(labels, dtype=np.int64), np.array(scores, dtype=float))
 
 
 @st.composite
@@ -68,7 +66,7 @@ def test_every_replicate_is_scikit_learns(case):
     elif rankings:
         assert np.isnan(found["auroc"][0]).all() and np.isnan(found["auprc"][0]).all()
     for name, value in expected.items():
-        assert found[name][0][0] == pytest.approx(value, abs=1e-12), name
+        assert close(found[name][0][0], value, 1e-12, scale=1), name
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
@@ -123,10 +121,12 @@ def test_intervals_lie_within_bounds_and_hold_the_value():
     assert found == intervals(scored, np.array([f"g{code:02}" for code in codes]), SETTINGS)
     shuffled = np.random.default_rng(1).permutation(len(codes))
     again = intervals(
-        Predictions(scored.ids[shuffled], scored.labels[shuffled], scored.scores[shuffled]), codes[shuffled], SETTINGS
+        ClassPredictions(scored.ids[shuffled], scored.labels[shuffled], scored.scores[shuffled]),
+        codes[shuffled],
+        SETTINGS,
     )
     for name, bound in found.bounds.items():
-        assert again.bounds[name] == pytest.approx(bound, abs=1e-12)
+        assert close(again.bounds[name], bound, 1e-12)
 
 
 def test_related_records_make_intervals_wider():
@@ -185,10 +185,7 @@ def test_95_percent_intervals_hold_the_truth_95_times_of_100():
 
 def call(path: Path, **spec) -> subprocess.CompletedProcess[str]:
     places = ["--predictions", path / "p.parquet", "--data", path / "data", "--output", path / "out" / "metrics.json"]
-    command = [sys.executable, str(SCRIPTS / "evaluate.py"), "--spec", "-", *map(str, places)]
-    return subprocess.run(
-        command, input=SETTINGS.model_copy(update=spec).model_dump_json(), capture_output=True, text=True, check=False
-    )
+    return run_script("evaluate.py", *places, spec=SETTINGS.model_copy(update=spec))
 
 
 def write(path: Path, size: int, **changes) -> None:
@@ -197,7 +194,7 @@ def write(path: Path, size: int, **changes) -> None:
     for split in ("validation", "test"):
         scores = np.linspace(0.1, 0.9, size)
         ids = np.array([f"{split}-{i}" for i in range(size)], dtype=object)
-        scored[split] = Predictions(ids, np.arange(size) % 2, np.column_stack((1 - scores, scores)))
+        scored[split] = ClassPredictions(ids, np.arange(size) % 2, np.column_stack((1 - scores, scores)))
         table = pd.DataFrame({"id": ids, "label": scored[split].labels, "group": [f"g{i}" for i in range(size)]})
         (path / "data").mkdir(exist_ok=True)
         (table.assign(**changes) if split == "test" else table).to_parquet(path / "data" / f"{split}.parquet")

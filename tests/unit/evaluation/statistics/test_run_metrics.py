@@ -3,16 +3,16 @@
 import json
 import math
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from closeness import close
 from clustered import SETTINGS
-from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from script_runs import run_script
 from sklearn import metrics as sk
 
 from dnalm.config.base import Settings
@@ -21,16 +21,15 @@ from dnalm.config.stages.evaluation import SummarizeSettings
 from dnalm.errors import UserError
 from dnalm.evaluation.report.summary import summarize
 from dnalm.evaluation.statistics.curves import precision_recall, roc
-from dnalm.evaluation.statistics.run_metrics import METRICS, evaluate, split_metrics
+from dnalm.evaluation.statistics.metric_names import METRICS
+from dnalm.evaluation.statistics.run_metrics import evaluate, split_metrics
 from dnalm.files import write_json
-from dnalm.tables.predictions import Predictions, read_predictions, write_predictions
-
-SCRIPTS = ROOT / "scripts"
+from dnalm.tables.predictions import ClassPredictions, read_predictions, write_predictions
 
 
-def predictions(labels, scores) -> Predictions:
+def predictions(labels, scores) -> ClassPredictions:
     ids = np.array([f"r{i}" for i in range(len(labels))], dtype=object)
-    return Predictions(ids, np.array(labels, dtype=np.int64), np.array(scores, dtype=float))
+    return ClassPredictions(ids, np.array(labels, dtype=np.int64), np.array(scores, dtype=float))
 
 
 @st.composite
@@ -50,30 +49,28 @@ def test_metrics_agree_with_scikit_learn(given_predictions):
     guess = scores.argmax(axis=1)
     found = split_metrics(given_predictions, 15)
     assert found["accuracy"] == sk.accuracy_score(labels, guess)
-    assert found["mcc"] == pytest.approx(sk.matthews_corrcoef(labels, guess), abs=1e-12)
+    assert close(found["mcc"], sk.matthews_corrcoef(labels, guess), 1e-12, scale=1)
     for name, function in (
         ("macro_f1", sk.f1_score),
         ("macro_precision", sk.precision_score),
         ("macro_recall", sk.recall_score),
     ):
-        assert found[name] == pytest.approx(
-            function(labels, guess, labels=classes, average="macro", zero_division=0), abs=1e-12
-        )
-    assert found["log_loss"] == pytest.approx(sk.log_loss(labels, scores, labels=classes), abs=1e-12)
+        expected = function(labels, guess, labels=classes, average="macro", zero_division=0)
+        assert close(found[name], expected, 1e-12), name
+    assert close(found["log_loss"], sk.log_loss(labels, scores, labels=classes), 1e-12, scale=1)
     one = scores[:, 1] if len(classes) == 2 else scores
-    assert found["brier"] == pytest.approx(sk.brier_score_loss(labels, one, labels=classes), abs=1e-12)
+    assert close(found["brier"], sk.brier_score_loss(labels, one, labels=classes), 1e-12, scale=1)
     assert found["confusion_matrix"] == sk.confusion_matrix(labels, guess, labels=classes).tolist()
     assert sum(map(sum, found["confusion_matrix"])) == found["n"] == len(labels)
     assert [found["n_per_class"][str(k)] for k in classes] == [sum(row) for row in found["confusion_matrix"]]
     if len(set(labels)) < 2:
         assert found["auroc"] is None and found["auprc"] is None
     elif len(classes) == 2:
-        assert found["auroc"] == pytest.approx(sk.roc_auc_score(labels, scores[:, 1]), abs=1e-12)
-        assert found["auprc"] == pytest.approx(sk.average_precision_score(labels, scores[:, 1]), abs=1e-12)
+        assert close(found["auroc"], sk.roc_auc_score(labels, scores[:, 1]), 1e-12, scale=1)
+        assert close(found["auprc"], sk.average_precision_score(labels, scores[:, 1]), 1e-12, scale=1)
     elif len(set(labels)) == len(classes):
-        assert found["auroc"] == pytest.approx(
-            sk.roc_auc_score(labels, scores, multi_class="ovr", average="macro"), abs=1e-12
-        )
+        expected = sk.roc_auc_score(labels, scores, multi_class="ovr", average="macro")
+        assert close(found["auroc"], expected, 1e-12, scale=1)
 
 
 def test_ties_go_to_the_lower_label_and_a_sure_mistake_costs_a_finite_loss():
@@ -106,6 +103,23 @@ def test_areas_under_the_curves_are_the_metrics(given_predictions):
     assert len(x) <= 400 and len(recall) <= 400
 
 
+@given(st.integers(2, 4).flatmap(scored))
+@settings(max_examples=40, deadline=None)
+def test_curves_are_those_of_scikit_learn(given_predictions):
+    rankings = given_predictions.one_against_rest()
+    if not rankings:
+        return
+    x, y = roc(given_predictions)
+    expected = [np.interp(x[1:], *sk.roc_curve(truth, scores)[:2]) for truth, scores in rankings]
+    assert y[1:] == pytest.approx(np.mean(expected, axis=0), rel=1e-12)
+    x, y = precision_recall(given_predictions)
+    heights = []
+    for truth, scores in rankings:
+        precision, recall, _ = sk.precision_recall_curve(truth, scores)
+        heights.append(precision[::-1][np.searchsorted(recall[::-1], x)])
+    assert y == pytest.approx(np.mean(heights, axis=0), rel=1e-12)
+
+
 def test_a_metrics_file_holds_what_the_contract_names():
     rng = np.random.default_rng(0)
     for classes in (2, 3):
@@ -115,8 +129,9 @@ def test_a_metrics_file_holds_what_the_contract_names():
         groups = np.arange(300) // 3
         both = dict.fromkeys(("validation", "test"), scored)
         found = evaluate(both, dict.fromkeys(both, groups), SETTINGS.model_copy(update={"temperature": True}))
-        assert set(METRICS) <= set(found) and set(METRICS) <= set(found["validation"])
-        assert set(found["intervals"]) == set(METRICS) and found["intervals_note"] == ""
+        names = set(METRICS["classification"])
+        assert names <= set(found) and names <= set(found["validation"]) and found["objective"] == "classification"
+        assert set(found["intervals"]) == names and found["intervals_note"] == ""
         for name, bound in found["intervals"].items():
             assert bound["low"] <= found[name] <= bound["high"]
         assert found["groups"] == {"number": 100, "effective": 100, "largest": 3, "largest_fraction": 0.01}
@@ -182,8 +197,7 @@ def test_a_missing_column_is_named(tmp_path, column):
 
 
 def call(script: str, settings: Settings, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPTS / script), "--spec", "-", *map(str, arguments)]
-    return subprocess.run(command, input=settings.model_dump_json(), capture_output=True, text=True, check=False)
+    return run_script(script, *arguments, spec=settings)
 
 
 def test_evaluate_writes_metrics_or_one_line(tmp_path):
@@ -218,8 +232,9 @@ def test_summary_has_one_row_a_run_in_fixed_columns(tmp_path):
     output = tmp_path / "summary" / "metrics.tsv"
     assert call("summarize.py", SummarizeSettings(runs=runs), "--results", tmp_path, "--output", output).returncode == 0
     lines = [line.split("\t") for line in output.read_text().splitlines()]
-    assert lines[0][:7] == ["dataset", "model", "recipe", "seed", "n", "accuracy", "mcc"]
-    assert lines[0][5:15] == list(METRICS) and lines[0][16:] == [f"validation_{name}" for name in METRICS]
-    assert lines[1][:7] == ["d", "baseline", "kmer", "1", "2", "1.000000", "1.000000"]
-    assert lines[2][lines[0].index("auroc")] == "NA" and lines[2][lines[0].index("validation_auroc")] == "0.500000"
-    assert list(summarize(tmp_path, []).columns) == lines[0]
+    names = list(METRICS["classification"])
+    assert lines[0][:16] == ["dataset", "model", "recipe", "seed", "objective", "n", *names]
+    assert lines[0][16] == "validation_n" and lines[0][17:] == [f"validation_{name}" for name in names]
+    assert lines[1][:8] == ["d", "baseline", "kmer", "1", "classification", "2", "1", "1"]
+    assert lines[2][lines[0].index("auroc")] == "NA" and lines[2][lines[0].index("validation_auroc")] == "0.5"
+    assert list(summarize(tmp_path, []).columns) == [*lines[0][:6], "validation_n"]

@@ -3,13 +3,12 @@
 import json
 import random
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from small_models import SCRIPTS, call, classifier_checkpoint, error_line, write_task
+from script_runs import run_script
+from small_models import call, classifier_checkpoint, error_line, write_task
 
 from dnalm.errors import UserError
 from dnalm.tables.predictions import read_predictions, write_predictions
@@ -69,9 +68,7 @@ def test_a_baseline_scores_it_and_the_others_as_without(tmp_path):
 
     def baseline(folder, **spec):
         files = ["--data", tmp_path, "--output", folder / "p.parquet", "--run", folder / "run.json"]
-        command = [sys.executable, SCRIPTS / "baseline.py", "--spec", "-", *files]
-        spec = json.dumps({"name": "length_gc", "seed": 1, **spec})
-        return subprocess.run([*map(str, command)], input=spec, capture_output=True, text=True, check=False)
+        return run_script("baseline.py", *files, spec={"name": "length_gc", "seed": 1, **spec})
 
     done = [baseline(tmp_path / "with", background=True), baseline(tmp_path / "without", background=False)]
     assert [process.returncode for process in done] == [0, 0], done[0].stderr

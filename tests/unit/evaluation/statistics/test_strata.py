@@ -6,7 +6,7 @@ import pytest
 
 from dnalm.errors import UserError
 from dnalm.evaluation.statistics.strata import strata
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 PAIRS = 80
 
@@ -43,11 +43,11 @@ def table(**changes) -> pd.DataFrame:
     )
 
 
-def guesses(records: pd.DataFrame, wrong) -> Predictions:
+def guesses(records: pd.DataFrame, wrong) -> ClassPredictions:
     """Right but where `wrong` (n,)."""
     labels = records["label"].to_numpy()
     score = np.where(np.asarray(wrong) ^ (labels == 1), 0.9, 0.1)
-    return Predictions(records["id"].to_numpy(object), labels, np.column_stack((1 - score, score)))
+    return ClassPredictions(records["id"].to_numpy(object), labels, np.column_stack((1 - score, score)))
 
 
 def by_axis(groups, records, kind="repeats"):
@@ -115,7 +115,7 @@ def test_a_table_has_length_gc_and_group_size():
     records = pd.DataFrame({"id": [f"r{n}" for n in range(240)], "sequence": sequences, "label": np.arange(240) % 3})
     records["group"] = [f"g{n // 2 if n < 80 else n}" for n in range(240)]
     scores = np.eye(3)[records["label"]]
-    perfect = Predictions(records["id"].to_numpy(object), records["label"].to_numpy(), scores)
+    perfect = ClassPredictions(records["id"].to_numpy(object), records["label"].to_numpy(), scores)
     found = by_axis({"m/r": [perfect]}, records, "table")
     assert list(found) == ["length", "gc", "group_size"]
     assert all(sum(part["n"] for part in axis["bins"]) == 240 for axis in found.values())
@@ -125,7 +125,7 @@ def test_a_table_has_length_gc_and_group_size():
 def test_the_runs_of_a_group_are_averaged_in_any_row_order():
     records = table()
     right, wrong = (guesses(records, np.full(len(records), value)) for value in (False, True))
-    turned = Predictions(wrong.ids[::-1], wrong.labels[::-1], wrong.scores[::-1])
+    turned = ClassPredictions(wrong.ids[::-1], wrong.labels[::-1], wrong.scores[::-1])
     found = by_axis({"a/r": [right, turned], "b/r": [turned]}, records)
     assert found["motif_length"]["bins"][0]["values"] == {"a/r": 0.0, "b/r": -1.0}
     assert strata({"a/r": [right]}, records, "repeats") == strata({"a/r": [right]}, records.iloc[::-1], "repeats")

@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnalm.evaluation.statistics.thresholds import best_threshold, threshold
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import ClassPredictions
 
 
-def binary(labels, score) -> Predictions:
+def binary(labels, score) -> ClassPredictions:
     score = np.asarray(score, float)
-    return Predictions(np.arange(len(score)).astype(object), np.asarray(labels), np.column_stack((1 - score, score)))
+    return ClassPredictions(
+        np.arange(len(score)).astype(object), np.asarray(labels), np.column_stack((1 - score, score))
+    )
 
 
 def test_the_middle_that_separates_validation_is_applied_to_test():
@@ -46,7 +48,7 @@ def test_a_threshold_that_calls_nothing_has_no_precision():
 
 
 def test_three_classes_have_none():
-    three = Predictions(np.arange(3).astype(object), np.arange(3), np.eye(3))
+    three = ClassPredictions(np.arange(3).astype(object), np.arange(3), np.eye(3))
     assert threshold({"validation": three, "test": three}) is None
 
 

@@ -4,21 +4,20 @@ import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from conftest import ROOT
+from needed import require
 from torch._subclasses import FakeTensorMode
 
 from dnalm.training.engine import kernels
 
 
 def test_programs():
-    pytest.importorskip("triton", minversion="3.7", reason="no triton, or one whose interpreter lags behind numpy")
-    if torch.cuda.is_available():
-        pytest.skip("tests/gpu runs the programs compiled")
-    tests = Path(__file__).with_name("interpreted_kernels.py")
+    require("triton")
+    require("no CUDA GPU")  # on a GPU, tests/gpu runs the programs compiled
+    tests = ROOT / "tests/helpers/interpreted_kernels.py"
     # Triton asks once, when it is loaded, whether to interpret, and other tests have loaded it
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", tests]

@@ -1,31 +1,37 @@
 import math
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from closeness import close
+from needed import needs
 from small_models import TINY, records, small_tokenizer
 
 from dnalm.config.recipes import Recipe
 from dnalm.errors import UserError
+from dnalm.names import METRICS
 from dnalm.training.engine import scoring
-from dnalm.training.engine.conduct import Conduct
 from dnalm.training.engine.devices import CPU_THREADS, choose_device, make_repeatable, uses_bf16
+from dnalm.training.engine.execution import Execution
 from dnalm.training.engine.feeds import Examples
 from dnalm.training.engine.loop import fine_tune, validate
-from dnalm.training.engine.progress import LOG_COLUMNS
-from dnalm.training.engine.team import Team
 from dnalm.training.engine.windows import cut
 from dnalm.training.finetuning import sample
 from dnalm.training.models.loading import build
 from dnalm.training.models.tokenization import in_memory
 from dnalm.training.models.tokenizers import specials_of
-from dnalm.training.runtime.checkpoints import Checkpoints
-from dnalm.training.runtime.signals import Stopped
+from dnalm.training.objectives.classification import Classification
+from dnalm.training.runtime import energy
+from dnalm.training.runtime.checkpoints import Checkpoints, read
+from dnalm.training.runtime.signals import Stop, Stopped
+from dnalm.training.runtime.team import join_team
 
 CPU = torch.device("cpu")
 TOKENIZER = small_tokenizer()
 SPECIALS = specials_of(TOKENIZER)
+OBJECTIVE = Classification({0: "no", 1: "yes"})
 
 
 @pytest.fixture(autouse=True)
@@ -44,34 +50,43 @@ STILL = {**TINY, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0
 
 
 def train(
-    tmp_path, recipe, architecture=TINY, count=48, held_out=None, device="cpu", weights=None, data=None, **conduct
+    tmp_path,
+    recipe,
+    architecture=TINY,
+    count=48,
+    held_out=None,
+    device="cpu",
+    objective=OBJECTIVE,
+    data=None,
+    **execution,
 ):
     """Fine-tune a new model; returns progress, weights of each best epoch, the model, what is known of the engine."""
-    model = build(architecture, {0: "no", 1: "yes"}, SPECIALS, len(TOKENIZER), seed=1)
+    model = build(architecture, objective.head, SPECIALS, len(TOKENIZER), seed=1)
     kept = []
 
     def keep(folder, weights):
         kept.append({name: value.clone() for name, value in model.state_dict().items()})
         (folder / "best").write_text(str(len(kept)))
 
-    with Checkpoints(tmp_path / "scratch") as checkpoints, Team.join(device) as team:
-        conduct = Conduct(team, checkpoints, **conduct)
+    with Checkpoints(tmp_path / "scratch") as store, join_team(device) as team:
+        execution = Execution(team, store, read, stop=Stop, energy=energy.joules, **execution)
         progress, facts = fine_tune(
-            model, data or examples(count, 1), held_out or examples(24, 2), recipe, weights, 1, conduct, keep
+            model, objective, data or examples(count, 1), held_out or examples(24, 2), recipe, 1, execution, keep
         )
     return progress, kept, model, facts
 
 
 def test_every_epoch_has_a_row_with_a_training_loss(tmp_path):
     outcome, _, model, _ = train(tmp_path, Recipe(learning_rate=1e-3, epochs=2.5, batch_size=16))
+    columns = ("epoch", "step", "training_loss", "validation_loss", *METRICS["classification"], "learning_rate")
     assert outcome.seconds > 0 and outcome.joules is None  # nothing counts a CPU's energy
     assert [row["epoch"] for row in outcome.log] == pytest.approx([1, 2, 2 + 2 / 3])
     assert [row["step"] for row in outcome.log] == [3, 6, 8]
-    assert all(tuple(row) == LOG_COLUMNS for row in outcome.log)
+    assert all(tuple(row) == columns for row in outcome.log)
     assert all(math.isfinite(row["training_loss"]) for row in outcome.log)
     assert outcome.step == 8 and outcome.sequences == 8 * 16 and outcome.seconds > 0 and outcome.resumed == []
-    found = validate(model, examples(24, 2))
-    assert outcome.log[-1]["validation_loss"] == pytest.approx(found["loss"])
+    found = validate(model, OBJECTIVE, examples(24, 2))
+    assert close(outcome.log[-1]["validation_loss"], found["loss"])
 
 
 def test_the_learning_rate_falls_linearly_and_warms_up(tmp_path):
@@ -86,7 +101,7 @@ def test_the_learning_rate_falls_linearly_and_warms_up(tmp_path):
 def test_the_training_loss_is_the_mean_over_the_epochs_steps(tmp_path):
     """With no learning and no dropout, it is the loss of the initial model on each batch."""
     outcome, _, model, _ = train(tmp_path, Recipe(learning_rate=1e-12, epochs=2, batch_size=16), STILL)
-    expected = validate(model, examples(48, 1))["loss"]
+    expected = validate(model, OBJECTIVE, examples(48, 1))["loss"]
     assert [row["training_loss"] for row in outcome.log] == pytest.approx([expected, expected], rel=1e-5)
 
 
@@ -96,7 +111,7 @@ def metrics(monkeypatch, values):
 
     def fake(*_):
         value = next(found)
-        return dict.fromkeys(("loss", "mcc", "accuracy", "macro_f1", "macro_precision", "macro_recall"), value)
+        return dict.fromkeys(("loss", *METRICS["classification"]), value)
 
     monkeypatch.setattr("dnalm.training.engine.loop.validate", fake)
 
@@ -153,24 +168,26 @@ def test_accumulation_changes_nothing(tmp_path, engine):
     parts, _, other, facts = train(tmp_path / "b", recipe, STILL, most_tokens=80)
     assert facts["kind"] == engine and facts["most_tokens"] == 80 and facts["padding"] < 0.6
     for row, same_row in zip(whole.log, parts.log, strict=True):
-        assert row["training_loss"] == pytest.approx(same_row["training_loss"], rel=1e-5)
+        assert close(row["training_loss"], same_row["training_loss"])
     for name, value in one.state_dict().items():
         # where a gradient is zero but for rounding, AdamW steps by its sign
-        assert (value - other.state_dict()[name]).abs().median() < 1e-6, name
+        assert (value - other.state_dict()[name]).abs().median() < 1e-3 * recipe.learning_rate, name
 
 
 def test_class_weights_and_focal_loss_are_used(tmp_path):
     recipe = Recipe(learning_rate=1e-12, epochs=1, batch_size=48)
     uneven = examples(48, 1)
-    uneven.labels = np.r_[np.zeros(40, dtype=np.int64), np.ones(8, dtype=np.int64)]
+    uneven.truth = np.r_[np.zeros(40, dtype=np.int64), np.ones(8, dtype=np.int64)]
     plain, _, model, _ = train(tmp_path / "a", recipe, STILL, data=uneven)
-    weighted, _, _, _ = train(tmp_path / "b", recipe, STILL, data=uneven, weights="balanced")
-    focal, _, _, _ = train(tmp_path / "c", recipe.model_copy(update={"focal_gamma": 2.0}), STILL, data=uneven)
-    batch = uneven.collate([uneven[i] for i in range(48)])
+    weighted, _, _, _ = train(
+        tmp_path / "b", recipe, STILL, data=uneven, objective=replace(OBJECTIVE, class_weights="balanced")
+    )
+    focal, _, _, _ = train(tmp_path / "c", recipe, STILL, data=uneven, objective=replace(OBJECTIVE, focal_gamma=2.0))
+    batch, labels = uneven.padded(np.arange(48)), torch.from_numpy(uneven.truth_of(np.arange(48)))
     losses = torch.nn.functional.cross_entropy(
-        model(batch["input_ids"], batch["attention_mask"]).logits, batch["labels"], reduction="none"
+        model(batch["input_ids"], batch["attention_mask"]).logits, labels, reduction="none"
     ).detach()
-    of_class = [float(losses[batch["labels"] == label].mean()) for label in (0, 1)]
+    of_class = [float(losses[labels == label].mean()) for label in (0, 1)]
     assert plain.log[0]["training_loss"] == pytest.approx(float(losses.mean()), rel=1e-5)
     assert weighted.log[0]["training_loss"] == pytest.approx(np.mean(of_class), rel=1e-5)
     assert focal.log[0]["training_loss"] == pytest.approx(float((losses * (1 - (-losses).exp()) ** 2).mean()), rel=1e-5)
@@ -194,7 +211,7 @@ def test_a_training_goes_on_bit_for_bit(tmp_path, monkeypatch, capsys, at):
         usual(self)
         calls.append(self.progress.step)
         if calls == list(range(1, at + 1)):
-            self.conduct.checkpoints.wait()
+            self.execution.store.wait()
             raise Killed
 
     monkeypatch.setattr(_Training, "_save_if_asked", save_and_die)
@@ -282,9 +299,9 @@ def test_validation_takes_no_more_tokens_than_training(tmp_path, monkeypatch):
     asked = []
     usual = validate
 
-    def validated(model, validation, what="", team=None, most_tokens=None, *others):
+    def validated(model, objective, validation, what="", team=None, most_tokens=None, *others):
         asked.append(most_tokens)
-        return usual(model, validation, what, team, most_tokens, *others)
+        return usual(model, objective, validation, what, team, most_tokens, *others)
 
     monkeypatch.setattr("dnalm.training.engine.loop.validate", validated)
     train(tmp_path, Recipe(epochs=1), most_tokens=70)
@@ -327,11 +344,13 @@ def test_bf16_trains_and_validates_in_fp32(tmp_path):
     assert model.dtype == torch.float32
     assert outcome.log[0]["training_loss"] != exact.log[0]["training_loss"]
     assert outcome.log[0]["training_loss"] == pytest.approx(exact.log[0]["training_loss"], rel=0.02)
-    assert outcome.log[0]["validation_loss"] == pytest.approx(validate(model, examples(24, 2))["loss"], rel=1e-6)
+    assert outcome.log[0]["validation_loss"] == pytest.approx(
+        validate(model, OBJECTIVE, examples(24, 2))["loss"], rel=1e-6
+    )
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@needs("a CUDA GPU")
 def test_a_gpu_learns_the_same_task_on_one_device(tmp_path):
     """In bf16 by default, and with the batch size asked for however many GPUs there are."""
     recipe = Recipe(learning_rate=1e-3, epochs=4, batch_size=16)

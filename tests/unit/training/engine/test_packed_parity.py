@@ -5,12 +5,13 @@ import copy
 import numpy as np
 import pytest
 import torch
-from packed_models import FAMILIES, LONGEST, SPECIALS, classifier, sequences
+from closeness import close
+from packed_models import FAMILIES, LONGEST, OBJECTIVE, SPECIALS, classifier, sequences
 
 from dnalm.config.recipes import Lora
 from dnalm.training.engine.feeds import PaddedFeed
-from dnalm.training.engine.packing import PackedClassifier, PackedFeed
-from dnalm.training.models.heads import head_of
+from dnalm.training.engine.packing import PackedFeed, PackedModel
+from dnalm.training.models.heads import reader_of
 from dnalm.training.models.tokenizers import Specials
 
 LIMIT = LONGEST + 2
@@ -18,12 +19,12 @@ INPUTS = ("input_ids", "attention_mask")
 
 
 def packed_feed(examples, most_tokens=256, batch_size=20):
-    return PackedFeed(examples, batch_size, most_tokens, position_limit=LIMIT)
+    return PackedFeed(examples, OBJECTIVE, batch_size, most_tokens, position_limit=LIMIT)
 
 
 def alone(model, examples):
     """Logits of each example, each by itself, padded."""
-    feed = PaddedFeed(examples, 20)
+    feed = PaddedFeed(examples, OBJECTIVE, 20)
     batches = [feed.collate(np.array([i]), np.ones(1)) for i in range(len(examples))]
     with torch.inference_mode():
         return torch.cat([model(input_ids=b["input_ids"], attention_mask=b["attention_mask"]).logits for b in batches])
@@ -46,8 +47,7 @@ def test_logits_are_those_of_each_sequence_alone(family):
     examples, model = sequences(30), classifier(family)
     expected, feed = alone(model, examples), packed_feed(examples)
     assert expected.std(dim=0).max() > 0.05  # they tell the sequences apart
-    found = together(PackedClassifier(model, feed.longest), feed)
-    assert (found - expected).abs().max() <= 1e-5
+    assert close(together(PackedModel(model, feed.longest), feed), expected)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -56,8 +56,8 @@ def test_loss_and_gradients_of_a_batch_are_those_of_the_padded_batch(family):
     other = copy.deepcopy(model)
     weights = np.random.default_rng(0).random(24).astype(np.float32)
     weights /= weights.sum()
-    feeds = {"padded": PaddedFeed(examples, 24, 512), "packed": packed_feed(examples, 192, 24)}
-    packed = PackedClassifier(other, feeds["packed"].longest)
+    feeds = {"padded": PaddedFeed(examples, OBJECTIVE, 24, 512), "packed": packed_feed(examples, 192, 24)}
+    packed = PackedModel(other, feeds["packed"].longest)
     losses = {}
     for name, feed in feeds.items():
         (batch,) = feed.batches(0)
@@ -67,16 +67,16 @@ def test_loss_and_gradients_of_a_batch_are_those_of_the_padded_batch(family):
         for part in micros:
             micro = feed.collate(part, weights[part])
             logits = packed(micro) if name == "packed" else model(**{k: micro[k] for k in INPUTS}).logits
-            each = torch.nn.functional.cross_entropy(logits, micro["labels"], reduction="none")
+            each = torch.nn.functional.cross_entropy(logits, micro["targets"], reduction="none")
             loss = (each * micro["weights"]).sum()
             loss.backward()
             losses[name] += loss.item()
-    assert losses["packed"] == pytest.approx(losses["padded"], rel=1e-5)
+    assert close(losses["packed"], losses["padded"])
     scale = max(float(p.grad.abs().max()) for p in model.parameters() if p.grad is not None)
     for (name, one), two in zip(model.named_parameters(), other.parameters(), strict=True):
         gradients = [torch.zeros_like(one) if p.grad is None else p.grad for p in (one, two)]
         assert torch.isfinite(gradients[1]).all(), name
-        assert (gradients[0] - gradients[1]).abs().max() <= 1e-5 * scale, name
+        assert close(*gradients, scale=scale), name
 
 
 def test_a_decoder_reads_the_last_token_that_is_not_padding():
@@ -84,16 +84,16 @@ def test_a_decoder_reads_the_last_token_that_is_not_padding():
     specials = Specials(prefix=(2,), suffix=(0,), pad=0, unknown=1, mask=None)
     examples, model = sequences(20, specials=specials), classifier("llama")
     expected, feed = alone(model, examples), packed_feed(examples)
-    assert (together(PackedClassifier(model), feed) - expected).abs().max() <= 1e-5
+    assert close(together(PackedModel(model), feed), expected)
 
 
 def test_a_decoder_without_padding_reads_the_very_last_token():
     examples, model = sequences(20), classifier("llama", pad_token_id=None)
     feed = packed_feed(examples)
-    rows = [torch.from_numpy(examples[i]["input_ids"])[None] for i in range(20)]
+    rows = [torch.from_numpy(examples.flat(np.array([i]))[0])[None] for i in range(20)]
     with torch.inference_mode():
         expected = torch.cat([model(input_ids=row).logits for row in rows])
-    assert (together(PackedClassifier(model), feed) - expected).abs().max() <= 1e-5
+    assert close(together(PackedModel(model), feed), expected)
 
 
 @pytest.mark.parametrize("family", ["bert", "modernbert-cls", "mixtral"])
@@ -108,8 +108,8 @@ def test_a_model_with_adapters_is_packed_too(family):
             if "lora_B" in name:
                 parameter.normal_()
     expected, feed = alone(model, examples), packed_feed(examples)
-    packed = PackedClassifier(model, feed.longest)
-    assert (together(packed, feed) - expected).abs().max() <= 1e-5
+    packed = PackedModel(model, feed.longest)
+    assert close(together(packed, feed), expected)
     assert len(list(packed.parameters())) == len(list(model.parameters()))
 
 
@@ -117,17 +117,17 @@ def test_a_model_with_adapters_is_packed_too(family):
 def test_one_graph_holds_the_whole_forward(family):
     examples, model = sequences(16), classifier(family)
     feed = packed_feed(examples)
-    packed = PackedClassifier(model, feed.longest)
+    packed = PackedModel(model, feed.longest)
     expected = together(packed, feed)
     torch._dynamo.reset()
     compiled = torch.compile(packed, fullgraph=True, dynamic=False, backend="eager")
-    assert (together(compiled, feed) - expected).abs().max() <= 1e-5
+    assert close(together(compiled, feed), expected)
 
 
 def test_padded_batches_in_between_are_as_ever(tmp_path):
     examples, model = sequences(16), classifier("modernbert-cls")
     expected, feed = alone(model, examples), packed_feed(examples)
-    packed = PackedClassifier(model, feed.longest)
+    packed = PackedModel(model, feed.longest)
     first = together(packed, feed)
     with packed.padded() as plain:
         assert torch.equal(alone(plain, examples), expected)
@@ -145,6 +145,6 @@ def test_an_unknown_head_is_refused():
 
     config = DistilBertConfig(vocab_size=40, dim=8, n_layers=1, n_heads=2, hidden_dim=8, pad_token_id=SPECIALS.pad)
     model = DistilBertForSequenceClassification(config)
-    assert head_of(model) is None
+    assert reader_of(model) is None
     with pytest.raises(ValueError, match="DistilBertForSequenceClassification"):
-        PackedClassifier(model)
+        PackedModel(model)

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from closeness import close
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packed_models import SPECIALS, sequences
+from packed_models import OBJECTIVE, SPECIALS, sequences
 from small_models import tokens_of
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -56,7 +57,7 @@ LENGTHS = st.lists(st.integers(3, 60), min_size=1, max_size=80)
 @settings(deadline=None, max_examples=60)
 def test_each_example_is_in_one_row_of_one_batch(lengths, batch_size, ranks, most_tokens, epoch, limit):
     examples = examples_of(lengths, seed=4)
-    feed = PackedFeed(examples, batch_size, most_tokens, ranks, limit)
+    feed = PackedFeed(examples, OBJECTIVE, batch_size, most_tokens, ranks, limit)
     assert feed.tokens % 64 == 0 and feed.tokens >= max(lengths)
     assert feed.tokens <= max(most_tokens, max(lengths) + 63)
     batches = feed.batches(epoch)
@@ -79,23 +80,23 @@ def check_row(feed, examples, part, weights, limit):
     shapes = {name: tuple(tensor.shape) for name, tensor in micro.items()}
     row, slots = (1, feed.tokens), (feed.slots,)
     assert shapes == {
-        "input_ids": row, "position_ids": row, "boundaries": (feed.slots + 2,), "labels": slots, "weights": slots
+        "input_ids": row, "position_ids": row, "boundaries": (feed.slots + 2,), "targets": slots, "weights": slots
     }  # fmt: skip
     ends, count = micro["boundaries"].numpy(), len(part)
     assert ends[0] == 0 and ends[-1] == feed.tokens and (np.diff(ends) >= 0).all()
     assert np.diff(ends).max() <= feed.longest and micro["position_ids"].max() < max(limit, feed.longest)
     for slot, index in enumerate(part):
         shown = micro["input_ids"][0, ends[slot] : ends[slot + 1]].numpy()
-        assert shown.tolist() == examples[index]["input_ids"].tolist()
+        assert shown.tolist() == examples.flat(np.array([index]))[0].tolist()
         assert micro["position_ids"][0, ends[slot] : ends[slot + 1]].tolist() == list(range(len(shown)))
     assert (micro["input_ids"][0, ends[count] :] == SPECIALS.pad).all()
-    assert micro["labels"][:count].tolist() == examples.labels_of(part).tolist()
+    assert micro["targets"][:count].tolist() == examples.truth_of(part).tolist()
     assert micro["weights"][:count].tolist() == weights.tolist()
     assert not micro["weights"][count:].any() and micro["weights"].dtype == torch.float32
 
 
 def test_filler_stays_below_the_models_positions():
-    feed = PackedFeed(examples_of([5] * 100), 100, 10_000, position_limit=16)
+    feed = PackedFeed(examples_of([5] * 100), OBJECTIVE, 100, 10_000, position_limit=16)
     micro = feed.collate(np.arange(10), np.ones(10))
     assert feed.tokens == 512 and micro["position_ids"].max() == 15
 
@@ -104,9 +105,11 @@ def test_the_order_hangs_on_seed_and_epoch_alone():
     lengths = np.random.default_rng(0).integers(3, 60, size=500)
 
     def order(seed, epoch):
-        return [batch.tolist() for batch in PackedFeed(examples_of(lengths, seed=seed), 16, 4096).batches(epoch)]
+        return [
+            batch.tolist() for batch in PackedFeed(examples_of(lengths, seed=seed), OBJECTIVE, 16, 4096).batches(epoch)
+        ]
 
-    again = PackedFeed(examples_of(lengths, seed=1), 16, 512, ranks=2)
+    again = PackedFeed(examples_of(lengths, seed=1), OBJECTIVE, 16, 512, ranks=2)
     again.batches(7)
     assert [batch.tolist() for batch in again.batches(3)] == order(1, 3)
     assert order(1, 3) != order(1, 4) and order(1, 3) != order(2, 3)
@@ -116,7 +119,7 @@ def test_batches_have_near_equal_tokens_but_all_lengths_and_labels():
     random = np.random.default_rng(0)
     lengths = np.clip(np.exp(random.normal(np.log(24), 0.8, 6000)).astype(int), 6, 510)
     labels = (lengths > 24).astype(np.int64)  # length tells the classes apart
-    batches = PackedFeed(examples_of(lengths, labels), 64, 16_384).batches(0)[:-1]
+    batches = PackedFeed(examples_of(lengths, labels), OBJECTIVE, 64, 16_384).batches(0)[:-1]
     totals = np.array([lengths[batch].sum() for batch in batches])
     chance = np.sqrt(64) * lengths.std()
     assert totals.std() < chance / 4
@@ -127,7 +130,7 @@ def test_batches_have_near_equal_tokens_but_all_lengths_and_labels():
 def test_each_epoch_packs_the_strand_that_it_shows():
     lengths, others = [10] * 50, [30] * 50
     examples = examples_of(lengths, reverse=others, seed=3)
-    feed = PackedFeed(examples, 50, 4096)
+    feed = PackedFeed(examples, OBJECTIVE, 50, 4096)
     (batch,) = feed.batches(1)
     shown = examples.lengths
     assert sorted(set(shown.tolist())) == [10, 30]
@@ -137,7 +140,7 @@ def test_each_epoch_packs_the_strand_that_it_shows():
 
 
 def test_a_batch_of_more_sequences_than_slots_takes_another_row():
-    feed = PackedFeed(examples_of([10, 100] * 200), 40, 1200)
+    feed = PackedFeed(examples_of([10, 100] * 200), OBJECTIVE, 40, 1200)
     short = np.arange(0, 80, 2)
     assert 10 * len(short) < feed.tokens and len(short) > feed.slots
     rows = [row for (row,) in feed.divide(short, 1)]
@@ -155,7 +158,7 @@ def test_rows_are_well_filled():
         (1024, 8192, 1, 0.97),
         (256, 65_536, 2, 0.94),
     ):
-        feed = PackedFeed(examples, batch_size, most_tokens, ranks)
+        feed = PackedFeed(examples, OBJECTIVE, batch_size, most_tokens, ranks)
         assert feed.tokens <= most_tokens
         batches = feed.batches(1)[:-1]
         rows = [part for batch in batches for row in feed.divide(batch, ranks) for part in row]
@@ -217,7 +220,7 @@ def test_attention_is_each_sequences_own():
     for start, stop in ((0, 3), (3, 10), (10, 16)):
         q, k, v = (t[:, :, start:stop] for t in (query, key, value))
         alone = scaled_dot_product_attention(q, k, v, is_causal=True, scale=0.5, enable_gqa=True)
-        assert torch.allclose(out[:, start:stop], alone.transpose(1, 2), atol=1e-6)
+        assert close(out[:, start:stop], alone.transpose(1, 2))
 
 
 @pytest.mark.parametrize(
@@ -237,6 +240,6 @@ def test_what_attention_cannot_do_is_an_error(changes, message):
 
 
 def test_an_empty_share_is_a_row_of_filler():
-    feed = PackedFeed(sequences(20), 20, 512, position_limit=64)
+    feed = PackedFeed(sequences(20), OBJECTIVE, 20, 512, position_limit=64)
     micro = feed.collate(np.array([], dtype=np.int64), np.array([], dtype=np.float32))
     assert not micro["weights"].any() and micro["boundaries"][-1] == feed.tokens

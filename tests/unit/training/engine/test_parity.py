@@ -6,9 +6,9 @@ from packed_models import FAMILIES, classifier, sequences
 from dnalm.config.recipes import Lora
 from dnalm.training.engine import parity
 from dnalm.training.engine.attention import block_mask, segments
-from dnalm.training.engine.packing import PackedClassifier
+from dnalm.training.engine.packing import PackedModel
 from dnalm.training.engine.parity import prove
-from dnalm.training.models.heads import Head
+from dnalm.training.models.heads import Reader
 
 CPU = torch.device("cpu")
 
@@ -53,13 +53,13 @@ def test_attention_across_boundaries_is_found(monkeypatch):
 
 def test_a_leak_too_small_for_parity_to_tell_is_found(monkeypatch):
     # a constant is added to every row's logits, which only the second check can see to depend on the others
-    forward = PackedClassifier.forward
+    forward = PackedModel.forward
 
     def leaky(self, micro):
         logits = forward(self, micro)
         return logits + (0.9 if micro["input_ids"].sum() % 2 else -0.9) * 1e-4 * logits.abs().max()
 
-    monkeypatch.setattr(PackedClassifier, "forward", leaky)
+    monkeypatch.setattr(PackedModel, "forward", leaky)
     reasons = [prove(classifier("bert"), sequences(20, seed=seed), CPU, None) for seed in range(8)]
     assert any(reason and "one sequence changes the logits of others" in reason for reason in reasons)
 
@@ -71,7 +71,9 @@ def test_wrong_positions_are_found(monkeypatch):
 
 
 def test_the_wrong_token_is_found(monkeypatch):
-    monkeypatch.setattr("dnalm.training.engine.packing.head_of", lambda model: Head("mean", lambda m, s: m.score(s)))
+    monkeypatch.setattr(
+        "dnalm.training.engine.packing.reader_of", lambda model: Reader("mean", lambda m, s: m.score(s))
+    )
     model = classifier("mistral")
     reason = prove(model, sequences(20), CPU, None)
     assert reason is not None and "differ" in reason

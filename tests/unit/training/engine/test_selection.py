@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from packed_models import FAMILIES, classifier, sequences
+from packed_models import FAMILIES, OBJECTIVE, classifier, sequences
 from processes import together
 
 from dnalm.errors import UserError
@@ -18,7 +18,7 @@ ALONE = Team(0, 1, 0, CPU)
 
 
 def engine(wanted, model=None, bf16=False, sharded=False, most_tokens=None):
-    return choose(model or classifier("bert"), sequences(40), wanted, 8, ALONE, bf16, sharded, most_tokens)
+    return choose(model or classifier("bert"), OBJECTIVE, sequences(40), wanted, 8, ALONE, bf16, sharded, most_tokens)
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,12 @@ def test_one_process_that_cannot_pack_decides_for_all(tmp_path):
     found = together(
         tmp_path,
         """
-sys.path.insert(0, "tests/helpers")
-from packed_models import classifier, sequences
-from dnalm.training import choice
+from packed_models import OBJECTIVE, classifier, sequences
+from dnalm.training.engine import selection
 from dnalm.errors import UserError
 selection.prove = lambda *_: "only here" if team.rank == 1 else None
 try:
-    selection.choose(classifier("bert"), sequences(40), "packed", 8, team, False, False)
+    selection.choose(classifier("bert"), OBJECTIVE, sequences(40), "packed", 8, team, False, False)
 except UserError as error:
     give(str(error))
 """,
@@ -113,12 +112,12 @@ def test_memory_is_measured_where_sequences_are_longest(monkeypatch, wanted):
         asked["reserved"] = reserved
         return run(256)
 
-    usual = choose(model, data, wanted, 64, ALONE, False, False, 256)
+    usual = choose(model, OBJECTIVE, data, wanted, 64, ALONE, False, False, 256)
     monkeypatch.setattr(selection, "fitting_tokens", fitting)
     longest = np.argsort(-data.lengths, kind="stable")[:64]
 
     def feed(most):
-        return PaddedFeed(data, 64, most) if wanted == "padded" else PackedFeed(data, 64, most)
+        return PaddedFeed(data, OBJECTIVE, 64, most) if wanted == "padded" else PackedFeed(data, OBJECTIVE, 64, most)
 
     assert selection._measured(model, forward, feed, longest, CPU, False, 2) == 256
     assert widths == [-(-int(data.lengths.max()) // 8) * 8 if wanted == "padded" else 256]

@@ -25,14 +25,17 @@ from dnalm.training.models.loading import (
 )
 from dnalm.training.models.tokenization import in_memory
 from dnalm.training.models.tokenizers import Specials, specials_of
+from dnalm.training.objectives.classification import Classification
 
 TOKENIZER = small_tokenizer()
 SPECIALS = specials_of(TOKENIZER)
-LABELS = {0: "no", 1: "yes"}
+HEAD = Classification({0: "no", 1: "yes"}).head
+THREE = Classification({0: "a", 1: "b", 2: "c"}).head
+ITS_OWN = Classification().head
 
 
 def make(**changes):
-    return build({**TINY, **changes}, LABELS, SPECIALS, len(TOKENIZER), seed=1)
+    return build({**TINY, **changes}, HEAD, SPECIALS, len(TOKENIZER), seed=1)
 
 
 def probes():
@@ -40,8 +43,8 @@ def probes():
     return Examples(tokens, cut(tokens.lengths, 62, "window", [""] * 40), SPECIALS)
 
 
-def check(directory, labels=LABELS, trained_head=False):
-    return check_weights(load(directory, labels, SPECIALS, 1), directory, labels, probes(), 1, trained_head)
+def check(directory, head=HEAD, trained_head=False):
+    return check_weights(load(directory, head, SPECIALS, 1), directory, head, probes(), 1, trained_head)
 
 
 def same(one, other):
@@ -50,11 +53,11 @@ def same(one, other):
 
 def test_building_is_drawn_from_the_seed():
     assert same(make(), make())
-    assert not same(make(), build(TINY, LABELS, SPECIALS, len(TOKENIZER), seed=2))
+    assert not same(make(), build(TINY, HEAD, SPECIALS, len(TOKENIZER), seed=2))
 
 
 def test_a_built_model_fits_its_tokenizer_and_labels():
-    model = build(TINY, {0: "a", 1: "b", 2: "c"}, SPECIALS, len(TOKENIZER), seed=1)
+    model = build(TINY, THREE, SPECIALS, len(TOKENIZER), seed=1)
     assert model.config.vocab_size == len(TOKENIZER) and model.config.pad_token_id == 0
     assert label_names(model) == ["a", "b", "c"]
 
@@ -63,7 +66,7 @@ def test_a_built_model_fits_its_tokenizer_and_labels():
     ("changes", "message"),
     [
         ({"model_type": "brt"}, "architecture.model_type: unknown type 'brt'; did you mean 'bert'?"),
-        ({"model_type": "vit"}, "architecture.model_type: 'vit' has no sequence classifier in transformers"),
+        ({"model_type": "vit"}, "architecture.model_type: transformers has no 'vit' that is a sequence classifier"),
         ({"hiden_size": 3}, "architecture.hiden_size: unknown key of bert; did you mean 'hidden_size'?"),
         ({"hidden_size": 33}, "architecture: transformers refuses it (The hidden size (33) is not a multiple"),
         ({"hidden_size": "big"}, "architecture: transformers refuses it (Validation error for field 'hidden_size'"),
@@ -89,37 +92,37 @@ def test_the_limit_is_the_least_of_model_tokenizer_and_user(tmp_path):
 
 def test_roberta_loses_positions_to_padding():
     specials = Specials(prefix=(0,), suffix=(2,), pad=1, unknown=3, mask=4)
-    model = build({**TINY, "model_type": "roberta"}, LABELS, specials, 40, seed=1)
+    model = build({**TINY, "model_type": "roberta"}, HEAD, specials, 40, seed=1)
     assert position_limit(model) == 62
     ids = torch.full((1, 62), 7)
     model(input_ids=ids)
     with pytest.raises((IndexError, RuntimeError)):
         model(input_ids=torch.full((1, 63), 7))
-    bloom = build({"model_type": "bloom", "hidden_size": 32, "n_layer": 1, "n_head": 2}, LABELS, specials, 40, seed=1)
+    bloom = build({"model_type": "bloom", "hidden_size": 32, "n_layer": 1, "n_head": 2}, HEAD, specials, 40, seed=1)
     assert position_limit(bloom) is None
 
 
 def test_a_finished_model_comes_back_as_it_was(tmp_path):
     classifier_checkpoint(tmp_path, TOKENIZER)
     model = load_finished(tmp_path, SPECIALS)
-    assert same(model, build(TINY, LABELS, SPECIALS, len(TOKENIZER), seed=3)) and not model.training
+    assert same(model, build(TINY, HEAD, SPECIALS, len(TOKENIZER), seed=3)) and not model.training
     assert label_names(model) == ["no", "yes"]
     assert {oct(path.stat().st_mode) for path in tmp_path.iterdir()} == {oct((tmp_path / "config.json").stat().st_mode)}
 
 
 def test_a_base_checkpoint_gets_a_head_drawn_from_the_seed(tmp_path):
     masked_lm_checkpoint(tmp_path, TOKENIZER, trained=True)
-    loaded = load(tmp_path, LABELS, SPECIALS, 1)
+    loaded = load(tmp_path, HEAD, SPECIALS, 1)
     assert not loaded.missing_body
     assert {"classifier.weight", "classifier.bias"} <= set(loaded.missing)
     assert all(name.startswith("cls.") for name in loaded.unexpected) and loaded.unexpected
-    assert same(loaded.model, load(tmp_path, LABELS, SPECIALS, 1).model)
-    assert not same(loaded.model, load(tmp_path, LABELS, SPECIALS, 2).model)
+    assert same(loaded.model, load(tmp_path, HEAD, SPECIALS, 1).model)
+    assert not same(loaded.model, load(tmp_path, HEAD, SPECIALS, 2).model)
 
 
 def test_half_precision_is_loaded_as_single(tmp_path):
     make().bfloat16().save_pretrained(tmp_path)
-    assert load(tmp_path, None, SPECIALS, 1).model.dtype == torch.float32
+    assert load(tmp_path, ITS_OWN, SPECIALS, 1).model.dtype == torch.float32
 
 
 def test_the_gate_passes_a_trained_checkpoint_and_reports(tmp_path):
@@ -167,11 +170,11 @@ def test_the_gate_refuses_weights_of_another_shape(tmp_path):
 
 def test_the_gate_tells_loads_that_differ(tmp_path):
     classifier_checkpoint(tmp_path, TOKENIZER)
-    loaded = load(tmp_path, LABELS, SPECIALS, 1)
+    loaded = load(tmp_path, HEAD, SPECIALS, 1)
     with torch.no_grad():
         loaded.model.bert.encoder.layer[0].output.dense.weight.add_(torch.randn(32, 64))
     with pytest.raises(UserError, match="two loads give different outputs"):
-        check_weights(loaded, tmp_path, LABELS, probes(), 1, trained_head=True)
+        check_weights(loaded, tmp_path, HEAD, probes(), 1, trained_head=True)
 
 
 def test_scoring_as_is_needs_a_trained_head(tmp_path):
@@ -179,10 +182,10 @@ def test_scoring_as_is_needs_a_trained_head(tmp_path):
     with pytest.raises(UserError, match="holds no trained classification head for 2 classes"):
         check(tmp_path / "base", trained_head=True)
     classifier_checkpoint(tmp_path / "done", TOKENIZER)
-    assert check(tmp_path / "done", labels=None, trained_head=True)["missing"] == []
+    assert check(tmp_path / "done", head=ITS_OWN, trained_head=True)["missing"] == []
     with pytest.raises(UserError, match="no trained classification head for 3 classes"):
-        check(tmp_path / "done", labels={0: "a", 1: "b", 2: "c"}, trained_head=True)
-    assert check(tmp_path / "done", labels={0: "a", 1: "b", 2: "c"})["missing"] == [
+        check(tmp_path / "done", head=THREE, trained_head=True)
+    assert check(tmp_path / "done", head=THREE)["missing"] == [
         "classifier.bias",
         "classifier.weight",
     ]
@@ -204,7 +207,7 @@ def test_what_is_no_finished_model_is_named(tmp_path):
         load_finished(tmp_path, SPECIALS)
     assert "\n" not in str(caught.value)
     masked_lm_checkpoint(tmp_path, TOKENIZER, trained=True)
-    with pytest.raises(UserError, match=r"not a finished classifier, it lacks .* and \d more; fine-tune it first"):
+    with pytest.raises(UserError, match=r"not a finished model, it lacks .* and \d more; fine-tune it first"):
         load_finished(tmp_path, SPECIALS)
 
 

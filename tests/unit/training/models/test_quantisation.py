@@ -4,6 +4,8 @@ import re
 
 import pytest
 import torch
+from closeness import close
+from needed import require
 from small_classifiers import CPU, EXPERTS, MIXTRAL, changed, classifier, frozen, logits, train
 from small_models import TINY
 
@@ -12,7 +14,7 @@ from dnalm.errors import UserError
 from dnalm.training.engine.devices import make_repeatable
 from dnalm.training.models.methods import adapt, head, merge, quantised_parameters, save_adapter
 
-pytest.importorskip("bitsandbytes", reason="needs bitsandbytes")
+require("bitsandbytes")
 
 
 @pytest.fixture(autouse=True)
@@ -62,11 +64,11 @@ def test_a_4_bit_layer_computes_what_its_plain_twin_does():
     assert 0 < error.max() < 0.304 / 2 + 0.02
     for _ in range(2):
         x = torch.randn(5, 128, requires_grad=True)
-        torch.testing.assert_close(four(x), plain(x), rtol=0, atol=1e-6)
-        torch.testing.assert_close(torch.autograd.grad(four(x).sum(), x)[0], plain.weight.sum(0).expand(5, -1))
+        assert close(four(x), plain(x))
+        assert close(torch.autograd.grad(four(x).sum(), x)[0], plain.weight.sum(0).expand(5, -1))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert four(x).dtype == plain(x).dtype == torch.bfloat16
-            torch.testing.assert_close(four(x), plain(x), rtol=0, atol=2e-2)
+            assert close(four(x), plain(x), 2e-2)
         assert torch.equal(four.bias, bias) and four.bias.dtype == torch.float32
 
 
@@ -86,14 +88,14 @@ def test_qlora_learns_upon_rounded_weights_and_the_finished_model_scores_as_the_
 ):
     adapted = quantised(architecture, lora)
     before, start = frozen(adapted), logits(adapted)
-    assert (start - logits(classifier(architecture))).abs().max() > 1e-6
+    assert not close(start, logits(classifier(architecture)), 1e-4)
     train(adapted)
     found = logits(adapted)
-    assert (found - start).abs().max() > 1e-3
+    assert not close(found, start, 1e-2)
     assert changed(before, frozen(adapted)) == set()
     save_adapter(adapted, None, tmp_path / "adapter")
     merged = merge(adapted, tmp_path / "adapter")
-    assert (logits(merged) - found).abs().max() <= 1e-6
+    assert close(logits(merged), found)
     plain = classifier(architecture)
     assert type(merged) is type(plain)
     assert {name: value.shape for name, value in merged.state_dict().items()} == {

@@ -25,8 +25,9 @@ from dnalm.training.engine.windows import cut
 from dnalm.training.models.loading import build, label_names, load, twin
 from dnalm.training.models.tokenization import in_memory
 from dnalm.training.models.tokenizers import Specials, load_tokenizer, specials_of
+from dnalm.training.objectives.classification import Classification
 
-LABELS = {0: "no", 1: "yes"}
+HEAD = Classification({0: "no", 1: "yes"}).head
 SPECIALS = Specials(prefix=(1,), suffix=(2,), pad=0, unknown=3, mask=4)
 
 
@@ -41,10 +42,10 @@ def shapes(model):
 @pytest.mark.parametrize("kind", ["bert", "modernbert", "mixtral"])
 def test_a_twin_has_the_architecture_and_none_of_the_weights(tmp_path, kind):
     tiny(kind).bfloat16().save_pretrained(tmp_path)
-    (loaded, made) = load(tmp_path, LABELS, SPECIALS, 1).model, twin(tmp_path, LABELS, SPECIALS, 1)
+    (loaded, made) = load(tmp_path, HEAD, SPECIALS, 1).model, twin(tmp_path, HEAD, SPECIALS, 1)
     assert type(made) is type(loaded) and shapes(made) == shapes(loaded) and label_names(made) == ["no", "yes"]
     assert made.config.pad_token_id == 0 and made.dtype == torch.float32
-    assert same(made, twin(tmp_path, LABELS, SPECIALS, 1)) and not same(made, twin(tmp_path, LABELS, SPECIALS, 2))
+    assert same(made, twin(tmp_path, HEAD, SPECIALS, 1)) and not same(made, twin(tmp_path, HEAD, SPECIALS, 2))
     matrices = {name: tensor for name, tensor in made.state_dict().items() if tensor.ndim > 1}
     assert not any(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in matrices.items())
 
@@ -53,20 +54,20 @@ def test_a_twin_is_what_its_architecture_written_out_would_be(tmp_path):
     tokenizer = small_tokenizer()
     masked_lm_checkpoint(tmp_path, tokenizer, trained=True)
     specials = specials_of(tokenizer)
-    written = build(TINY, LABELS, specials, len(tokenizer), seed=5)
-    assert same(twin(tmp_path, LABELS, specials, 5), written)
+    written = build(TINY, HEAD, specials, len(tokenizer), seed=5)
+    assert same(twin(tmp_path, HEAD, specials, 5), written)
 
 
 def test_a_twin_needs_no_weights_but_an_architecture(tmp_path):
     with pytest.raises(UserError, match="no such directory"):
-        twin(tmp_path / "absent", LABELS, SPECIALS, 1)
+        twin(tmp_path / "absent", HEAD, SPECIALS, 1)
     with pytest.raises(UserError, match=r"holds no model \(no config.json\)"):
-        twin(tmp_path, LABELS, SPECIALS, 1)
+        twin(tmp_path, HEAD, SPECIALS, 1)
     tiny().config.save_pretrained(tmp_path)
-    twin(tmp_path, LABELS, SPECIALS, 1)
+    twin(tmp_path, HEAD, SPECIALS, 1)
     (tmp_path / "config.json").write_text('{"model_type": "brt"}')
-    with pytest.raises(UserError, match="no architecture of a classifier") as caught:
-        twin(tmp_path, LABELS, SPECIALS, 1)
+    with pytest.raises(UserError, match="no architecture of a sequence classifier") as caught:
+        twin(tmp_path, HEAD, SPECIALS, 1)
     assert "\n" not in str(caught.value)
 
 
@@ -74,7 +75,7 @@ def test_the_twin_of_a_published_model(shared):
     place = shared / "data/models/mistral_dna_1m_tf0"
     tokenizer = load_tokenizer(place)
     specials = specials_of(tokenizer)
-    loaded, made = load(place, LABELS, specials, 1).model, twin(place, LABELS, specials, 1)
+    loaded, made = load(place, HEAD, specials, 1).model, twin(place, HEAD, specials, 1)
     assert shapes(made) == shapes(loaded)
     assert not torch.equal(made.model.embed_tokens.weight, loaded.model.embed_tokens.weight)
     tokens = in_memory(tokenizer, records(20, 1)["sequence"].tolist())
@@ -120,7 +121,9 @@ def test_adapters_of_a_twin_belong_to_no_checkpoint(task, tmp_path, monkeypatch)
     adapter = json.loads((tmp_path / "out/model/adapter/adapter_config.json").read_text())
     assert adapter["base_model_name_or_path"] is None
     # what the adapters were put on is drawn from the seed
-    start = twin(tmp_path / "base", {0: "0", 1: "1"}, specials_of(load_tokenizer(tmp_path / "base")), 1)
+    start = twin(
+        tmp_path / "base", Classification({0: "0", 1: "1"}).head, specials_of(load_tokenizer(tmp_path / "base")), 1
+    )
     name = "bert.embeddings.word_embeddings.weight"
     found = load_file(tmp_path / "out/model/model.safetensors")
     assert torch.equal(found[name], start.state_dict()[name])

@@ -11,9 +11,9 @@ from dnalm.errors import UserError
 from dnalm.training.models.loading import load, twin
 from dnalm.training.models.remote_code import sources
 from dnalm.training.models.tokenizers import specials_of
+from dnalm.training.objectives.classification import Classification
 
 HINT = "set `trust_remote_code: true` for this model (predict.py: --trust-remote-code)"
-LABELS = {0: "no", 1: "yes"}
 
 
 def through_the_chain(monkeypatch, root, base, trust, **recipe):
@@ -88,7 +88,7 @@ def test_code_is_not_run_unless_trusted(base, tmp_path, monkeypatch, capsys):
     assert HINT in error_line(capsys)
     for attempt in (load, twin):
         with pytest.raises(UserError, match="needs code of its own"):
-            attempt(base, LABELS, specials_of(small_tokenizer()), 1)
+            attempt(base, Classification().head, specials_of(small_tokenizer()), 1)
     assert not (tmp_path / "ran").exists()
 
 

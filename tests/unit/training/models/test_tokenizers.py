@@ -55,7 +55,7 @@ def test_a_vocabulary_smaller_than_its_letters_is_refused():
 
 
 def test_specials_are_found_by_trying():
-    assert specials_of(small_tokenizer()) == Specials(prefix=(2,), suffix=(3,), pad=0, unknown=1, mask=4)
+    assert specials_of(small_tokenizer()) == Specials(prefix=(2,), suffix=(3,), pad=0, unknown=1, mask=4, between=(3,))
 
 
 def test_a_tokenizer_file_without_settings_is_itself_whatever_lies_beside_it(tmp_path):
@@ -71,7 +71,7 @@ def test_a_tokenizer_file_without_settings_is_itself_whatever_lies_beside_it(tmp
 def test_a_published_tokenizer_without_settings(shared):
     tokenizer = load_tokenizer(shared / "data/tokenizers/dnabert2_4096")
     assert tokenizer("ATT")["input_ids"] == [1, 2061, 2]
-    assert specials_of(tokenizer) == Specials(prefix=(1,), suffix=(2,), pad=3, unknown=0, mask=4)
+    assert specials_of(tokenizer) == Specials(prefix=(1,), suffix=(2,), pad=3, unknown=0, mask=4, between=(2,))
 
 
 def test_the_limit_that_a_tokenizer_or_a_checkpoint_states(tmp_path):
@@ -127,7 +127,7 @@ def test_a_vocabulary_of_kmers_gets_overlapping_kmers(kmers):
     assert spell(["ACGTA", "AC"], 3) == ["ACG CGT GTA", "AC"]
     ids = kmers(spell(["ACGTA"], 3)[0], add_special_tokens=False)["input_ids"]
     assert kmers.convert_ids_to_tokens(ids) == ["ACG", "CGT", "GTA"]
-    assert specials_of(kmers).count == 2
+    assert specials_of(kmers).added() == 2
     assert length_limit(kmers) == 512
 
 

@@ -7,8 +7,9 @@ import torch
 from small_checkpoints import adapted, same, tiny
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from dnalm.training.engine.state import State, config_writer, load_weights, rng_state, weights_of
 from dnalm.training.runtime import checkpoints as module
-from dnalm.training.runtime.checkpoints import Checkpoints, State, config_writer, load_weights, rng_state, weights_of
+from dnalm.training.runtime.checkpoints import Checkpoints
 
 
 class Watch(TrainerCallback):

@@ -24,16 +24,9 @@ from small_checkpoints import (
 from transformers import AutoModelForSequenceClassification
 
 from dnalm.errors import UserError
+from dnalm.training.engine.state import State, config_writer, load_weights, rng_state, weights_of
 from dnalm.training.runtime import checkpoints as module
-from dnalm.training.runtime.checkpoints import (
-    Checkpoints,
-    State,
-    config_writer,
-    load_weights,
-    read,
-    rng_state,
-    weights_of,
-)
+from dnalm.training.runtime.checkpoints import Checkpoints, read
 
 # --- what comes back
 

@@ -48,13 +48,13 @@ CONNECTED = """
         torch.distributed.destroy_process_group()
 """
 STOPPED = """
-    from dnalm.training.runtime.signals import Stop, stopped
+    from dnalm.training.runtime.signals import Stop
     with Stop() as stop:
         (place / f"{rank} ready").touch()
         while not stop.requested:
             time.sleep(0.02)
         time.sleep(1.5)  # writes a checkpoint
-        raise stopped(stop.requested, 7)
+        raise stop.stopped(7)
 """
 
 
@@ -140,7 +140,7 @@ def test_a_signal_lets_all_save_and_its_exit_status_survives(program, tmp_path, 
     status, lines = ended(process)
     assert status == 128 + number
     assert lines == [
-        f"error: stopped by {number.name} at step 7; the checkpoint is saved, the same command goes on from there"
+        f"error: stopped by {number.name} at step 7; the checkpoint is saved, the same command resumes from there"
     ]
 
 

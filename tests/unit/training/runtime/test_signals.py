@@ -11,13 +11,13 @@ from conftest import ROOT
 from dnalm.cli import main
 from dnalm.errors import UserError
 from dnalm.training.runtime import signals
-from dnalm.training.runtime.signals import Stop, Stopped, stopped
+from dnalm.training.runtime.signals import Stop, Stopped
 
 TRAIN = """
 import sys, time
 from dnalm.cli import main
-from dnalm.training import signals
-from dnalm.training.runtime.signals import Stop, stopped
+from dnalm.training.runtime import signals
+from dnalm.training.runtime.signals import Stop
 
 signals.GRACE = float(sys.argv[1])
 
@@ -29,7 +29,7 @@ def run():
             if stop.requested:
                 print(stop.requested, flush=True)
                 time.sleep(float(sys.argv[2]))
-                raise stopped(stop.requested, 7)
+                raise stop.stopped(7)
 
 main(run)
 """
@@ -53,7 +53,7 @@ def test_a_training_asked_to_stop_says_so_in_one_line(name, status):
     process.send_signal(signal.Signals[name])
     _, told = process.communicate()
     assert process.returncode == status
-    assert told == f"error: stopped by {name} at step 7; the checkpoint is saved, the same command goes on from there\n"
+    assert told == f"error: stopped by {name} at step 7; the checkpoint is saved, the same command resumes from there\n"
 
 
 def test_a_second_request_stops_at_once():
@@ -92,7 +92,7 @@ def test_a_users_error_has_its_own_exit_status(capsys):
     def fail(error):
         raise error
 
-    for error, status in ((UserError("x"), 1), (stopped("SIGTERM", 3), 143)):
+    for error, status in ((UserError("x"), 1), (Stop().stopped(3), 143)):
         with pytest.raises(SystemExit) as caught:
             main(lambda error=error: fail(error))
         assert caught.value.code == status

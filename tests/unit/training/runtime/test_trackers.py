@@ -1,10 +1,10 @@
 """Where a training's course is reported; neither package needs to be there."""
 
 import sys
-from importlib.util import find_spec
 from types import ModuleType
 
 import pytest
+from needed import needs
 
 from dnalm.errors import UserError
 from dnalm.training.runtime import trackers
@@ -27,7 +27,7 @@ def test_a_tracker_that_is_not_installed_is_named(tmp_path, monkeypatch, name):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(find_spec("tensorboard") is None, reason="needs tensorboard")
+@needs("tensorboard")
 def test_tensorboard_reads_what_was_reported(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

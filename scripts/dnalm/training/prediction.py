@@ -1,4 +1,4 @@
-"""A finished classifier, opened from its directory to score sequences anywhere."""
+"""A finished model, opened from its directory to score sequences anywhere."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,26 +8,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dnalm.names import DECIMALS
 from dnalm.tables.tokens import Tokens
 from dnalm.training.engine.devices import choose_device, make_repeatable, quiet
 from dnalm.training.engine.feeds import Examples
-from dnalm.training.engine.scoring import BATCH_SIZE, exactly, predict, reported
+from dnalm.training.engine.scoring import BATCH_SIZE, exactly, score
 from dnalm.training.engine.windows import Windows, cut
 from dnalm.training.models.loading import check_vocabulary, label_names, load_finished, token_limit, window_size
 from dnalm.training.models.tokenizers import Specials, load_tokenizer, specials_of
+from dnalm.training.objectives import objective_of_model
+from dnalm.training.objectives.base import Objective
 
 
 @dataclass(frozen=True)
-class Classifier:
-    """A model on its device, its tokenizer, and how many tokens of a sequence one window takes."""
+class FinishedModel:
+    """A model on its device, what it was trained for, its tokenizer, and how many tokens of a sequence a window takes."""
 
     model: Any
+    objective: Objective
     tokenizer: Any
     specials: Specials
     size: int
 
     @classmethod
-    def open(cls, directory: Path, device: str, max_tokens: int | None = None, trust: bool = False) -> "Classifier":
+    def open(cls, directory: Path, device: str, max_tokens: int | None = None, trust: bool = False) -> "FinishedModel":
         """Load a finished model from `directory` onto `device` (`auto`: the best there is); trust: run code of its own."""
         quiet()
         make_repeatable()
@@ -37,20 +41,33 @@ class Classifier:
         model = load_finished(directory, specials, trust)
         check_vocabulary(model, tokenizer, directory)
         size = window_size(token_limit(model, tokenizer, max_tokens), specials)
-        return cls(exactly(model, place), tokenizer, specials, size)
+        return cls(exactly(model, place), objective_of_model(model.config), tokenizer, specials, size)
 
     @property
     def labels(self) -> list[str]:
         """Names of the classes, in order."""
         return label_names(self.model)
 
+    def columns(self, scores: NDArray[np.float64]) -> dict[str, Any]:
+        """What a table of new sequences says of each, by column; scores: (n, columns)."""
+        if self.objective.name == "regression":
+            return {"predicted": scores[:, 0]}
+        names = self.labels
+        predicted = [names[i] for i in scores.round(DECIMALS).argmax(axis=1)]
+        return {"predicted": predicted, **{f"score_{name}": scores[:, i] for i, name in enumerate(names)}}
+
+    @property
+    def float_format(self) -> str:
+        """How such a table writes numbers: probabilities with `DECIMALS`, others with as many significant digits."""
+        return f"%.{DECIMALS}{'g' if self.objective.name == 'regression' else 'f'}"
+
     def score(
         self, tokens: Tokens, ids: Sequence[str], overlong: str, batch_size: int = BATCH_SIZE, what: str = ""
     ) -> tuple[NDArray[np.float64], Windows]:
-        """Probabilities (kept, classes) of tokenized records, and the windows they were scored in.
+        """The objective's scores (kept, columns) of tokenized records, and the windows they were scored in.
 
         Row i belongs to record `windows.kept[i]`; all records are kept unless overlong is `drop`.
         """
         windows = cut(tokens.lengths, self.size, overlong, ids)
-        scores = predict(self.model, Examples(tokens, windows, self.specials), batch_size, what)
-        return reported(scores), windows
+        examples = Examples(tokens, windows, self.specials)
+        return score(self.model, self.objective, examples, batch_size, what), windows

@@ -20,18 +20,17 @@ from tqdm import tqdm
 
 from dnalm.errors import UserError
 from dnalm.sequence.alphabet import BASES, reverse_complement
+from dnalm.sequence.kmers import OTHER, encode
 from dnalm.tables.tokens import Tokens
 from dnalm.training.engine.devices import out_of_memory
 from dnalm.training.engine.feeds import WIDTH, Examples, LengthBatches, pad
-from dnalm.training.engine.scoring import predict, quality
+from dnalm.training.engine.scoring import score
 from dnalm.training.engine.windows import Windows, cut
 from dnalm.training.models.tokenizers import Specials
+from dnalm.training.objectives.classification import Classification
 
-_NOTHING = len(BASES)
+_NOTHING = OTHER
 """The code of padding and of letters other than ACGT: zero in all four channels."""
-
-_CODES = np.full(256, _NOTHING, dtype=np.uint8)
-_CODES[np.frombuffer(BASES.encode(), dtype=np.uint8)] = range(_NOTHING)
 
 _SPECIALS = Specials(prefix=(), suffix=(_NOTHING,), pad=_NOTHING, unknown=_NOTHING, mask=None)
 """Each sequence ends with nothing, so that an empty one has a length too."""
@@ -46,6 +45,9 @@ WINDOW = 8192
 
 MOST_BASES = 65_536
 """Bases scored at a time, padding included."""
+
+
+_OBJECTIVE = Classification()
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,10 @@ class Strands:
     """Sequences as the network takes them, as they are given and as their reverse complements."""
 
     def __init__(self, sequences: Sequence[str], labels: NDArray[np.int64]) -> None:
-        """Encode upper-case sequences; letters other than ACGT are nothing. labels: (n,)."""
+        """Encode sequences; letters other than ACGT are nothing. labels: (n,)."""
         self.labels = labels
-        self._given = _encode(sequences)
-        self._other = _encode([reverse_complement(sequence) for sequence in sequences])
+        self._given = Tokens(*encode(sequences))
+        self._other = Tokens(*encode([reverse_complement(sequence) for sequence in sequences]))
 
     @property
     def windows(self) -> Windows:
@@ -130,14 +132,8 @@ class Strands:
         """Probabilities (n, classes) of the strands given, or means over `both`; `what` names the progress bar."""
         shown = [self._given, self._other] if both else [self._given]
         size, parts = 256, [Examples(strand, self.windows, _SPECIALS) for strand in shown]
-        found = [predict(network, examples, size, what, most_tokens=MOST_BASES) for examples in parts]
+        found = [score(network, _OBJECTIVE, examples, size, what, most_tokens=MOST_BASES) for examples in parts]
         return np.asarray(np.mean(found, axis=0))
-
-
-def _encode(sequences: Sequence[str]) -> Tokens:
-    text = "".join(sequences).encode("ascii", errors="replace")
-    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
-    return Tokens(_CODES[np.frombuffer(text, dtype=np.uint8)], np.concatenate([[0], lengths.cumsum()]))
 
 
 @dataclass
@@ -222,17 +218,17 @@ def _fit(
     for epoch in bar:
         examples.start_epoch(epoch)
         network.train()
-        for batch in LengthBatches(examples, hyperparameters.batch_size):
+        for batch in LengthBatches(examples, _OBJECTIVE.strata(examples), hyperparameters.batch_size):
             rows = np.array(batch)
             shown = {name: tensor.to(device) for name, tensor in pad(*examples.flat(rows), _NOTHING, WIDTH).items()}
-            loss = cross_entropy(network(**shown).logits, torch.from_numpy(examples.labels_of(rows)).to(device))
+            loss = cross_entropy(network(**shown).logits, torch.from_numpy(examples.truth_of(rows)).to(device))
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
         if not torch.isfinite(loss):
             raise UserError(f"cnn: the loss became {float(loss):g} in epoch {epoch + 1}; check the data")
-        mcc = quality(validation.scores(network, both), validation.labels)["mcc"]
+        mcc = _OBJECTIVE.quality(validation.scores(network, both), validation.labels)["mcc"]
         if mcc > result.best:
             weights = copy.deepcopy(network.state_dict())
         result.course.append(mcc)

@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from closeness import close
 from small_models import call, error_line, random_dna
 
 from dnalm.errors import UserError
 from dnalm.metrics import classification_metrics
 from dnalm.names import DECIMALS
 from dnalm.sequence.alphabet import reverse_complement
+from dnalm.training.cnn import WINDOW, Hyperparameters, Network, Strands, choose
 from dnalm.training.engine.devices import make_repeatable
-from dnalm.training.models.cnn import WINDOW, Hyperparameters, Network, Strands, choose
 
 SHORT = replace(Hyperparameters(), channels=16, widths=(11, 3), dilations=(1, 2), batch_size=16, epochs=20, patience=5)
 QUICK = replace(SHORT, widths=(11,), dilations=(1,), learning_rate=5e-3)
@@ -71,10 +72,10 @@ def test_scores_do_not_depend_on_company_or_strand():
     sequences = [random_dna(random, n) for n in (1, 5, 5, 60, 300, 0, 17)] + ["ANNT", "N"]
     together = scores(made, sequences)
     alone = np.concatenate([scores(made, [sequence]) for sequence in sequences])
-    assert np.abs(together - alone).max() < 1e-12 and together.sum(axis=1) == pytest.approx(np.ones(9))
+    assert close(together, alone, 1e-12) and close(together.sum(axis=1), np.ones(9), 1e-12)
     other = [reverse_complement(sequence) for sequence in sequences]
-    assert np.abs(scores(made, other) - together).max() > 1e-6
-    assert np.abs(scores(made, other, both=True) - scores(made, sequences, both=True)).max() < 1e-12
+    assert not close(scores(made, other), together, 1e-6)
+    assert close(scores(made, other, both=True), scores(made, sequences, both=True), 1e-12)
 
 
 def test_a_long_sequence_is_scored_in_windows_and_counted():
@@ -141,7 +142,7 @@ def fit(monkeypatch, data, out, **spec):
 
 @pytest.fixture
 def brief(monkeypatch):
-    monkeypatch.setattr("dnalm.training.models.cnn.Hyperparameters", lambda: replace(SHORT, epochs=3))
+    monkeypatch.setattr("dnalm.training.cnn.Hyperparameters", lambda: replace(SHORT, epochs=3))
 
 
 @pytest.mark.parametrize("classes", [2, 3])
