@@ -79,7 +79,7 @@ def test_a_script_reads_what_its_rule_is_told(rule):
     (module,) = re.findall(rf"^from (dnalm\.config[\w.]*) import {name}$", script, re.MULTILINE)
     told = typing.get_type_hints(stages.BUILDERS[rule])["return"]
     assert getattr(importlib.import_module(module), name) is told
-    job = wildcards(**JOB | ({"dataset": "t"} if rule == "import_table" else {}))
+    job = wildcards(**JOB | {"import_table": {"dataset": "t"}, "certify": {"model": "hub"}}.get(rule, {}))
     text = stages.section(CONFIG, rule, job)
     read = told.model_validate_json(text)
     assert type(stages.BUILDERS[rule](CONFIG, job)) is told and read.model_dump(mode="json") == json.loads(text)
