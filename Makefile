@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLUSTER := $(VENV)/.cluster
 TESTS := $(VENV)/.tests
+# A file goes to one process, so that what its tests share is made once; the long ones, of the workflow, go first.
+PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 CHECKED := Snakefile workflow/Snakefile workflow/rules/*.smk
 
 .PHONY: demo test test-slow test-slurm test-unit cluster check report docs clean help
@@ -19,13 +21,13 @@ demo: $(READY) ## run the default config: a small simulated genome, from FASTA t
 	@echo "The report: results/report/index.html"
 
 test: $(TESTS) ## run every test but the slow ones; its end says what was skipped, and what brings it
-	$(BIN)/pytest -n $(CORES)
+	$(PYTEST)
 
 test-slow: $(TESTS) ## run the tests that take more than a minute each
-	$(BIN)/pytest -n $(CORES) -m slow
+	$(PYTEST) -m slow
 
 test-unit: $(TESTS) ## run the unit tests only
-	$(BIN)/pytest -n $(CORES) tests/unit
+	$(PYTEST) tests/unit
 
 test-slurm: $(CLUSTER) ## run the workflow on a SLURM of its own on this machine: needs root, and apt to take SLURM from
 	$(BIN)/pytest -m cluster --durations=0 tests/cluster

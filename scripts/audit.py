@@ -1,4 +1,4 @@
-"""Audit a data set before anything is trained: its labels or targets, duplicates, leaks between splits, shortcuts, tokens, groups.
+"""Audit a data set before training: its labels or targets, duplicates, leaks between splits, shortcuts, tokens, groups.
 
 Nothing fails here but what cannot be audited: gate.py stops a workflow.
 """

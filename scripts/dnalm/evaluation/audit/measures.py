@@ -1,4 +1,4 @@
-"""How far one property of a sequence gets at what is to be learnt: AUROC of a label, Spearman correlation of a number."""
+"""How far one property of a sequence gets: AUROC where a label is learnt, Spearman correlation where a number is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ DIGITS = 9
 class Measure:
     """How a property is judged, and the words for it.
 
-    metric, title: its name in files and on pages. chance: its value of a property that tells nothing; noteworthy: a value
-    above which, with an interval above chance, it is worth a word though it fails nothing. limit: the key of the config's
-    `audit` above which a lower bound fails. cross_validated(features, truth (n,), groups (n,), folds (n,)): its value for
-    out-of-fold scores. effective(truth, groups): the effective groups that its interval hangs on, and what they are called.
-    Of the words, those with {} take the property's name.
+    metric, title: its name in files and on pages. chance: its value of a property that tells nothing; noteworthy: a
+    value above which, with an interval above chance, it is worth a word though it fails nothing. limit: the key of the
+    config's `audit` above which a lower bound fails. cross_validated(features, truth (n,), groups (n,), folds (n,)): its
+    value for out-of-fold scores. effective(truth, groups): the effective groups that its interval hangs on; counted:
+    what they are called. Of the words, those with {} take the property's name.
     """
 
     metric: str
@@ -66,7 +66,7 @@ def _of_labels(matrix: Features, labels: np.ndarray, codes: np.ndarray, folds: n
 
 
 def _of_numbers(matrix: Features, targets: np.ndarray, codes: np.ndarray, folds: np.ndarray) -> Bounded:
-    """Spearman correlation of out-of-fold predictions of the targets' ranks, in units of n so that their scale is no matter."""
+    """Spearman correlation of out-of-fold predictions of the targets' ranks (in units of n, whatever the targets' unit)."""
     if len(np.unique(targets)) < 2:
         return Bounded(None)
     matrix, ranks = _scaled(matrix), rankdata(targets) / len(targets)
@@ -103,8 +103,8 @@ MEASURES = {
         none="No shortcut: next to nothing about the label shows in {}.",
         weak="A weak shortcut: something about the label shows in {} alone.",
         strong="A shortcut: the classes can be told apart by {} alone.",
-        below="Matching artifact, not clean: fitted on some groups, a model of {} is wrong about the others more often than"
-        " chance, as where matched records are not kept in one group.",
+        below="Matching artifact, not clean: fitted on some groups, a model of {} is wrong about the others more often"
+        " than chance, as where matched records are not kept in one group.",
         summary="The classes can be told apart by {} alone",
         clean="No simple property tells the classes apart.",
     ),
@@ -121,8 +121,8 @@ MEASURES = {
         none="No shortcut: next to nothing about the target shows in {}.",
         weak="A weak shortcut: something about the target shows in {} alone.",
         strong="A shortcut: the target can be predicted from {} alone.",
-        below="An artifact, not clean: fitted on some groups, a model of {} ranks the others the wrong way round more often"
-        " than chance, as where groups were balanced by their targets.",
+        below="An artifact, not clean: fitted on some groups, a model of {} ranks the others the wrong way round more"
+        " often than chance, as where groups were balanced by their targets.",
         summary="The target can be predicted from {} alone",
         clean="No simple property predicts the target.",
     ),

@@ -1,8 +1,8 @@
 """Shortcut probes: how well something that is not the biology tells what a model is to learn.
 
-A probe is a linear model (scikit-learn: logistic for labels, ridge for numbers) of one simple property of the sequences.
-All splits are pooled: what is asked is whether the data set gives its answers away, and nothing that is fitted here is
-used again. Each record is scored by a model that saw none of its group, so that no twin or relative of it was fitted.
+A probe is a linear model (scikit-learn: logistic for labels, ridge for numbers) of one simple property of the
+sequences. All splits are pooled: what is asked is whether the data set gives its answers away, and nothing that is
+fitted here is used again. Each record is scored by a model that saw none of its group, so that no twin or relative of it was fitted.
 Nothing here is random.
 """
 
@@ -29,7 +29,7 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Probe:
-    """A probe and what it found: `found` by the measure named `metric`; `status` is pass, warn or fail, `note` a sentence.
+    """A probe: what it `found` by the measure named `metric`; `status` is pass, warn or fail, `note` a sentence.
 
     excused: whether what it looks at is known not to be a shortcut, so that it fails nothing.
     """
@@ -65,8 +65,8 @@ def run_probes(
 ) -> list[Probe]:
     """Run every probe on `records` (columns sequence, label or target, group and optionally soft_masked), and judge it.
 
-    limits: the config's `audit`; it has the value above which a lower bound fails, and `effective_groups`, below which no
-    interval is given. On kind `repeats` periodicity is what the label means, so that it warns at most.
+    limits: the config's `audit`; it has the value above which a lower bound fails, and `effective_groups`, below which
+    no interval is given. On kind `repeats` periodicity is what the label means, so that it warns at most.
     """
     column = truth_column(records)
     truth, measure = records[column].to_numpy(np.float64 if column == TARGET else np.int64), MEASURES[column]
@@ -98,7 +98,7 @@ def _folds(codes: np.ndarray) -> np.ndarray:
 
 
 def _judged(probe: Probe, measure: Measure, limit: float, control: Bounded, meant: bool) -> Probe:
-    """The probe with its status and note. control: of bases from inside; meant: whether the label means this property."""
+    """The probe with its status and note. control: of bases inside; meant: whether the label means this property."""
     what, found, chance = title(probe.name), probe.found, measure.chance
     if probe.name == CONTROL:
         note = "A control: what composition tells at any place; the ends are judged against it."

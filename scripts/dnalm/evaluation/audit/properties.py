@@ -1,4 +1,4 @@
-"""Properties of a sequence that a data set may give its answers away by: what the probes look at; needs no scikit-learn."""
+"""Properties of a sequence that may give the answer away: what the probes look at; needs no scikit-learn."""
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ Features = Any
 
 
 def _inside(text: str) -> str:
-    """Bases from a place between both ends that the sequence alone decides, so that no motif's own place is preferred."""
+    """Bases from a place inside that the sequence alone decides, so that no motif's own place is preferred."""
     places = len(text) - 3 * END_BASES + 1
     start = END_BASES + zlib.crc32(text.encode()) % places if places > 0 else max(len(text) - END_BASES, 0) // 2
     return text[start : start + END_BASES]

@@ -72,12 +72,13 @@ def _advice(subject: Subject) -> list[tuple[frozenset[str], str]]:
         return [
             (
                 _COMPOSITION,
-                "if length or GC is not what is to be learnt, choose records whose targets do not follow it; compare with"
-                " the baseline `length_gc`",
+                "if length or GC is not what is to be learnt, choose records whose targets do not follow it; compare"
+                " with the baseline `length_gc`",
             ),
             (
                 ENDS,
-                "unless the ends are what is to be learnt, cut all sequences in the same way, without adapters or sites",
+                "unless the ends are what is to be learnt, cut all sequences in the same way, without adapters or"
+                " sites",
             ),
             (
                 _LETTERS,

@@ -1,4 +1,4 @@
-"""Checks of a data set with a number to predict: are the numbers many, alike in every split, and without contradiction?"""
+"""Checks of numbers to predict: are they many, alike in every split, and without contradiction?"""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -16,7 +16,7 @@ from dnalm.names import SPLITS, TARGET
 DIFFERENT = 0.1
 """A Kolmogorov-Smirnov distance of two splits' targets that is worth a word, if chance does not explain it."""
 CHANCE = 1.63
-"""By this, times sqrt(1 / n + 1 / m), the distance of two samples of n and m is exceeded once in 100 times (Smirnov 1948)."""
+"""This, times sqrt(1 / n + 1 / m), the distance of two samples of n and m exceeds once in 100 times (Smirnov 1948)."""
 
 
 def sizes(subject: Subject, tables: Mapping[str, pd.DataFrame]) -> Check:
@@ -34,9 +34,10 @@ def sizes(subject: Subject, tables: Mapping[str, pd.DataFrame]) -> Check:
     return check(
         "sizes", "Enough targets in every split", "fail" if empty else "warn" if few else "pass",
         sentence([*empty, *few]) or f"Targets: {'; '.join(counts)}.",
-        "Of targets that are all the same no model can be told from a constant, and of a few values a correlation says little.",
-        f"Give more records, or move them by {subject.key('split.fractions')}, another {subject.key('split.seed')}, or a"
-        f" higher {subject.key('max_records')}; numbers that take few values may be labels ({subject.key('label_column')}).",
+        "Where targets are all the same no model can be told from a constant; of a few values a correlation says little.",
+        f"Give more records, or move them by {subject.key('split.fractions')}, another {subject.key('split.seed')}, or"
+        f" a higher {subject.key('max_records')}; numbers that take few values may be labels"
+        f" ({subject.key('label_column')}).",
         min(distinct.values()), FEW_RECORDS,
         records={split: len(values) for split, values in targets.items()}, distinct=distinct,
     )  # fmt: skip
@@ -60,8 +61,10 @@ def target_distributions(subject: Subject, tables: Mapping[str, pd.DataFrame]) -
     return check(
         "target_distributions", "Targets alike in every split", "warn" if different else "pass",
         sentence(different) or f"Kolmogorov-Smirnov distances of the targets: {told}.",
-        "Where a split holds other targets than train, its scores are about another range, and R2 may be below 0 for a good ranking.",
-        f"Another {subject.key('split.seed')} or more records; {subject.key('split.method')}: random, if no records are related.",
+        "Where a split holds other targets than train, its scores are about another range, and R2 may be below 0 for a"
+        " good ranking.",
+        f"Another {subject.key('split.seed')} or more records; {subject.key('split.method')}: random, if no records are"
+        " related.",
         max(distances.values(), default=None), DIFFERENT,
         distances=distances, effective_groups={split: round(value, 1) for split, value in effective.items()},
     )  # fmt: skip
@@ -81,16 +84,17 @@ def conflicting_targets(subject: Subject, facts: Mapping[str, Any]) -> Check:
             f" {percent(same['records'], total)}), either strand, with {apart}"
         )
     if near["records"]:
-        beside = "more " if words else ""
+        beside, share = "more " if words else "", percent(near["records"], total)
         words.append(
-            f"{near['records']:,} {beside}records ({percent(near['records'], total)}) have a near-identical sequence with"
+            f"{near['records']:,} {beside}records ({share}) have a near-identical sequence with"
             f" {'such a difference' if words else apart}"
         )
     status = "fail" if value > limit else "warn" if words else "pass"
     return check(
         "conflicting_targets", "Conflicting targets", status, sentence(words) or f"No like sequences have {apart}.",
-        "No model can be right about both records of one sequence; of near-identical ones, a model of sequence hardly can,"
-        " unless single bases are what is to be learnt.",
-        "Decide on one target for each of these sequences in the table (the median of its measurements, say), or leave them out.",
+        "No model can be right about both records of one sequence; of near-identical ones it hardly can, unless"
+        " single bases are what is to be learnt.",
+        "Decide on one target for each of these sequences in the table (the median of its measurements, say), or leave"
+        " them out.",
         value, limit, same=dict(same), near=dict(near), apart=found["apart"], examples=found["examples"],
     )  # fmt: skip

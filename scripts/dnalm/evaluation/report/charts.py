@@ -162,7 +162,9 @@ def ladder_chart(
     key: str,
     about: str,
 ) -> Markup:
-    """What is measured, by rung: one band a rung, from the top; in it every series ((style, kind, a point a rung)) with its interval, in their order.
+    """What is measured, by rung: a band each, from the top.
+
+    In it every series ((style, kind, a point a rung)) with its interval, in their order.
 
     A thin line joins the points of a series from rung to rung.
     """

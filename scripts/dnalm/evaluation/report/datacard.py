@@ -49,7 +49,7 @@ class Table:
 
 
 def label_names(dataset: Dataset) -> list[str]:
-    """A name for each class: the manifest's, or `label 0` ... where that has only numbers; none where numbers are learnt."""
+    """A name for each class: the manifest's, or `label 0` ... where that has numbers only. None where targets are learnt."""
     named = dataset.manifest["labels"]
     scored = [run.predictions["test"] for _, run in dataset.members]
     classes = max([len(named), *(one.classes for one in scored if isinstance(one, ClassPredictions))])

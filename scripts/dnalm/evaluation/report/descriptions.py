@@ -43,8 +43,8 @@ class Metric:
 class Description:
     """How pages tell of one objective.
 
-    metrics: columns of the leaderboard, the one that runs are ranked and compared by first; more: what a model card lists
-    beside them. beside: the metric that a verdict names after the first. rules: what a baseline does, in a sentence.
+    metrics: columns of the leaderboard, the one that runs are ranked and compared by first; more: what a model card
+    lists beside them. beside: the metric that a verdict names after the first. rules: what a baseline does, in a sentence.
     trivial: the beginning of a sentence on how well one answer for all fits the test records of a metrics.json, with
     which preposition they follow. task: what a model does, for the hub; tags: its own.
     """

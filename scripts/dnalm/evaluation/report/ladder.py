@@ -14,8 +14,8 @@ _ORDER = {"model": 0, "baseline": 1, "reference": 2}
 def ladder(datasets: Sequence[Dataset]) -> dict[str, Any] | None:
     """The primary metric of every run group on every data set, in the config's order.
 
-    None unless all of them share a model, and what is learnt. The first data set is what the others are measured against:
-    how much of its figure is left on each rung.
+    None unless all of them share a model, and what is learnt. The first data set is what the others are measured
+    against: how much of its figure is left on each rung.
     """
     if len({rung.description.objective for rung in datasets}) > 1:
         return None

@@ -83,7 +83,7 @@ def errors(dataset: Dataset) -> Table:
                 ]
             )
     names = ["Run", "Mean", "SD", "Median", "quartiles", "range", "RMSE, lowest targets", "RMSE, highest targets"]
-    note = "True less predicted, in the unit of the targets: above 0 where the prediction is too low. A mean of 0 is no bias."
+    note = "True less predicted, in the targets' unit: above 0 where the prediction is too low. A mean of 0 is no bias."
     return Table("Residuals", note, list(map(Column, names)), rows)
 
 

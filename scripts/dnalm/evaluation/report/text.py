@@ -24,7 +24,7 @@ def between(low: float, high: float, places: int = 3) -> str:
 
 
 def significant(value: float) -> str:
-    """A number of any size with four significant digits and a true minus sign: `0.01234`, `12.30`, `12,350`; `12` as it is."""
+    """A number of any size with four significant digits and a true minus: `0.01234`, `12.30`, `12,350`; `12` as it is."""
     rounded = float(f"{value:.4g}") + 0.0
     whole = abs(rounded) < 1e7 and (abs(rounded) >= 1e3 or value == int(value))
     return (f"{rounded:,.0f}" if whole else f"{rounded:#.4g}").replace("-", "−")

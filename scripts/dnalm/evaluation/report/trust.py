@@ -50,7 +50,7 @@ def checks(audit: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def probes(audit: dict[str, Any], limits: Mapping[str, Any]) -> dict[str, Any] | None:
-    """How far each shortcut alone gets, with its interval, on one scale; None without any. limits: the config's `audit`."""
+    """How far each shortcut alone gets, with intervals, on one scale; None without any. limits: the config's `audit`."""
     known = [probe for probe in audit["shortcuts"] if probe["value"] is not None]
     if not known:
         return None

@@ -55,7 +55,7 @@ def verdict(dataset: Dataset, confidence: float) -> Verdict:
 
 
 def compared(found: dict[str, Any], subject: str, told: Description, confidence: float) -> tuple[str, str, str]:
-    """Tone, headline and meaning of one comparison ({against, value, against_value, difference ...}) with a baseline."""
+    """Tone, headline and meaning of a comparison ({against, value, against_value, difference ...}) with a baseline."""
     metric, rule = told.metric(found["metric"]), told.rules[found["against"]]
     figures = f"{metric.prose} {metric.text(found['value'])} against {metric.text(found['against_value'])}"
     difference = f"The difference in {metric.prose} is {signed(found['difference'])}"

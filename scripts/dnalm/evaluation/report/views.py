@@ -10,7 +10,7 @@ from dnalm.evaluation.report.results import Dataset, Group, Run
 from dnalm.evaluation.report.text import MISSING, between, chance, count, decimal, signed
 
 _DIFFERENT = 0.02
-"""A difference of MCC, or of a correlation, from which a cell of the strata is tinted: about what a reader would call one."""
+"""A difference of MCC, or of a correlation, from which a cell of the strata is tinted."""
 
 
 def styles(groups: Sequence[Group]) -> dict[str, charts.Style]:
@@ -207,7 +207,7 @@ def _said(one: dict[str, Any]) -> str:
 
 
 def strata(dataset: Dataset) -> list[dict[str, Any]]:
-    """For each axis a heat map: rows are groups, columns bins, cells the primary metric; last, the primary model less its baseline."""
+    """For each axis a heat map of the primary metric: rows are groups, columns bins; last, the best model less its rival."""
     primary = dataset.comparison["primary"]
     sides = (f"{primary['model']}/{primary['recipe']}", f"baseline/{primary['against']}") if primary else None
     result = []

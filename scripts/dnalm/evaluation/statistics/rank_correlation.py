@@ -1,4 +1,4 @@
-"""Spearman correlation of scores that several models gave, each to its own stratum, with an interval that heeds groups."""
+"""Spearman correlation of scores of several models, each of its own stratum, with an interval that heeds groups."""
 
 import numpy as np
 from scipy import stats
@@ -8,11 +8,11 @@ from dnalm.evaluation.statistics.clusters import Groups
 
 
 def clustered_spearman(scores: np.ndarray, targets: np.ndarray, strata: np.ndarray, codes: np.ndarray) -> Bounded:
-    """Mean over strata, by their numbers of records, of the Spearman correlation of scores and targets, with 95 % bounds.
+    """Mean over strata, by their numbers of records, of the Spearman correlation with targets, and 95 % bounds.
 
     scores, targets: (n,); strata, codes: (n,) integers from 0, the fold and the group of each record. Only records of
-    one stratum are compared, as scores of different models have no common scale. A stratum without two different targets
-    is left out, and nothing is given where all are; scores that never vary correlate 0. The variance is that of the
+    one stratum are compared, as scores of different models have no common scale. A stratum without two different
+    targets is left out, and nothing is given where all are; scores that never vary correlate 0. The variance is that of the
     linearised statistic (infinitesimal jackknife: Efron 1982, chapter 6), summed by group; the bounds lie symmetrically
     on Fisher's z scale, by Student's t with the effective groups less one degrees of freedom.
     """
@@ -34,7 +34,7 @@ def clustered_spearman(scores: np.ndarray, targets: np.ndarray, strata: np.ndarr
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> tuple[float, np.ndarray]:
-    """Spearman correlation of two columns, (n,) each, and each record's influence on it, (n,); 0 where one never varies.
+    """Spearman correlation of two columns, (n,) each, and each record's influence, (n,); 0 where one never varies.
 
     The influence is the derivative of the statistic by the record's weight, times n: with u and v the centred mid-ranks
     in units of n, that of the covariance is u v - cov + A + B, where A is the mean over all records of what this one

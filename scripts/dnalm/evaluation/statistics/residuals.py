@@ -12,8 +12,9 @@ BINS = 10
 def residuals_by_target(predictions: NumberPredictions, bins: int = BINS) -> list[dict[str, Any]]:
     """Residuals (target - prediction) between quantiles of the targets, lowest targets first.
 
-    At most so many bins of about equal numbers of records; equal targets share a bin. Each is {low, high, target_median}
-    of its targets, {n, mean, quartile_1, median, quartile_3} of its residuals, and their rmse, all in the targets' unit.
+    At most so many bins of about equal numbers of records; equal targets share a bin. Each is {low, high,
+    target_median} of its targets, {n, mean, quartile_1, median, quartile_3} of its residuals, and their rmse, all in
+    the targets' unit.
     """
     targets, residuals = predictions.targets, predictions.targets - predictions.predicted
     cuts = np.unique(np.quantile(targets, np.arange(1, bins) / bins, method="inverted_cdf"))

@@ -36,7 +36,7 @@ MARGIN = 0.01
 """How far below a uniform guess a trained head must be, in parts of it; random weights scatter by some thousandths."""
 
 SEEDS = (1, 2)
-"""Of what a checkpoint lacks, in its two loads; the first one also says which tokens are masked."""
+"""Of what a checkpoint lacks, in its two loads; the first one also draws the probes and the tokens that are masked."""
 
 
 def certify(
@@ -44,8 +44,8 @@ def certify(
 ) -> dict[str, Any]:
     """What a certificate.json holds: the checks of a checkpoint and its tokenizer on real sequences.
 
-    sequences: at least one; `PROBES` of them, evenly spaced, are what the model is asked about, each cut to what one input
-    holds; others, `FITTED` at most, are what a Markov chain is fitted on. trust: run code that comes with the checkpoint.
+    sequences: at least one; `PROBES` of them (half, if there are few), drawn at random, are what the model is asked about,
+    each cut to what one input holds; others, `FITTED` at most, are what a Markov chain is fitted on. trust: run code that comes with the checkpoint.
     Raises `UserError` for weights that are missing or random, and for a tokenizer that goes beyond the model's embeddings.
 
     `language_model` has `loss`, the mean cross-entropy of a token in nats, of tokens that are masked or that follow (see
@@ -115,10 +115,11 @@ def check_head(loaded: Loaded, directory: Path | str) -> None:
 
 
 def _chosen(sequences: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The probes, and the other sequences that the Markov chain is fitted on; both evenly spaced."""
-    rows = np.unique(np.linspace(0, len(sequences) - 1, min(len(sequences), PROBES + FITTED)).astype(int))
-    probed = np.unique(np.linspace(0, len(rows) - 1, min(PROBES, max(1, len(rows) // 2))).astype(int))
-    return [sequences[i] for i in rows[probed]], [sequences[i] for i in np.delete(rows, probed)]
+    """The probes, and the other sequences that the Markov chain is fitted on."""
+    # at random: every second record may be the negative of the one before it
+    order = np.random.default_rng(SEEDS[0]).permutation(len(sequences))
+    number = min(PROBES, -(-len(order) // 2))
+    return [sequences[i] for i in order[:number]], [sequences[i] for i in order[number : number + FITTED]]
 
 
 def _changed(tokenizer: Any, probes: Sequence[str], tokens: Any) -> int | None:
