@@ -21,11 +21,6 @@ PAIRS_PER_FAMILY = 5
 DIVERGENCE = 0.05
 """Chance that a base of an array is drawn anew."""
 TOKEN_BASES = 4
-LIMITS = {
-    "fail_on": [], "shortcut_auroc": 0.6, "duplicates": 0.01, "leaked": 0.0, "negatives_called": 0.01, "overlong": 0.01,
-    "unknown": 0.01, "effective_groups": 30, "largest_group": 0.05,
-}  # fmt: skip
-"""What the audit of the simulated data set is judged by."""
 GROUP = 5
 """Records of a group, on average."""
 SETTINGS = IntervalSettings(effective_groups=30, largest_group=0.05)

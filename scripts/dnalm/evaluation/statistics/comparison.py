@@ -117,7 +117,8 @@ def differences(
     reason = too_few(facts, settings)
     with threadpool_limits(limits=1):  # sums in another order would be another result
         observed = _resampled(statistics, np.ones((1, facts.number)))
-        drawn = [] if reason else [_resampled(statistics, weights) for weights in draws(facts.number, settings.replicates, settings.seed)]
+        weightings = draws(facts.number, 0 if reason else settings.replicates, settings.seed)
+        drawn = [_resampled(statistics, weights) for weights in weightings]
     result = []
     for i, runs in enumerate(contenders):
         value, error = observed[0][i][0], observed[1][i][0]
