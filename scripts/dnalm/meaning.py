@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 NO_RESULT = {
+    "dnalm.config": "reads the config and checks it; what a stage is told of it is in the stage's JSON, all values",
     "dnalm.cli": "reads the command line and words the last line of a failure",
     "dnalm.errors": "the kind of error that stops a job",
     "dnalm.machine": "says what machine a measurement was made with",
