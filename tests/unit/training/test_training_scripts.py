@@ -367,7 +367,8 @@ def test_predict_as_a_user_runs_it(finished, tmp_path):
     ]
     process = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert process.returncode == 1
-    assert process.stderr == "error: x.fa: record 'p' is not DNA: letter 'L' at 4\n"
+    refusal = "error: x.fa, line 4: record 'p' has the letter 'L', which is not DNA; give a nucleotide FASTA\n"
+    assert process.stderr == refusal
     assert os.listdir(tmp_path) == ["x.fa"]
     (tmp_path / "x.fa").write_text(">a\nACGTTGCA\n")
     process = subprocess.run([*command, "--device", "cpu"], capture_output=True, text=True, cwd=tmp_path)
