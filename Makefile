@@ -9,7 +9,7 @@ CLUSTER := $(VENV)/.cluster
 TESTS := $(VENV)/.tests
 # A file goes to one process, so that what its tests share is made once; the long ones, of the workflow, go first.
 PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
-CHECKED := Snakefile workflow/rules/*.smk
+CHECKED := Snakefile workflow/Snakefile workflow/rules/*.smk
 
 .PHONY: demo test test-slow test-slurm test-unit cluster check report docs clean help
 

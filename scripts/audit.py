@@ -1,4 +1,4 @@
-"""Audit a data set before anything is trained: classes, duplicates, leaks between splits, shortcuts, tokens, groups.
+"""Audit a data set before training: its labels or targets, duplicates, leaks between splits, shortcuts, tokens, groups.
 
 Settings: {"dataset": name, "kind": repeats or table, "audit": limits, "labels": {"0": name} or null,
 "models": {name: most tokens of one input, or null where the config states none}}. Nothing fails here but what cannot be
@@ -31,16 +31,18 @@ def run() -> None:
     from dnalm.evaluation.audit.token_counts import read_token_counts
     from dnalm.files import read_json, read_table, write_json
     from dnalm.names import SPLITS
+    from dnalm.tables.sequences import truth_column
 
     spec = args.spec
     places = {split: args.data / f"{split}.parquet" for split in SPLITS}
     tables = {split: read_table(place) for split, place in places.items()}
     check_tables(tables, places)
-    wanted = [*COLUMNS, "soft_masked"]
+    truth = truth_column(tables[SPLITS[0]])
+    wanted = [*COLUMNS, truth, "soft_masked"]
     tables = {split: table[[name for name in wanted if name in table]] for split, table in tables.items()}
     tokens = read_token_counts(args.tokens, spec["models"], {split: len(table) for split, table in tables.items()})
     labels = {int(label): name for label, name in (spec["labels"] or {}).items()}
-    subject = Subject(spec["dataset"], spec["kind"], labels, spec["audit"])
+    subject = Subject(spec["dataset"], spec["kind"], labels, spec["audit"], truth)
     write_json(args.output, audit(subject, tables, read_json(args.leakage), tokens))
 
 

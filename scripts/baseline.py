@@ -1,7 +1,7 @@
 """Fit a baseline on a data set's train split, choose its settings on validation, and score validation and test.
 
-The settings hold `name` (majority, length_gc, kmer, boosting, periodicity or trf), `seed` (none of them is random) and
-`background` (whether background.parquet is scored too).
+The settings hold `name` (length_gc, kmer, boosting or periodicity; of labels majority or trf, of targets mean), `seed` (none
+of them is random) and `background` (whether background.parquet is scored too).
 """
 
 import time
@@ -14,20 +14,25 @@ def run() -> None:
     """Command line."""
     arguments = parser(__doc__)
     arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test.parquet")
+    arguments.add_argument("--calls", type=Path, nargs="*", help="for trf: what it calls in records, and background")
     arguments.add_argument("--output", type=Path, required=True, help="predictions (parquet)")
     arguments.add_argument("--run", type=Path, required=True, help="what made them (JSON)")
     args = arguments.parse_args()
 
+    from dnalm.evaluation.baselines.reference import with_calls
     from dnalm.evaluation.baselines.simple import fit_baseline
-    from dnalm.files import read_table, sha256, write_json
+    from dnalm.files import sha256, write_json
     from dnalm.names import scored_splits
     from dnalm.provenance import record
     from dnalm.tables.predictions import write_predictions
+    from dnalm.tables.sequences import read_records
 
     began = time.perf_counter()
     splits = ("train", *scored_splits(args.spec.get("background", False)))
     paths = {split: args.data / f"{split}.parquet" for split in splits}
-    tables = {split: read_table(path, ["id", "sequence", "label"]) for split, path in paths.items()}
+    tables = {split: read_records(path, ["id", "sequence"]) for split, path in paths.items()}
+    if args.calls:
+        tables = with_calls(tables, *args.calls)
     outcome = fit_baseline(args.spec["name"], tables)
     write_predictions(args.output, outcome.predictions)
     seconds = round(time.perf_counter() - began, 1)

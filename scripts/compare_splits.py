@@ -12,12 +12,16 @@ def run() -> None:
     arguments.add_argument(
         "--catalogues", type=Path, nargs="*", default=[], help="catalogues on the data set's genome (parquet)"
     )
+    arguments.add_argument("--relatives", type=Path, required=True, help="which records are relatives (parquet)")
+    arguments.add_argument("--calls", type=Path, help="what TRF calls in the records (parquet)")
     arguments.add_argument("--output", type=Path, required=True, help="what was found (JSON)")
     args = arguments.parse_args()
 
     from dnalm import files
     from dnalm.data.leakage import compare
+    from dnalm.data.relatives import TABLE
     from dnalm.names import SPLITS
+    from dnalm.tables.repeat_calls import read_calls
     from dnalm.tables.sequences import check_table
 
     paths = {split: args.data / f"{split}.parquet" for split in SPLITS}
@@ -25,7 +29,10 @@ def run() -> None:
     for split, path in paths.items():
         check_table(tables[split], path)
     catalogues = [files.read_table(path, ["chrom", "start", "end"]) for path in args.catalogues]
-    files.write_json(args.output, compare(tables, catalogues, args.spec["kind"]))
+    relatives = files.read_table(args.relatives, list(TABLE))
+    ids = [one for split in SPLITS for one in tables[split]["id"]]
+    called = read_calls(args.calls, ids) if args.calls else None
+    files.write_json(args.output, compare(tables, relatives, catalogues, called, args.spec["kind"]))
 
 
 if __name__ == "__main__":

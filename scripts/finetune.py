@@ -16,7 +16,8 @@ from dnalm.cli import main, parser
 from dnalm.config.stages.training import FinetuneSettings
 from dnalm.errors import UserError
 from dnalm.files import atomic_directory, sha256, write_json, write_tsv
-from dnalm.provenance import code_hashes, record
+from dnalm.meaning import code_hashes
+from dnalm.provenance import record
 
 
 def run() -> None:
@@ -26,6 +27,7 @@ def run() -> None:
     options.add_argument("--tokens", type=Path, required=True, metavar="DIR", help="directory of their tokens")
     options.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="the tokenizer")
     options.add_argument("--checkpoint", type=Path, metavar="DIR", help="the checkpoint; none for an architecture")
+    options.add_argument("--certificate", type=Path, metavar="JSON", help="what certify.py found of the checkpoint")
     options.add_argument("--model", type=Path, required=True, metavar="DIR", help="directory of the finished model")
     options.add_argument("--training-log", type=Path, required=True, metavar="TSV", help="one row an epoch")
     options.add_argument("--record", type=Path, required=True, metavar="JSON", help="how the model came to be")
@@ -70,7 +72,7 @@ def train(args: argparse.Namespace) -> None:
     from dnalm.training.runtime.trackers import Trackers
 
     settings: FinetuneSettings = args.settings
-    inputs = Inputs(args.data, args.tokens, args.tokenizer, args.checkpoint)
+    inputs = Inputs(args.data, args.tokens, args.tokenizer, args.checkpoint, args.certificate)
     with ExitStack() as stack:
         team = stack.enter_context(join_team(args.device))
         options: dict[str, Any] = {"team": team, "minutes": args.minutes, "sharding": args.sharding, "read": read}

@@ -9,6 +9,7 @@ def run() -> None:
     """Group the records, assign the splits, write three sequence tables and the manifest."""
     arguments = parser(__doc__)
     arguments.add_argument("--records", type=Path, required=True, help="sequence table of all records (parquet)")
+    arguments.add_argument("--relatives", type=Path, required=True, help="which of them are relatives (parquet)")
     arguments.add_argument("--ledgers", type=Path, nargs="*", default=[], help="ledgers of the stages before (JSON)")
     for split in ("train", "validation", "test"):
         arguments.add_argument(f"--{split}", type=Path, required=True, help=f"{split} split (parquet)")
@@ -20,7 +21,8 @@ def run() -> None:
     from dnalm.names import SPLITS
 
     ledgers = [files.read_json(path) for path in args.ledgers]
-    tables, manifest = divide(files.read_table(args.records), ledgers, Settings(**args.spec))
+    records, relatives = files.read_table(args.records), files.read_table(args.relatives, ["id_a", "id_b"])
+    tables, manifest = divide(records, relatives, ledgers, Settings(**args.spec))
     for split in SPLITS:
         files.write_table(getattr(args, split), tables[split])
         manifest["splits"][split]["sha256"] = files.sha256(getattr(args, split))

@@ -1,8 +1,8 @@
 """Measure how long the audit of a large data set takes, and how much memory.
 
 A data set of tandem arrays of many families, each with its shuffle, is simulated from a fixed seed in a
-temporary directory. Then compare_splits.py and audit.py are run on it as a workflow runs them, each in a process of its
-own, beside a process that only reads the same tables. The output is JSON: the machine, the versions, seconds and peak
+temporary directory. Then relate.py, compare_splits.py and audit.py are run on it as a workflow runs them, each in a
+process of its own, beside a process that only reads the same tables. The output is JSON: the machine, the versions, seconds and peak
 resident memory (GiB) of each process, their sum and largest, and how many times longer it takes than reading.
 """
 
@@ -75,11 +75,14 @@ def commands(folder: Path) -> dict[str, tuple[list[str], dict[str, Any] | None]]
     tables = [str(folder / "data" / f"{split}.parquet") for split in SPLITS]
     data, leakage = ["--data", str(folder / "data")], str(folder / "leakage.json")
     tokens = [str(folder / "tokens" / MODEL / f"{split}.json") for split in SPLITS]
-    compare = [*data, "--catalogues", str(folder / "catalogue.parquet"), "--output", leakage]
+    relatives = str(folder / "relatives.parquet")
+    relate = ["--records", str(folder / "records.parquet"), "--output", relatives]
+    compare = [*data, "--relatives", relatives, "--catalogues", str(folder / "catalogue.parquet"), "--output", leakage]
     audit = [*data, "--leakage", leakage, "--tokens", *tokens, "--output", str(folder / "audit.json")]
     settings = {"dataset": "simulated", "kind": "repeats", "audit": LIMITS, "labels": None}
     return {
         "read": (["-c", READ, *tables], None),
+        "relate": ([str(SCRIPTS / "relate.py"), *relate], None),
         "compare_splits": ([str(SCRIPTS / "compare_splits.py"), "--spec", "-", *compare], {"kind": "repeats"}),
         "audit": ([str(SCRIPTS / "audit.py"), "--spec", "-", *audit], {**settings, "models": {MODEL: 512}}),
     }

@@ -11,6 +11,7 @@ from dnalm.evaluation.statistics.grouped import GroupedMetrics
 from dnalm.evaluation.statistics.resampling import draws, intervals
 from dnalm.files import write_json, write_table
 from dnalm.names import SEQUENCE_COLUMNS, SPLITS
+from dnalm.sequence.kmers import decode
 from dnalm.tables.predictions import ClassPredictions
 
 MEAN_LENGTH, MIN_LENGTH = 130, 26
@@ -30,13 +31,13 @@ SETTINGS = {"confidence": 0.95, "seed": 1, "effective_groups": 30, "largest_grou
 
 
 def simulate(folder: Path, records: int, model: str, seed: int) -> None:
-    """Write a data set to audit under `folder`: `data`, `tokens/{model}`, and the places of its arrays, `catalogue.parquet`.
+    """Write a data set to audit under `folder`: `data`, all its `records.parquet`, `tokens/{model}`, and the places of its
+    arrays, `catalogue.parquet`.
 
     Half of the records are arrays of random motifs, diverged, a few of each motif; the other half are their shuffles.
     Arrays of one motif, and their shuffles, are one group and lie in one split.
     """
     rng = np.random.default_rng(seed)
-    letters = np.frombuffer(b"ACGT", dtype=np.uint8)
     pairs = records // 2
     families = max(pairs // PAIRS_PER_FAMILY, 10)
     motifs = [rng.integers(0, 4, size) for size in rng.integers(*MOTIF_LENGTHS, families)]
@@ -47,11 +48,11 @@ def simulate(folder: Path, records: int, model: str, seed: int) -> None:
         bases = np.resize(motifs[number], length)
         changed = rng.random(length) < DIVERGENCE
         bases[changed] = rng.integers(0, 4, int(changed.sum()))
-        arrays.append(letters[bases].tobytes().decode())
-        twins.append(letters[rng.permutation(bases)].tobytes().decode())
+        arrays.append(decode(bases))
+        twins.append(decode(rng.permutation(bases)))
     starts = 1000 + np.cumsum(2 * lengths + 1000) - 2 * lengths
     group = np.array([f"family-{number:06d}" for number in family], dtype=object)
-    spelt = np.array([letters[motif].tobytes().decode() for motif in motifs], dtype=object)[family]
+    spelt = np.array([decode(motif) for motif in motifs], dtype=object)[family]
     names = np.array([f"array-{row:06d}" for row in range(pairs)], dtype=object)
     common = {"group": group, "chrom": "simulated", "strand": "+", "positive": names}
     columns = [*SEQUENCE_COLUMNS, "positive"]
@@ -79,6 +80,7 @@ def simulate(folder: Path, records: int, model: str, seed: int) -> None:
         counts = {"records": len(part), "tokens": int(tokens.sum()), "unknown_tokens": 0, "records_with_unknown": 0}
         counts |= {"special_tokens": 2, "limit": 512}
         write_json(folder / "tokens" / model / f"{name}.json", counts)
+    write_table(folder / "records.parquet", table)
     places = table.loc[table["label"] == 1, ["id", "chrom", "start", "end"]]
     write_table(folder / "catalogue.parquet", places.reset_index(drop=True))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dnalm.errors import UserError
-from dnalm.orphans import end_with_shell
+from dnalm.orphans import end_with_snakemake
 
 if TYPE_CHECKING:
     from dnalm.config.base import Settings
@@ -86,7 +86,7 @@ def _printable(message: str) -> str:
 
 def main(function: Callable[[], None]) -> None:
     """Run a script's main function; an error of the user's is one line on standard error and its exit status."""
-    end_with_shell()
+    end_with_snakemake()
     try:
         function()
     except KeyboardInterrupt:  # before there is anything to save

@@ -164,17 +164,3 @@ def open_text(path: Path | str) -> Iterator[IO[str]]:
             yield text
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from error
-
-
-def read_fasta(path: Path | str) -> Iterator[tuple[str, str]]:
-    """Yield (id, sequence as written) of each FASTA record; the id is the header up to the first blank."""
-    from Bio.SeqIO.FastaIO import SimpleFastaParser
-
-    with open_text(path) as stream:
-        first = next((line for line in stream if line.strip()), "")
-        if not first.startswith(">"):
-            what = "the file is empty" if not first else f"not FASTA (starts with {first.strip()[:20]!r}, not '>')"
-            raise UserError(f"{path}: {what}")
-    with open_text(path) as stream:
-        for title, sequence in SimpleFastaParser(stream):
-            yield (title.split(None, 1) or [""])[0], sequence

@@ -43,6 +43,15 @@ METRICS = {
 TRUTH = {"classification": LABEL, "regression": TARGET}
 """The column that an objective learns from."""
 
+BASELINES = {
+    LABEL: ("majority", "length_gc", "kmer", "boosting", "periodicity"),
+    TARGET: ("mean", "length_gc", "kmer", "boosting", "periodicity"),
+}
+"""Simple models that are run unless the config says which, by what is learnt."""
+
+OTHER_BASELINES = {LABEL: ("cnn", "trf"), TARGET: ()}
+"""Simple models that are run only if the config lists them."""
+
 SMALLER_IS_BETTER = frozenset({"loss", "rmse", "log_loss", "brier", "ece"})
 """Metrics that are errors."""
 

@@ -13,8 +13,8 @@ NOTHING = {"records_left": 0, "records_right": 0}
 PLACED = {**NOTHING, "located_left": 9, "located_right": 9}
 
 
-def subject(kind="table", **limits):
-    return Subject("d", kind, {0: "no", 1: "yes"}, Audit(**limits).model_dump())
+def subject(kind="table", truth="label", **limits):
+    return Subject("d", kind, {0: "no", 1: "yes"}, Audit(**limits).model_dump(), truth)
 
 
 def letters(rng, length, gc=0.5):
@@ -38,6 +38,22 @@ def records(seed=1, pairs=150, classes=2, make=letters, per_group=1):
     return pd.DataFrame(rows)
 
 
+def numbered(seed=1, number=300, per_group=1, of=lambda sequence: 0.0):
+    """Random sequences with a random target, in groups; of(sequence) is added to the target, which has deviation 1."""
+    rng = np.random.default_rng(seed)
+    sequences = [letters(rng, int(rng.integers(40, 160)), rng.uniform(0.3, 0.7)) for _ in range(number)]
+    group = np.arange(number) // per_group
+    return pd.DataFrame(
+        {
+            "id": [f"r{row}" for row in range(number)],
+            "sequence": sequences,
+            "target": rng.normal(size=number) + [of(sequence) for sequence in sequences],
+            "group": [f"g{place:05d}" for place in group],
+            "split": np.array(SPLITS)[np.maximum(group % 5 - 2, 0)],
+        }
+    )
+
+
 def divided(table):
     return {split: table[table["split"] == split].drop(columns="split").reset_index(drop=True) for split in SPLITS}
 
@@ -46,13 +62,25 @@ def leakage(tables, kind="table"):
     """The facts of a data set without any leak."""
     pair = {"exact": 0, "reverse_complement": 0, "near": dict(NOTHING), "locus": dict(PLACED)}
     of_repeats = {name: dict(NOTHING) if kind == "repeats" else None for name in ("motif_family", "array_identity")}
-    n = int(sum((table["label"] == 0).sum() for table in tables.values()))
+    n = int(sum((table["label"] == 0).sum() for table in tables.values())) if "label" in tables["test"] else 0
+    conflicts = (
+        {"conflicting_labels": {"sequences": 0, "records": 0, "examples": []}}
+        if "label" in tables["test"]
+        else {
+            "conflicting_targets": {
+                "apart": 0.5,
+                "same": {"sequences": 0, "records": 0},
+                "near": {"records": 0},
+                "examples": [],
+            }
+        }
+    )
     called = {"number": 0, "of": n, "by_source": {"unique": {"number": 0, "of": n}}} if kind == "repeats" else None
     return {
         "splits": {s: {"records": len(t), "sequences": t["sequence"].nunique()} for s, t in tables.items()},
         "within": {s: {"exact": 0, "reverse_complement": 0, "near": 0} for s in SPLITS},
         "across": {f"{a}/{b}": {**pair, **of_repeats} for a, b in combinations(SPLITS, 2)},
-        "conflicting_labels": {"sequences": 0, "records": 0, "examples": []},
+        **conflicts,
         "negatives": {"n": n, "in_catalogue": called, "called_by_trf": called},
         "definitions": {"near": "the same but for a little"},
         "examples": {"near train/test": [["a", "b"]]},

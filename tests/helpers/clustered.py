@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import norm
 
-from dnalm.tables.predictions import ClassPredictions
+from dnalm.tables.predictions import ClassPredictions, NumberPredictions
 
 SETTINGS = {
     "confidence": 0.95, "replicates": 400, "seed": 1, "calibration_bins": 15, "temperature": False,
@@ -45,3 +45,34 @@ def true_metrics(separation: float, spread: float = 0.8) -> dict[str, float]:
     distance = separation / np.sqrt(1 + 1.25 * spread**2)
     accuracy = float(norm.cdf(distance))
     return {"accuracy": accuracy, "mcc": 2 * accuracy - 1, "auroc": float(norm.cdf(np.sqrt(2) * distance))}
+
+
+def simulate_numbers(
+    rng: np.random.Generator, sizes: np.ndarray, slope: float = 0.6, noise: float = 0.6, runs: int = 1
+) -> tuple[list[NumberPredictions], np.ndarray]:
+    """Predicted numbers of equally good runs on the same records, and the group of each record (n,).
+
+    A target is normal with variance 1, half of it shared by its group; a prediction is `slope` times the target plus noise
+    of standard deviation `noise`, of which half the variance is shared by the group, and by the runs.
+    """
+    codes = np.repeat(np.arange(len(sizes)), sizes)
+    ids = np.array([f"r{i}" for i in range(len(codes))], dtype=object)
+    shared = np.sqrt(0.5) * rng.normal(size=(2, len(sizes)))[:, codes]
+    targets = shared[0] + np.sqrt(0.5) * rng.normal(size=len(codes))
+    made = []
+    for _ in range(runs):
+        errors = shared[1] + np.sqrt(0.5) * rng.normal(size=len(codes))
+        made.append(NumberPredictions(ids, targets, slope * targets + noise * errors))
+    return made, codes
+
+
+def true_number_metrics(slope: float = 0.6, noise: float = 0.6) -> dict[str, float]:
+    """What the metrics of `simulate_numbers` tend to as the groups become many; the Spearman correlation by Pearson 1907."""
+    pearson = slope / np.hypot(slope, noise)
+    square = (1 - slope) ** 2 + noise**2
+    return {
+        "spearman": 6 / np.pi * np.arcsin(pearson / 2),
+        "pearson": pearson,
+        "r2": 1 - square,
+        "rmse": np.sqrt(square),
+    }

@@ -13,12 +13,13 @@ def check(name: str, title: str, status: str = "pass", fix: str = "", **more) ->
     return {"name": name, "title": title, "status": status, "value": 0.0, "threshold": 0.01, "found": found, "why": "A model could learn it.", "fix": fix, "details": {}} | more  # fmt: skip
 
 
-def probe(name: str, auroc: float | None, status: str = "pass", note: str = "") -> dict:
+def probe(name: str, value: float | None, status: str = "pass", note: str = "", metric: str = "auroc") -> dict:
     """One shortcut probe."""
-    bounds = {"low": auroc - 0.03, "high": min(1, auroc + 0.03)} if auroc is not None else {"low": None, "high": None}
+    bounds = {"low": value - 0.03, "high": min(1, value + 0.03)} if value is not None else {"low": None, "high": None}
     return {
         "probe": name,
-        "auroc": auroc,
+        "metric": metric,
+        "value": value,
         **bounds,
         "n": 1500,
         "groups_effective": 74.2,
@@ -45,7 +46,7 @@ def add_audit(
 
 
 def comparison(model: str, recipe: str, against: str, value: float, against_value: float, **more) -> dict:
-    """One comparison of MCC, with an interval of .02 to both sides."""
+    """One comparison, of MCC unless `metric` says otherwise, with an interval of .02 to both sides."""
     difference = value - against_value
     return {
         "model": model, "recipe": recipe, "seeds": 1, "against": against, "metric": "mcc", "value": value, "against_value": against_value,

@@ -7,14 +7,19 @@ import pandas as pd
 
 from dnalm.evaluation.statistics.run_metrics import evaluate
 from dnalm.files import write_json, write_tsv
-from dnalm.tables.predictions import ClassPredictions, write_predictions
+from dnalm.names import METRICS
+from dnalm.tables.predictions import ClassPredictions, NumberPredictions, write_predictions
 
 SETTINGS = {
     "confidence": 0.95, "replicates": 200, "seed": 1, "calibration_bins": 10, "temperature": True, "prevalences": [0.5, 0.01, 0.001],
     "effective_groups": 30, "largest_group": 0.05,
 }  # fmt: skip
 """What `evaluate` is asked for."""
-CRITERIA = ("accuracy", "macro_f1", "mcc", "macro_precision", "macro_recall")
+
+
+def run_of(dataset: str, model: str, recipe: str, seed: int = 1) -> dict:
+    """How specs name a run."""
+    return {"dataset": dataset, "model": model, "recipe": recipe, "seed": seed}
 
 
 def predictions(n: int, classes: int, skill: float, seed: int, split: str) -> ClassPredictions:
@@ -27,13 +32,35 @@ def predictions(n: int, classes: int, skill: float, seed: int, split: str) -> Cl
     return ClassPredictions(ids, labels, (scores / scores.sum(axis=1, keepdims=True)).round(6))
 
 
+def numbers(n: int, skill: float, seed: int, split: str) -> NumberPredictions:
+    """Targets around 20, some of them far above, and predictions that follow them by `skill` (0: chance)."""
+    targets = np.random.default_rng(len(split)).lognormal(3, 0.4, n)
+    noise = np.random.default_rng([seed, len(split)]).normal(size=n)
+    followed = skill / (1 + skill) * (targets - targets.mean()) + targets.mean()
+    ids = np.array([f"{split}{i}" for i in range(n)], dtype=object)
+    return NumberPredictions(ids, targets, followed + 3 * noise)
+
+
 def add_run(
-    results: Path, run: dict, skill: float, n: int = 300, classes: int = 2, epochs: int = 6, method: str = "full"
+    results: Path,
+    run: dict,
+    skill: float,
+    n: int = 300,
+    classes: int = 2,
+    epochs: int = 6,
+    method: str = "full",
+    objective: str = "classification",
+    best_metric: str | None = None,
 ) -> None:
     """Write predictions, metrics, run.json and (for a model) the training log of one run."""
     folder = results / run["dataset"] / "runs" / run["model"] / run["recipe"] / f"seed{run['seed']}"
     seed = run["seed"] + 10 * len(run["recipe"])
-    scored = {split: predictions(n, classes, skill, seed, split) for split in ("validation", "test")}
+    scored = {
+        split: predictions(n, classes, skill, seed, split)
+        if objective == "classification"
+        else numbers(n, skill, seed, split)
+        for split in ("validation", "test")
+    }
     write_predictions(folder / "predictions.parquet", scored)
     groups = {split: np.array([f"group{i // 3}" for i in range(n)]) for split in scored}
     metrics = evaluate(scored, groups, SETTINGS)
@@ -48,7 +75,15 @@ def add_run(
         write_json(folder / "run.json", {"spec": {"name": run["recipe"], "seed": 1}, "versions": versions, "device": "cpu", "seconds": 1.2, "baseline": account})  # fmt: skip
         return
     best = max(1, epochs - 2) if epochs > 1 else epochs
-    recipe = {"method": method, "best_metric": "mcc", "learning_rate": 5e-4, "epochs": epochs, "overlong": "window"}
+    criteria = METRICS[objective]
+    recipe = {
+        "objective": objective,
+        "method": method,
+        "best_metric": best_metric or criteria[0],
+        "learning_rate": 5e-4,
+        "epochs": epochs,
+        "overlong": "window",
+    }
     record = {"spec": {"recipe": recipe, "seed": run["seed"], "checkpoint": None}, "versions": versions | {"torch": "2.13.0"}, "device": "cpu"}  # fmt: skip
     counts = {"records": 900, "overlong": 0, "dropped": 0, "windows": 900, "unknown_tokens": 0}
     record |= {
@@ -60,13 +95,13 @@ def add_run(
         "engine": {"kind": "packed", "because": "shown to give the same results as padded", "padding": 0.1642},
     }
     write_json(folder / "run.json", record | {"parameters": 456_194, "files": {"model.safetensors": "ab" * 32}})
-    mcc = metrics["validation"]["mcc"]
+    score = metrics["validation"][criteria[0]]
     rows = []
     for epoch in range(1, epochs + 1) if method != "none" else [0]:
         shape = 1 - abs(epoch - best) / (epochs + 2)
-        losses = (None if method == "none" else 0.69 * 0.82**epoch, 0.7 - 0.2 * shape * mcc)
-        rows.append([epoch, epoch * 50, *losses, *[mcc * shape] * 5, 5e-4 * (1 - epoch / (epochs + 1))])
-    columns = ["epoch", "step", "training_loss", "validation_loss", *CRITERIA, "learning_rate"]
+        losses = (None if method == "none" else 0.69 * 0.82**epoch, 0.7 - 0.2 * shape * score)
+        rows.append([epoch, epoch * 50, *losses, *[score * shape] * len(criteria), 5e-4 * (1 - epoch / (epochs + 1))])
+    columns = ["epoch", "step", "training_loss", "validation_loss", *criteria, "learning_rate"]
     write_tsv(folder / "training_log.tsv", pd.DataFrame(rows, columns=columns), float_format="%.6g")
 
 
@@ -78,16 +113,20 @@ def distribution(median: float) -> dict:
 def add_manifest(
     results: Path, dataset: str, names: list[str], sizes: tuple[int, int, int] = (900, 300, 300), **more
 ) -> dict:
-    """Write a manifest for labels of these names; `more` replaces parts of it."""
-    splits = {}
+    """Write a manifest for labels of these names, or without names for targets; `more` replaces parts of it."""
+    splits, keys = {}, [str(k) for k in range(len(names))] or ["all"]
     for split, size in zip(("train", "validation", "test"), sizes, strict=True):
         splits[split] = {
             "records": size,
-            "labels": {str(k): size // len(names) for k in range(len(names))},
+            **(
+                {"labels": {str(k): size // len(names) for k in range(len(names))}}
+                if names
+                else {"targets": distribution(20.25) | {"sd": 8.5, "distinct": size - 3}}
+            ),
             "groups": size // 3,
             "sha256": "0123456789abcdef" * 4,
-            "length": {str(k): distribution(80 + 3 * k) for k in range(len(names))},
-            "gc": {str(k): distribution(0.4 + 0.01 * k) for k in range(len(names))},
+            "length": {key: distribution(80 + 3 * k) for k, key in enumerate(keys)},
+            "gc": {key: distribution(0.4 + 0.01 * k) for k, key in enumerate(keys)},
         }
     pairs = ("train/validation", "train/test", "validation/test")
     manifest = {
@@ -97,7 +136,6 @@ def add_manifest(
         "groups": {"number": 500, "largest": 41, "largest_fraction": 0.027333, "in_several_splits": 0, "definition": ["identical on either strand"]},
         "shared_sequences": dict.fromkeys(pairs, 0),
         "kept_vs_dropped": None,
-        "negatives_called_by_trf": None,
         "warnings": [],
     } | more  # fmt: skip
     write_json(results / dataset / "data" / "manifest.json", manifest)

@@ -91,15 +91,3 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path):
     with pytest.raises(UserError, match="no regular file"), files.atomic(tmp_path / "pipe"):
         pass
     assert (tmp_path / "pipe").is_fifo()
-
-
-def test_fasta(tmp_path):
-    path = tmp_path / "x.fa"
-    path.write_text(">a first\nAC\ngt\n\n>b\nNN\n")
-    assert list(files.read_fasta(path)) == [("a", "ACgt"), ("b", "NN")]
-    for content, message in (("", "the file is empty"), ("ACGT\n", "not FASTA")):
-        path.write_text(content)
-        with pytest.raises(UserError, match=message):
-            list(files.read_fasta(path))
-    with pytest.raises(UserError, match="no such file"):
-        list(files.read_fasta(tmp_path / "no.fa"))

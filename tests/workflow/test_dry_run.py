@@ -53,6 +53,8 @@ def test_the_demo_is_planned_without_naming_it(snakemake):
     assert snakemake("--dry-run").returncode == 0
 
 
+MAY_BE_GIVEN = {"genome_parts", "catalogue_files", "table_files", "tokenizer_files", "checkpoint_files"}
+"""Inputs that may be a user's own files: tracked by fingerprint."""
 ON_A_GPU = ("baseline_cnn", "finetune", "predict_splits", "benchmark_training", "benchmark_scaling")
 
 
@@ -67,9 +69,11 @@ def test_rule_says_what_it_needs(rule):
         assert {"log", "benchmark", "conda", "threads", "resources", "params", "output", "shell"} <= keys
         assert "mem_mb=" in body
         assert "runtime=" in body
-        assert ("spec=section(" in body) != (rule == "gate")  # which asks the audit
+        assert ("spec=section(" in body) != (rule in ("gate", "relate"))  # nothing to set
         # An edit of the code re-runs what it computes; what is fetched is the same whoever fetches it.
         assert ("code=code(" in body) != (rule in ("download", "fetch_model"))
+    read = set(re.findall(r'=files\("(\w+)"', body)) & MAY_BE_GIVEN
+    assert set(re.findall(r'"(\w+)"', "".join(re.findall(r"given=given\((.*?)\)", body)))) == read
     assert ("gpu=" in body) == (rule in ON_A_GPU)
     assert len(body.splitlines()) < 50
 

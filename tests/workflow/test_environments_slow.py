@@ -40,7 +40,7 @@ NOT_LISTED = {
         "yaml",
     },
     "envs/training.yaml": {"pysam", "altair", "vl_convert", "snakemake"},
-    "envs/evaluation.yaml": {"torch", "transformers", "tokenizers", "pysam", "Bio", "pydantic", "snakemake", "yaml"},
+    "envs/evaluation.yaml": {"torch", "transformers", "tokenizers", "pysam", "pydantic", "snakemake"},
 }
 """What others list and no rule of an environment may need."""
 

@@ -85,12 +85,14 @@ datasets:
 @needs("trf")
 def test_simulated_arrays_become_a_data_set(snakemake, tmp_path):
     (tmp_path / "config.yaml").write_text(CONFIG)
-    result = snakemake("results/d/data/manifest.json", "--configfile", tmp_path / "config.yaml")
+    files = ["results/d/preparation/leakage.json", "results/d/data/manifest.json"]
+    result = snakemake(*files, "--configfile", tmp_path / "config.yaml")
     assert result.returncode == 0, result.stderr
     manifest = json.loads((tmp_path / "results/d/data/manifest.json").read_text())
     lines = {(line["stage"], line["source"]): line for line in manifest["ledger"]}
     assert lines["simulate", "low-copy"]["in"] == lines["extract", "simulated"]["in"] == 150
-    assert manifest["negatives_called_by_trf"]["called"] == 0
+    leakage = json.loads((tmp_path / files[0]).read_text())
+    assert leakage["negatives"]["called_by_trf"]["number"] == 0
     records = pd.concat(
         [pd.read_parquet(tmp_path / f"results/d/data/{split}.parquet") for split in ("train", "validation", "test")]
     )

@@ -131,4 +131,4 @@ def test_what_is_fetched_first_is_all_that_the_rest_needs(snakemake, tmp_path):
     assert "<html" in (tmp_path / "results/report/index.html").read_text()
     for model in ("bert", "bag"):
         run = json.loads((tmp_path / f"results/d/runs/{model}/r/seed1/run.json").read_text())
-        assert run["fetched"]["checkpoint"] == f"lab/{model}" and run["gate"]["reload_difference"] == 0
+        assert run["fetched"]["checkpoint"] == f"lab/{model}" and run["certificate"]["reload_difference"] == 0

@@ -112,6 +112,20 @@ def test_touched_and_moved_files_re_run_nothing(own):
     assert dry_runs([options(own, subject())], own) == [[]]
 
 
+def planned_after(edit, files, finished, clone, tmp_path):
+    """What would run after an edit (a function of a module's text) of some modules of a clone, which must change them."""
+    before = {path: path.read_text() for path in files}
+    try:
+        for path, text in before.items():
+            path.write_text(edit(text))
+        assert any(path.read_text() != text for path, text in before.items())
+        (plan,) = dry_runs([options(tmp_path, subject())], finished, root=clone)
+    finally:
+        for path, text in before.items():
+            path.write_text(text)
+    return plan
+
+
 @pytest.mark.parametrize(
     "module",
     [
@@ -122,21 +136,36 @@ def test_touched_and_moved_files_re_run_nothing(own):
     ],
 )
 def test_an_edited_module_re_runs_the_rules_whose_script_imports_it(module, finished, clone, tmp_path):
-    path = clone / "scripts" / module
-    before = path.read_text()
-    path.write_text(before + "\n# edited\n")
-    try:
-        (plan,) = dry_runs([options(tmp_path, subject())], finished, root=clone)
-    finally:
-        path.write_text(before)
+    plan = planned_after("{}\nEDITED = 1\n".format, [clone / "scripts" / module], finished, clone, tmp_path)
     name = module.removesuffix(".py").replace("/", ".")
-    reading = {rule for rule, body in bodies().items() for script in re.findall(r'code\("(\w+\.py)"', body) if name in imported(script)}  # fmt: skip
-    reading = {rule for rule in reading if not rule.startswith("benchmark_")}
+    reading = {rule for rule, body in bodies().items() for script in re.findall(r'code\("(\w+\.py)"', body) if not rule.startswith("benchmark_") and name in imported(script)}  # fmt: skip
     assert reading
     assert reading <= rules(plan)
     for job in plan:  # whatever else runs does so because of them
         changed = "Params have changed" in job.reason
         assert (job.rule in reading) if changed else ("updated by another job" in job.reason), job
+
+
+def test_an_edit_of_words_re_runs_nothing(finished, clone, tmp_path):
+    """Of comments, docstrings and errors' words all over the library, and of all that only conducts a training."""
+    library = sorted((clone / "scripts/dnalm").rglob("*.py"))
+    runtime = [path for path in library if "runtime" in path.parts]
+    words = [path for path in library if path.name not in ("meaning.py", "__init__.py")]
+    assert planned_after("{}\n# edited\n".format, words, finished, clone, tmp_path) == []
+    for old, new in (('"""', '"""Edited: '), ('UserError(f"', 'UserError(f"edited: ')):
+        plan = planned_after(lambda text, old=old, new=new: text.replace(old, new, 1), words, finished, clone, tmp_path)
+        assert plan == []
+    assert planned_after("{}\nEDITED = 1\n".format, runtime, finished, clone, tmp_path) == []
+
+
+def test_an_edit_of_the_loss_trains_everything_again(finished, clone, tmp_path):
+    losses = clone / "scripts/dnalm/training/objectives/losses.py"
+    plan = planned_after(
+        lambda text: text.replace('reduction="none")', 'reduction="none") * 2'), [losses], finished, clone, tmp_path
+    )
+    (whole,) = dry_runs([["--forceall", *options(tmp_path, subject())]], finished)
+    trained, there = ([job.outputs for job in jobs if job.rule == "finetune"] for jobs in (plan, whole))
+    assert there and sorted(trained) == sorted(there)
 
 
 def imported(script, found={}):  # noqa: B006
@@ -199,7 +228,7 @@ METRICS = DATA | MODELS | {
 
 
 def test_named_parts_are_planned_from_nothing(tmp_path, finished):
-    for name in ("given.fa", "placed.bed", "labelled.csv", "train.csv", "validation.csv", "test.csv"):
+    for name in ("given.fa", "placed.bed", "labelled.csv", "measured.csv", "train.csv", "validation.csv", "test.csv"):
         (tmp_path / name).touch()
     for name in ("tokenizer", "checkpoint"):
         shutil.copytree(finished / name, tmp_path / name)

@@ -46,6 +46,9 @@ def prepare(directory, served):
     (directory / "placed.bed").write_text("".join(f"{chrom}\t{start}\t{end}\n" for chrom, start, end in places))
     for seed, name in enumerate(("labelled", "train", "validation", "test")):
         records(150, seed).to_csv(directory / f"{name}.csv", index=False)
+    measured = records(150, 4)
+    gc = measured["sequence"].str.count("[GC]") / measured["sequence"].str.len()
+    measured.drop(columns="label").assign(score=gc, other=1 - gc).to_csv(directory / "measured.csv", index=False)
     tokenizer = small_tokenizer()
     tokenizer.save_pretrained(directory / "tokenizer")
     masked_lm_checkpoint(directory / "checkpoint", tokenizer, trained=True)

@@ -13,7 +13,7 @@ SUBJECT = Path(__file__).with_name("subject.yaml")
 ADDRESS = "http://127.0.0.1:8000"
 
 FILES = (
-    "given.fa", "placed.bed", "labelled.csv", "train.csv", "validation.csv", "test.csv",
+    "given.fa", "placed.bed", "labelled.csv", "measured.csv", "train.csv", "validation.csv", "test.csv",
     "tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json",
     "checkpoint/config.json", "checkpoint/model.safetensors", "checkpoint/tokenizer.json", "checkpoint/tokenizer_config.json",
 )  # fmt: skip
@@ -114,6 +114,7 @@ _DATASETS = {
         "split.seed": Edit(entry, 7),
         "audit.fail_on": Edit(entry, ["classes", "overlong"]),
         "audit.shortcut_auroc": Edit(entry, 0.7),
+        "audit.shortcut_spearman": Edit(entry, 0.4),
         "audit.duplicates": Edit(entry, 0.02),
         "audit.leaked": Edit(entry, 0.1),
         "audit.negatives_called": Edit(entry, 0.02),
@@ -165,13 +166,14 @@ EDITS: dict[str, list[Edit]] = {
     **_each("datasets.<repeats>.balance", "arrays", match=["length"], gc_tolerance=0.05, ratio=2, exclude_trf=False, seed=7),
     "datasets.<repeats>.background": [Edit("arrays", 50), Edit("arrays", 0)],
     "datasets.<repeats>.split.chromosomes": [Edit("held-out", {"train": ["chr1"], "validation": ["chr3"], "test": ["chr2"]})],
-    "datasets.<table>.baselines": [Edit("labelled", ["length_gc", "kmer"])],
+    "datasets.<table>.baselines": [Edit("labelled", ["length_gc", "kmer"]), Edit("measured", ["majority"])],
     "datasets.<table>.train": [Edit("published", "labelled.csv")],
     "datasets.<table>.validation": [Edit("published", "labelled.csv")],
     "datasets.<table>.test": [Edit("published", "labelled.csv")],
     "datasets.<table>.path": [Edit("labelled", "other.csv")],
     "datasets.<table>.sequence_column": [Edit("labelled", "dna")],
     "datasets.<table>.label_column": [Edit("labelled", "class")],
+    "datasets.<table>.target_column": [Edit("measured", "other"), Edit("labelled", "score")],
     "datasets.<table>.labels": [Edit("labelled", {0: "rest", 1: "planted"})],
     "models.<name>.checkpoint": [Edit("kept", "other-checkpoint"), Edit("hub", "owner/other")],
     "models.<name>.revision": [Edit("hub", "v2")],
@@ -182,7 +184,8 @@ EDITS: dict[str, list[Edit]] = {
     "models.<name>.tokenizer.vocabulary": [Edit("small", 70)],
     "models.<name>.tokenizer.path": [Edit("borrowed", "other-tokenizer")],
     "models.<name>.max_tokens": [Edit("small", 32)],
-    "recipes.<name>.objective": [Edit("plain", "regression")],
+    "recipes.<name>.objective": [Edit("plain", "regression"), Edit("numbers", "classification")],
+    "recipes.<name>.best_metric": [Edit("plain", "loss"), Edit("numbers", "rmse"), Edit("numbers", "mcc")],
     "recipes.<name>.method": [Edit("plain", "frozen"), Edit("adapters", "none", {"lora": None})],
     **_each(
         "recipes.<name>.lora", "adapters", rank=8, alpha=32, dropout=0.1, target_modules=["query"],
@@ -190,7 +193,7 @@ EDITS: dict[str, list[Edit]] = {
     ),
     **_each(
         "recipes.<name>", "plain", learning_rate=2e-3, epochs=2, batch_size=16, class_weights="balanced", focal_gamma=2.0,
-        weight_decay=0.1, warmup=0.1, scheduler="cosine", max_gradient_norm=2.0, best_metric="loss", early_stopping_patience=2,
+        weight_decay=0.1, warmup=0.1, scheduler="cosine", max_gradient_norm=2.0, early_stopping_patience=2,
         reverse_complement=True, overlong="drop", precision="fp32", engine="padded", compile=False, max_train_records=50,
     ),
     **_each("recipes.<name>", "shared", processes=3, gpus=0, sharding="fsdp"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from snakemake import cli
 from snakemake.executors.touch import Executor
 
-from dnalm import provenance
+from dnalm import meaning
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -40,7 +40,7 @@ def run() -> None:
     """Make all calls, as many at once as there are cores."""
     calls: list[list[str]] = json.load(sys.stdin)
     for script in SCRIPTS.glob("*.py"):
-        provenance.code_hashes(script)
+        meaning.code_hashes(script)
     Executor.SLEEPING_TIME = 0  # between two files that `--touch` touches; here their content decides
     gc.freeze()  # a fork that collects garbage copies all that it shares
     gc.disable()

@@ -1,14 +1,12 @@
 # Whether a data set can be trusted, found out before anything is trained on it.
 
 
-localrules:
-    gate,
-
-
 rule compare_splits:
     input:
         data=multiext("results/{dataset}/data/", "train.parquet", "validation.parquet", "test.parquet"),
+        relatives=rules.relate.output[0],
         catalogues=files("located_catalogues"),
+        calls=files("called_records"),
     output:
         "results/{dataset}/preparation/leakage.json",
     log:
@@ -26,10 +24,10 @@ rule compare_splits:
         spec=section("compare_splits"),
         script=script("compare_splits.py"),
         data=folder("data"),
-        catalogues=options("catalogues"),
+        found=options("catalogues", "calls"),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} {params.catalogues:q}"
-        " --output {output:q} 2> {log:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --relatives {input.relatives:q}"
+        " {params.found:q} --output {output:q} 2> {log:q}"
 
 
 rule audit:
@@ -70,6 +68,7 @@ rule gate:
         "logs/gate/{dataset}.log",
     benchmark:
         "logs/gate/{dataset}.tsv"
+    localrule: True
     conda:
         "../../envs/evaluation.yaml"
     threads: 1

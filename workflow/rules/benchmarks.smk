@@ -95,6 +95,7 @@ rule benchmark_audit:
         runtime=60,
     params:
         code=code("benchmark_audit.py"),
+        relatives=code("relate.py"),
         facts=code("compare_splits.py"),
         audit=code("audit.py"),
         script=script("benchmark_audit.py"),

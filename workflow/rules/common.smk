@@ -4,16 +4,16 @@ import re
 import sys
 from pathlib import Path
 
-SCRIPTS = Path(workflow.basedir) / "scripts"
-TOOLS = Path(workflow.basedir) / "tools"
-sys.path.insert(0, str(SCRIPTS))
-
-from dnalm import machine, names, provenance
+from dnalm import machine, meaning, names
+from dnalm.config.datasets import Repeats, Table
+from dnalm.config.loading import check_files, load_config
+from dnalm.errors import UserError
 from dnalm.workflow import inputs, session
 from dnalm.workflow import stages
-from dnalm.config.datasets import Repeats, Table
-from dnalm.errors import UserError
-from dnalm.config.loading import check_files, load_config
+from dnalm.workflow.fingerprints import fingerprints
+from dnalm.workflow.kept import Kept
+
+CODE = Kept("code.json", version=meaning.version())
 
 try:
     session.prepare()
@@ -32,6 +32,7 @@ TABLES = [name for name, dataset in CONFIG.datasets.items() if isinstance(datase
 TRAINED = [name for name, model in CONFIG.models.items() if model.tokenizer and model.tokenizer.train]
 HUB_MODELS = [model for model in CONFIG.models.values() if model.on_hub]
 SNAPSHOTS = {inputs.snapshot(model) for model in HUB_MODELS}
+GIVEN = inputs.given_files(CONFIG)
 RUNS = [stages.run_folder(run) for run in stages.runs(CONFIG)]
 MODEL_RUNS = [stages.run_folder(run) for run in stages.runs(CONFIG) if run["model"] != "baseline"]
 GPUS = 0 if CONFIG.device == "cpu" else 1
@@ -63,12 +64,18 @@ def section(stage):
 
 def program(name):
     """A script of the workflow, or a benchmark's program."""
-    return (TOOLS if name.startswith("benchmark_") else SCRIPTS) / name
+    return ROOT / ("tools" if name.startswith("benchmark_") else "scripts") / name
 
 
 def code(script, *folders):
-    """Hashes of a script, the modules it imports and other folders it reads, so that an edit re-runs what uses it."""
-    return lambda wildcards: json.dumps(provenance.code_hashes(program(script), *folders))
+    """What a script, the modules it imports and other folders it reads mean, so that an edit re-runs what it can change."""
+
+    def hashes(wildcards):
+        found = meaning.code_hashes(program(script), *folders, kept=CODE.fact)
+        CODE.save()
+        return json.dumps(found)
+
+    return hashes
 
 
 def script(name):
@@ -101,12 +108,28 @@ def gpus(wildcards):
     return stages.gpus(CONFIG, wildcards)
 
 
+def marked(path):
+    """A file that a stage reads, as Snakemake shall take it.
+
+    A folder from the hub is tracked by the record beside it, and a user's own file by its fingerprint, and not by date.
+    That file lies where the config says, also for a module that puts its results elsewhere by `prefix`. Files in a
+    storage are left to Snakemake: the one here may be empty.
+    """
+    if path in GIVEN and not workflow.storage_settings.default_storage_provider:
+        return ancient(local(path))
+    return ancient(path) if path in SNAPSHOTS else path
+
+
 def files(stage_input, *arguments):
-    """The files that a stage reads, as a function of wildcards; a folder from the hub is tracked by the record beside it."""
-    return lambda wildcards: [
-        ancient(path) if path in SNAPSHOTS else path
-        for path in getattr(inputs, stage_input)(CONFIG, wildcards, *arguments)
-    ]
+    """The files that a stage reads, as a function of wildcards."""
+    return lambda wildcards: [marked(path) for path in getattr(inputs, stage_input)(CONFIG, wildcards, *arguments)]
+
+
+def given(*stage_inputs):
+    """Fingerprints of the user's own files among these inputs. Beside `files` in each rule that may read such files."""
+    return lambda wildcards: fingerprints(
+        *(path for name in stage_inputs for path in getattr(inputs, name)(CONFIG, wildcards) if path in GIVEN)
+    )
 
 
 def option(key, value):

@@ -82,6 +82,7 @@ rule import_table:
         runtime=60,
     params:
         code=code("import_table.py"),
+        given=given("table_files"),
         spec=section("import_table"),
         script=script("import_table.py"),
     shell:
@@ -89,9 +90,59 @@ rule import_table:
         " --ledger {output.ledger:q} 2> {log:q}"
 
 
+# Before the split, which keeps relatives together; the audit counts those that are apart all the same.
+rule relate:
+    input:
+        records="results/{dataset}/preparation/records.parquet",
+    output:
+        "results/{dataset}/preparation/relatives.parquet",
+    log:
+        "logs/relate/{dataset}.log",
+    benchmark:
+        "logs/relate/{dataset}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        code=code("relate.py"),
+        script=script("relate.py"),
+    shell:
+        "python {params.script:q} --records {input.records:q} --output {output:q} 2> {log:q}"
+
+
+# Once for the audit and the baseline `trf`. `split_labels` does not ask: whether trf is there shall re-train nothing.
+rule call_repeats:
+    input:
+        table=files("called_table"),
+    output:
+        "results/{dataset}/preparation/trf/{table}.parquet",
+    log:
+        "logs/call_repeats/{dataset}/{table}.log",
+    benchmark:
+        "logs/call_repeats/{dataset}/{table}.tsv"
+    wildcard_constraints:
+        table="records|background",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        code=code("call_repeats.py"),
+        spec=section("call_repeats"),
+        script=script("call_repeats.py"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --records {input.table:q} --output {output:q} 2> {log:q}"
+
+
 rule split_labels:
     input:
         records="results/{dataset}/preparation/records.parquet",
+        relatives=rules.relate.output[0],
         ledgers=files("ledgers"),
     output:
         train="results/{dataset}/data/train.parquet",
@@ -113,7 +164,8 @@ rule split_labels:
         spec=section("split_labels"),
         script=script("split_labels.py"),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --records {input.records:q} --ledgers {input.ledgers:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --records {input.records:q}"
+        " --relatives {input.relatives:q} --ledgers {input.ledgers:q}"
         " --train {output.train:q} --validation {output.validation:q} --test {output.test:q}"
         " --manifest {output.manifest:q} 2> {log:q}"
 

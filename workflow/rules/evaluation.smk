@@ -7,6 +7,7 @@ rule baseline:
         validation=rules.split_labels.output.validation,
         test=rules.split_labels.output.test,
         background=files("background"),
+        calls=files("baseline_calls"),
     output:
         predictions="results/{dataset}/runs/baseline/{baseline}/seed{seed}/predictions.parquet",
         run="results/{dataset}/runs/baseline/{baseline}/seed{seed}/run.json",
@@ -27,9 +28,10 @@ rule baseline:
         spec=section("baseline"),
         script=script("baseline.py"),
         data=folder("train"),
+        calls=options("calls"),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --output {output.predictions:q}"
-        " --run {output.run:q} 2> {log:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} {params.calls:q}"
+        " --output {output.predictions:q} --run {output.run:q} 2> {log:q}"
 
 
 rule evaluate:

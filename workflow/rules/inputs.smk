@@ -1,10 +1,6 @@
 # Genomes and catalogues: downloaded, given or simulated, then checked and brought into one form.
 
 
-localrules:
-    download,
-
-
 # No `code` here: an edit of the downloader is no reason to fetch a genome again.
 rule download:
     output:
@@ -18,6 +14,7 @@ rule download:
         name=names.NAME,
         part="[^/]+",
     priority: 100  # what needs the network comes first, so that all else may be offline
+    localrule: True
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -72,6 +69,7 @@ rule import_genome:
         runtime=120,
     params:
         code=code("import_genome.py"),
+        given=given("genome_parts"),
         spec=section("import_genome"),
         script=script("import_genome.py"),
     shell:
@@ -124,6 +122,7 @@ rule import_catalogue:
         runtime=60,
     params:
         code=code("import_catalogue.py"),
+        given=given("catalogue_files"),
         spec=section("import_catalogue"),
         script=script("import_catalogue.py"),
         genome=lambda wildcards, input: ["--genome", input.genome[0]] if input.genome else [],

@@ -1,10 +1,6 @@
 # From records to a fine-tuned model and its predictions.
 
 
-localrules:
-    fetch_model,
-
-
 rule fetch_model:
     output:
         snapshot=directory("resources/models/{hub_id}/{revision}"),
@@ -17,6 +13,7 @@ rule fetch_model:
         hub_id=one_of(stages.hub_folder(model) for model in HUB_MODELS),
         revision=one_of(model.revision for model in HUB_MODELS),
     priority: 100
+    localrule: True
     conda:
         "../../envs/training.yaml"
     threads: 1
@@ -80,6 +77,7 @@ rule tokenize:
         runtime=60,
     params:
         code=code("tokenize_records.py"),
+        given=given("tokenizer_files"),
         spec=section("tokenize"),
         script=script("tokenize_records.py"),
         tokenizer=folder("tokenizer"),
@@ -88,12 +86,43 @@ rule tokenize:
         " --threads {threads} --table {input.table:q} --ids {output.ids:q} --offsets {output.offsets:q} --counts {output.counts:q} 2> {log:q}"
 
 
+# Once a checkpoint, and not once a training: whether its weights are sound, asked with real sequences.
+rule certify:
+    input:
+        probes=files("probes"),
+        checkpoint=files("checkpoint_files"),
+    output:
+        "results/models/{model}/certificate.json",
+    log:
+        "logs/certify/{model}.log",
+    benchmark:
+        "logs/certify/{model}.tsv"
+    wildcard_constraints:
+        model=one_of(inputs.certified(CONFIG)),
+    conda:
+        "../../envs/training.yaml"
+    threads: 2
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    params:
+        code=code("certify.py"),
+        given=given("checkpoint_files"),
+        spec=section("certify"),
+        script=script("certify.py"),
+        checkpoint=folder("checkpoint"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --checkpoint {params.checkpoint:q}"
+        " --probes {input.probes:q} --output {output:q} 2> {log:q}"
+
+
 rule finetune:
     input:
         data=files("training_tables"),
         tokens=files("training_tokens"),
         tokenizer=files("tokenizer_files"),
         checkpoint=files("checkpoint_files"),
+        certificate=lambda wildcards: [ancient(path) for path in inputs.certificate(CONFIG, wildcards)],
         gate=ancient("results/{dataset}/audit.ok"),
     output:
         model=directory("results/{dataset}/runs/{model}/{recipe}/seed{seed}/model"),
@@ -117,17 +146,19 @@ rule finetune:
         runtime=1440,
     params:
         code=code("finetune.py"),
+        given=given("tokenizer_files", "checkpoint_files"),
         spec=section("finetune"),
         script=script("finetune.py"),
         data=folder("data"),
         tokens=folder("tokens"),
         tokenizer=folder("tokenizer"),
         checkpoint=option("checkpoint", folder("checkpoint")),
+        certificate=options("certificate"),
         conduct=conduct,
     # A scheduler that ends the job sends SIGTERM to all of it: the shell has to wait for the training to save.
     shell:
         "trap : TERM; printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --tokens {params.tokens:q}"
-        " --tokenizer {params.tokenizer:q} {params.checkpoint:q} {params.conduct:q} --model {output.model:q}"
+        " --tokenizer {params.tokenizer:q} {params.checkpoint:q} {params.certificate:q} {params.conduct:q} --model {output.model:q}"
         " --training-log {output.training_log:q} --record {output.run:q} 2> {log:q}"
 
 

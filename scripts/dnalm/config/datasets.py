@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from dnalm.config.base import Name, Settings, Text
-from dnalm.names import LABEL, SPLITS, TARGET
+from dnalm.names import BASELINES, LABEL, OTHER_BASELINES, SPLITS, TARGET
 
 if TYPE_CHECKING:
     from dnalm.config.root import Config
@@ -14,10 +14,13 @@ Split = Literal["train", "validation", "test"]
 Source = Literal["unique", "interspersed", "shuffled"]
 Check = Literal[
     "classes",
+    "sizes",
+    "target_distributions",
     "duplicates",
     "shared_sequences",
     "near_duplicates",
     "conflicting_labels",
+    "conflicting_targets",
     "locus_overlap",
     "motif_families",
     "array_identity",
@@ -28,7 +31,7 @@ Check = Literal[
     "unknown_tokens",
     "effective_groups",
 ]
-Baseline = Literal["majority", "length_gc", "kmer", "boosting", "periodicity", "cnn", "trf"]
+Baseline = Literal["majority", "mean", "length_gc", "kmer", "boosting", "periodicity", "cnn", "trf"]
 
 
 class Mask(Settings):
@@ -119,7 +122,7 @@ class Audit(Settings):
     """Limits of the audit, and which of its checks stop the workflow before anything is trained."""
 
     fail_on: list[Literal["all", Check]] = Field(
-        ["classes"],
+        ["classes", "sizes"],
         description="Checks whose failure stops the workflow before any training; `all` for every check. What is not listed is reported only.",
     )
     shortcut_auroc: float = Field(
@@ -127,6 +130,12 @@ class Audit(Settings):
         ge=0.5,
         le=1,
         description="A shortcut (length, GC ...) fails where the lower confidence bound of its AUROC lies above this.",
+    )
+    shortcut_spearman: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="The same for targets: a shortcut fails where the lower confidence bound of its Spearman correlation with them lies above this.",
     )
     duplicates: float = Field(
         0.01, ge=0, le=1, description="Largest fraction of a split's records that may repeat others within it."
@@ -158,19 +167,36 @@ class Dataset(Settings):
     """What every kind of data set has."""
 
     split: Splitting = Field(Splitting(), description="How records are divided.")
-    baselines: list[Baseline] = Field(
-        ["majority", "length_gc", "kmer", "boosting", "periodicity"],
-        description="Simple models run beside the others: the commonest class, length and GC, k-mer logistic regression, gradient boosting on k-mers, best self-match at any period, `cnn` (a small 1-D convolutional network), and `trf` (Tandem Repeats Finder, which has to be installed: the reference that made the labels, not a rival).",
+    baselines: list[Baseline] | None = Field(
+        None,
+        description="Simple models run beside the others: `majority` (the commonest class; with `target_column` it is `mean`, the "
+        "mean target), `length_gc` (length and GC), `kmer` (logistic or ridge regression on k-mers), `boosting` (gradient boosting "
+        "on k-mers) and `periodicity` (best self-match at any period). These five are the default. Of labels also `cnn` (a small "
+        "1-D convolutional network) and `trf` (Tandem Repeats Finder, which has to be installed: the reference that made the "
+        "labels, not a rival).",
     )
     audit: Audit = Field(Audit(), description="Limits of the audit, and what stops the workflow.")
     max_records: int | MaxRecords | None = Field(
         None, description="Most records of each split, or of each by name; a random sample, counted as dropped."
     )
 
+    @model_validator(mode="after")
+    def _baselines_of_what_is_learnt(self) -> "Dataset":
+        known = (*BASELINES[self.truth], *OTHER_BASELINES[self.truth])
+        for name in self.baselines or ():
+            if name not in known:
+                raise ValueError(f"baselines: '{name}' predicts no {self.truth}; use any of {', '.join(known)}")
+        return self
+
     @property
     def truth(self) -> str:
         """The column that holds what is learnt: `label` (a class) or `target` (a number)."""
         return LABEL
+
+    @property
+    def simple_models(self) -> list[str]:
+        """The baselines that are run: those that are given, or those for what is learnt; sorted."""
+        return sorted(set(BASELINES[self.truth] if self.baselines is None else self.baselines))
 
     @property
     def has_background(self) -> bool:
@@ -234,7 +260,7 @@ class Repeats(Dataset):
 
 
 class Table(Dataset):
-    """A labelled table: CSV, TSV or parquet."""
+    """A table with labels or numbers to predict: CSV, TSV or parquet."""
 
     kind: Literal["table"]
     train: Text | None = Field(None, description="Table of the training split, as published.")

@@ -38,7 +38,7 @@ def load_config(raw: Mapping[str, Any], check_paths: bool = True) -> Config:
 
 
 def check_files(paths: Iterable[Path | str]) -> None:
-    """Refuse a YAML file that gives a key twice: the reader takes the last one and says nothing."""
+    """Refuse a YAML file that gives a key twice, of which PyYAML, and so Snakemake, silently takes the last."""
     import yaml
 
     for path in paths:

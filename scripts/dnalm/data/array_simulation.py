@@ -1,4 +1,4 @@
-"""Simulated arrays: tandem repeats of known divergence, whose units are cut from a genome and chosen by no repeat finder."""
+"""Simulated tandem arrays of known divergence: units cut from a genome, so that no repeat finder chose them."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -22,34 +22,34 @@ OFF_END = "runs off the chromosome"
 REPETITIVE = "itself repetitive"
 
 SELF_MATCH = 0.7
-"""A unit is itself repetitive if this share of its bases, or more, are those that it has a shift further, round its end."""
+"""A unit is itself repetitive if, rotated by some shift, at least this fraction of its bases stays the same."""
 
 ATTEMPTS = 10_000
 """Places tried for one unit."""
 
 Bases = NDArray[np.uint8]
-"""Bases as numbers 0 to 3 for A, C, G, T."""
+"""Bases as codes 0 to 3 for A, C, G, T."""
 
 
 def simulate_arrays(genome: "pysam.FastaFile", settings: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, int]]:
-    """A catalogue's table of simulated arrays, without positions, and how many places were passed over for which reason.
+    """A catalogue's table of simulated arrays, without positions, and the number of rejected units by reason.
 
-    settings: keys of `dnalm.config.ArraySimulation`. Of each array: its unit's length, its copies and its rate of changes are
-    drawn uniformly from their ranges; the unit is cut from a place drawn uniformly from the genome, and another is tried where
-    it would leave the chromosome, hold anything but A, C, G, T, or be repetitive itself (`SELF_MATCH`). The perfect array
-    begins with the unit's first base. Changes hit different bases of it, as many as the rate says to the nearest whole number
-    that keeps the range: each an insertion (behind the base) or deletion with the given share, half of either, or else a
-    substitution. `divergence` is the true one: changes / (bases of the perfect array + insertions). Raises `UserError` if no
-    unit is found.
+    settings: keys of `dnalm.config.ArraySimulation`. For each array, the unit's length, the number of copies and the
+    rate of changes are drawn uniformly from their ranges. The unit is cut from a place drawn uniformly from the genome;
+    another place is tried if the unit would run off the chromosome, holds anything but A, C, G, T, or is repetitive
+    itself (`SELF_MATCH`). The perfect array begins with the unit's first base. Then some of its bases are changed, each
+    at most once: rate times length of them, rounded within the range of rates. With probability `indels` a change is
+    an insertion after the base or a deletion of it (equally likely), otherwise a substitution. `divergence` is the true
+    one: changes / (bases of the perfect array + insertions). Raises `UserError` if no unit is found.
     """
     rng = np.random.default_rng(settings["seed"])
     ends = np.cumsum(list(chromosome_lengths(genome).values()))
-    passed: Counter[str] = Counter({OFF_END: 0, NOT_ACGT: 0, REPETITIVE: 0})
+    rejected: Counter[str] = Counter({OFF_END: 0, NOT_ACGT: 0, REPETITIVE: 0})
     shortest, longest = settings["unit_length"]
     rows = []
     for number in tqdm(range(settings["arrays"]), desc="simulate", unit="array", mininterval=2):
         length = int(rng.integers(shortest, longest, endpoint=True))
-        unit = _cut_unit(rng, genome, ends, length, passed)
+        unit = _cut_unit(rng, genome, ends, length, rejected)
         copies, rate = rng.uniform(*settings["copies"]), rng.uniform(*settings["divergence"])
         perfect = np.resize(unit, round(copies * length))
         array, changes, inserted = _change(rng, perfect, rate, settings["divergence"], settings["indels"])
@@ -63,13 +63,13 @@ def simulate_arrays(genome: "pysam.FastaFile", settings: Mapping[str, Any]) -> t
                 "divergence": round(changes / (len(perfect) + inserted), 4),
             }
         )
-    return catalogue_table(rows), dict(passed)
+    return catalogue_table(rows), dict(rejected)
 
 
 def _cut_unit(
-    rng: np.random.Generator, genome: "pysam.FastaFile", ends: NDArray[np.int64], length: int, passed: Counter[str]
+    rng: np.random.Generator, genome: "pysam.FastaFile", ends: NDArray[np.int64], length: int, rejected: Counter[str]
 ) -> Bases:
-    """A unit from the chromosomes laid end to end, which are told apart by where they end."""
+    """A unit from a random place; `ends` are where the chromosomes end when they are laid end to end."""
     for _ in range(ATTEMPTS):
         place = int(rng.integers(ends[-1]))
         chromosome = int(np.searchsorted(ends, place, side="right"))
@@ -77,11 +77,11 @@ def _cut_unit(
         start = place - (int(ends[chromosome - 1]) if chromosome else 0)
         unit = encode([genome.fetch(name, start, start + length)])[0]
         if len(unit) < length:
-            passed[OFF_END] += 1
+            rejected[OFF_END] += 1
         elif unit.max() == OTHER:
-            passed[NOT_ACGT] += 1
+            rejected[NOT_ACGT] += 1
         elif is_repetitive(unit):
-            passed[REPETITIVE] += 1
+            rejected[REPETITIVE] += 1
         else:
             return unit
     raise UserError(
@@ -91,7 +91,7 @@ def _cut_unit(
 
 
 def is_repetitive(unit: Bases) -> bool:
-    """Whether a unit nearly equals itself shifted by some of its bases, round its end; one base never does."""
+    """Whether some rotation of a unit nearly equals the unit; a unit of one base is never repetitive."""
     shifts = range(1, len(unit) // 2 + 1)
     return any(bool(np.mean(unit == np.roll(unit, shift)) >= SELF_MATCH) for shift in shifts)
 
@@ -99,7 +99,7 @@ def is_repetitive(unit: Bases) -> bool:
 def _change(
     rng: np.random.Generator, perfect: Bases, rate: float, limits: tuple[float, float], indels: float
 ) -> tuple[Bases, int, int]:
-    """The array with changes at different bases, their number, and how many of them are insertions."""
+    """The changed array, the number of changes, and how many of them are insertions."""
     size = len(perfect)
     least, most = (int(np.ceil(limits[0] * size - 1e-9)), int(np.floor(limits[1] * size + 1e-9)))
     count = min(max(round(rate * size), least), most)

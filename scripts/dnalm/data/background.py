@@ -1,4 +1,4 @@
-"""The background: windows at random places of the genome, matched to nothing, none of them a known repeat."""
+"""The background: windows at random places of the genome, not matched to positives, outside all known repeats."""
 
 from bisect import bisect
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from dnalm.data.attrition import kept_and_dropped
 from dnalm.data.genomes import read_bases
+from dnalm.data.intervals import outside
 from dnalm.data.masks import mask, pieces
-from dnalm.data.matching import outside
 from dnalm.errors import UserError
 from dnalm.names import BACKGROUND
 from dnalm.tables.ledger import entry
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pysam
 
 MOST_COVERED = 0.5
-"""Fraction of the bases left free by masks and records that windows may cover: more, and the long ones find no place."""
+"""Largest fraction of the free bases that windows may cover; above it long windows find no place."""
 CROWDED = "would cover more than half of the free genome"
 NO_ROOM = "no piece of the genome is long enough"
 
@@ -35,18 +35,18 @@ def draw_background(
     flank: int,
     seed: int,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """`number` windows as a sequence table (label 0), in the genome's order, and the ledger; fewer where there is no room.
+    """`number` windows as a sequence table (label 0), in the genome's order, and the ledger; fewer if there is no room.
 
-    tables: the sequence tables of all splits. context: columns chrom, start, end, what `between` gives. A window has the
-    length of a positive of the test split, drawn at random, flanks included; it lies at a place drawn evenly from all
-    that are left: in one context interval, and off every other window and every record that has a place, flanks
-    included. As in any sequence table, its `start` and `end` leave out the flanks. No row order matters. Raises
+    tables: the sequence tables of all splits. context: the result of `between` (columns chrom, start, end). Each window
+    has the length of a random positive of the test split, flanks included. Its place is drawn uniformly from all free
+    ones: inside one context interval, overlapping no other window and no located record with its flanks. As in any
+    sequence table, `start` and `end` leave out the flanks. The order of the rows given does not matter. Raises
     `UserError` for a test split without positives.
     """
     test = tables["test"]
     lengths = np.sort(test.loc[test["label"] == 1, "sequence"].str.len().to_numpy(np.int64))
     if not len(lengths):
-        raise UserError("test: no record has label 1, whose lengths the background takes; divide the data another way")
+        raise UserError("test: no record has label 1, and the background takes its lengths; split another way")
     places = _in_order(context[["chrom", "start", "end"]], genome)
     records = pd.concat([table[["chrom", "start", "end"]] for table in tables.values()], ignore_index=True)
     located = records[records["start"].notna()].astype({"start": "int64", "end": "int64"})
@@ -73,9 +73,9 @@ def draw_background(
 
 
 def between(genome: "pysam.FastaFile", intervals: pd.DataFrame) -> pd.DataFrame:
-    """The longest stretches of A, C, G and T outside `intervals` (chrom, start, end), as a table of the same columns.
+    """The maximal stretches of A, C, G and T outside `intervals` (chrom, start, end), as a table of the same columns.
 
-    Raises `UserError` for intervals that the genome does not hold.
+    Raises `UserError` for intervals that do not lie on the genome.
     """
     _check_places(intervals, genome)
     tables = []
@@ -99,9 +99,9 @@ def _check_places(intervals: pd.DataFrame, genome: "pysam.FastaFile") -> None:
 def _place(wanted: NDArray[np.int64], free: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Places for windows of the `wanted` lengths (n,), none overlapping: chrom, start, end, indexed by window.
 
-    The longest come first, in bands of lengths that differ by less than twofold, while there is room for them. Each round
-    gives every window of a band that has no place yet one that is even over all starts at which it fits into what is
-    free, and takes those that meet none taken before: at least the first.
+    Windows are placed in bands of similar length (less than twofold apart), longest first, while there is room. Each
+    round draws, for every unplaced window of the band, a start uniformly from all at which it fits into the free
+    intervals, and keeps those windows that overlap none kept before, which is at least the first.
     """
     found: list[pd.DataFrame] = []
     bands = np.floor(np.log2(wanted)).astype(np.int64)
@@ -117,7 +117,7 @@ def _place(wanted: NDArray[np.int64], free: pd.DataFrame, rng: np.random.Generat
 
 
 def _draw(lengths: NDArray[np.int64], free: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """One place for each length, whatever the others': columns chrom, start, end; missing where it fits nowhere."""
+    """One place for each length, drawn independently: columns chrom, start, end; missing where it fits nowhere."""
     starts, sizes = free["start"].to_numpy(np.int64), (free["end"] - free["start"]).to_numpy(np.int64)
     chroms = free["chrom"].to_numpy(object)
     chrom, start = np.full(len(lengths), None, object), np.full(len(lengths), np.nan)
@@ -134,7 +134,7 @@ def _draw(lengths: NDArray[np.int64], free: pd.DataFrame, rng: np.random.Generat
 
 
 def _apart(places: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which places to take, first come first served, so that none overlaps another; shape (n,)."""
+    """Which places to keep, in order of the rows, so that none overlaps an earlier one kept; shape (n,)."""
     taken: dict[str, list[tuple[int, int]]] = {}
     result = np.zeros(len(places), bool)
     for row, (chrom, start, end) in enumerate(zip(places["chrom"], places["start"], places["end"], strict=True)):
@@ -147,13 +147,13 @@ def _apart(places: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def _in_order(places: pd.DataFrame, genome: "pysam.FastaFile") -> pd.DataFrame:
-    """Places in the genome's order; their index stays."""
+    """Places sorted by the genome's order of chromosomes, then by start; each keeps its index."""
     rank = {chrom: index for index, chrom in enumerate(genome.references)}
     return places.iloc[np.lexsort((places["start"].to_numpy(np.int64), places["chrom"].map(rank).to_numpy(float)))]
 
 
 def _table(windows: pd.DataFrame, flank: int) -> pd.DataFrame:
-    """Windows, which include their flanks, as a sequence table."""
+    """Windows (with their flanks) as a sequence table."""
     start, end = windows["start"] + flank, windows["end"] - flank
     places = zip(windows["chrom"], start, end, strict=True)
     ids = [f"{BACKGROUND}:{chrom}:{first}-{last}" for chrom, first, last in places]

@@ -1,4 +1,4 @@
-"""Negatives for positives: matched windows, shuffles or whole pieces, each twin carrying its positive's id."""
+"""Negatives for positives: matched windows, shuffles or whole pieces. A matched negative carries its positive's id."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dnalm.data.attrition import kept_and_dropped
-from dnalm.data.matching import Wanted, clip_to_context, draw_pieces, find_windows, inside_one, outside, spaced
+from dnalm.data.intervals import clip_to_context, inside_one, outside, spaced
+from dnalm.data.matching import Wanted, draw_pieces, find_windows
 from dnalm.data.sampling import apportion
 from dnalm.errors import UserError
 from dnalm.sequence.kmers import gc_counts
 from dnalm.sequence.shuffle import distinct_shuffles
-from dnalm.sequence.trf import called_by_trf, is_installed
+from dnalm.sequence.trf import best_repeats, is_installed
 from dnalm.tables.ledger import entry
 from dnalm.tables.sequences import LOCUS, SHUFFLED, sequence_table
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 ELSEWHERE = "chromosome in no split"
 CROWDED = "flank meets another repeat"
 CALLED = "negative called by TRF"
-ITS_TWIN = "another negative of its positive called by TRF"
+SIBLING_CALLED = "another negative of its positive called by TRF"
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,21 @@ def balance(
 
     positives: a sequence table whose `sequence` has the flank. pieces: columns chrom, start, end of each source with a
     weight, shuffled ones aside. context: the intervals without N and masked catalogue, needed with a flank.
-    The table ends with `positive`, `LOCUS` if the positives have it and, with zones, `split`. No row order matters.
+    The table's last columns are `positive`, `LOCUS` if the positives have it and, with zones, `split`. The order of the
+    rows given does not matter.
 
-    With a context, the flanks of positives lie in it as those of negatives do, or a model could tell the classes apart by
-    the repeats around them; and no negative overlaps another or a positive, each with its flanks.
+    With a context, the flanks of positives and negatives must lie in it: otherwise a model could tell the classes apart
+    by repeats in the flanks. No negative overlaps a positive or another negative, flanks included.
 
-    A positive without all of its negatives is dropped. With `match: []` negatives are nobody's twins: all positives stay.
-    With `exclude_trf`, a negative in which TRF finds a tandem repeat, flanks included, is dropped, and with it the positive
-    that it was drawn for and that one's other negatives; none is drawn in its place, so that what is left was drawn as without.
+    A positive that does not get all of its negatives is dropped. With `match: []` negatives belong to no positive, and
+    all positives stay. With `exclude_trf`, a negative in which TRF finds a tandem repeat, flanks included, is dropped
+    together with its positive and that positive's other negatives. No new one is drawn, so that the records left are
+    those that would be drawn without `exclude_trf`.
     """
     if settings.exclude_trf and not is_installed():
         raise UserError(
-            "balance.exclude_trf: trf is not installed; install it (conda: bioconda::trf, Debian: trf) or set it to false"
+            "balance.exclude_trf: trf is not installed; install it (conda: bioconda::trf, Debian: trf) or "
+            "set it to false"
         )
     positives = positives.sort_values("id", ignore_index=True)
     zones = settings.zones or {"": genome.references}
@@ -95,9 +99,9 @@ def balance(
                 _shuffles(positives["sequence"].tolist(), core, np.flatnonzero(source == SHUFFLED), settings),
             ]
         )
-        negatives = _name_twins(negatives, positives["id"].to_numpy(object), zone)
-        lonely = (reason == "") & ~positives["id"].isin(negatives["positive"]).to_numpy()
-        reason[lonely] = [_no_match(kind) for kind in source[lonely]]
+        negatives = _name_after_positives(negatives, positives["id"].to_numpy(object), zone)
+        unmatched = (reason == "") & ~positives["id"].isin(negatives["positive"]).to_numpy()
+        reason[unmatched] = [_no_match(kind) for kind in source[unmatched]]
         asked = {kind: settings.ratio * int(np.sum(source == kind)) for kind in settings.negatives}
         shortage = "no match for all negatives of a positive"
     else:
@@ -132,10 +136,13 @@ def balance(
 
 
 def _called(negatives: pd.DataFrame) -> NDArray[np.object_]:
-    """Why each negative is to be dropped: TRF calls a repeat in it, or in another of its positive's; shape (n,)."""
-    called = np.array(called_by_trf(negatives["sequence"].tolist()), bool)
-    twins = negatives["positive"].isin(negatives["positive"][called]).to_numpy()
-    return np.where(called, CALLED, np.where(twins, ITS_TWIN, "")).astype(object)
+    """Why each negative is to be dropped: TRF calls a repeat in it, or in another of its positive's; shape (n,).
+
+    TRF runs here, and not in `call_repeats` alone, because what it calls decides which records there are.
+    """
+    called = np.array([repeat is not None for repeat in best_repeats(negatives["sequence"].tolist()) or []], bool)
+    siblings = negatives["positive"].isin(negatives["positive"][called]).to_numpy()
+    return np.where(called, CALLED, np.where(siblings, SIBLING_CALLED, "")).astype(object)
 
 
 def _with_flanks(positives: pd.DataFrame, flank: int) -> pd.DataFrame:
@@ -145,7 +152,7 @@ def _with_flanks(positives: pd.DataFrame, flank: int) -> pd.DataFrame:
 
 
 def _crowded(positives: pd.DataFrame, context: pd.DataFrame, flank: int) -> NDArray[np.bool_]:
-    """Whether a flank of a located positive leaves the context interval that it begins in; shape (n,)."""
+    """Whether a flank of a located positive lies in no single context interval; shape (n,)."""
     loci = _with_flanks(positives, flank)
     clean = inside_one(loci.assign(end=loci["start"] + flank), context)
     clean &= inside_one(loci.assign(start=loci["end"] - flank), context)
@@ -175,7 +182,7 @@ def _assign_sources(eligible: NDArray[np.bool_], settings: Settings) -> NDArray[
 
 
 def _check_pieces(pieces: Mapping[str, pd.DataFrame], source: NDArray[np.object_], length: NDArray[np.int64]) -> None:
-    """Fail early where no piece of a source holds even the shortest of its positives."""
+    """Fail early if no piece of a source is as long as the shortest of its positives."""
     for kind, table in sorted(pieces.items()):
         lengths = length[source == kind]
         longest = int((table["end"] - table["start"]).max()) if len(table) else 0
@@ -187,7 +194,10 @@ def _check_pieces(pieces: Mapping[str, pd.DataFrame], source: NDArray[np.object_
 
 def _no_piece(kind: str, what: str) -> str:
     if kind == "interspersed":
-        return f"negatives.interspersed: no soft-masked piece {what}; is the genome soft-masked? lower min_length or leave this source out"
+        return (
+            f"negatives.interspersed: no soft-masked piece {what}; is the genome soft-masked? lower min_length, or "
+            "leave this source out"
+        )
     return f"negatives.{kind}: no unmasked piece {what}; lower min_length or mask less"
 
 
@@ -198,7 +208,7 @@ def _no_match(kind: str) -> str:
 def _none_left(positives: pd.DataFrame, dropped: Mapping[str, int]) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
     if dropped.get(ELSEWHERE) and positives["chrom"].isna().all():
-        return "split.method chromosome: a catalogue without a genome gives its arrays no chromosome; use grouped"
+        return "split.method chromosome: arrays of a catalogue without a genome have no chromosome; use grouped"
     return f"none of {len(positives)} positives is left ({reasons}); widen gc_tolerance, mask less or lower flank"
 
 
@@ -217,7 +227,7 @@ def _windows(
 
 
 def _shuffles(whole: list[str], core: list[str], members: NDArray[np.int64], settings: Settings) -> pd.DataFrame:
-    """Shuffles of some arrays between their real flanks, none of them any array: columns positive, source, sequence."""
+    """Shuffles of some arrays, with their real flanks; none equals an array. Columns positive, source, sequence."""
     rng = np.random.default_rng([settings.seed, 1])
     taken, flank = set(core), settings.flank
     rows: list[tuple[int, str, str]] = []
@@ -228,8 +238,8 @@ def _shuffles(whole: list[str], core: list[str], members: NDArray[np.int64], set
     return pd.DataFrame(rows, columns=["positive", "source", "sequence"]).astype({"positive": "int64"})
 
 
-def _name_twins(negatives: pd.DataFrame, ids: NDArray[np.object_], zone: NDArray[np.object_]) -> pd.DataFrame:
-    """Replace a negative's positive by its id, and name and place the negative after it."""
+def _name_after_positives(negatives: pd.DataFrame, ids: NDArray[np.object_], zone: NDArray[np.object_]) -> pd.DataFrame:
+    """Replace the row number in `positive` by the positive's id; the negative's id and split follow from it."""
     names = ids[negatives["positive"]]
     serial = negatives.groupby("positive").cumcount() + 1
     own = [f"{name}:{kind}-{n}" for name, kind, n in zip(names, negatives["source"], serial, strict=True)]
@@ -243,7 +253,7 @@ def _whole_pieces(
     genome: "pysam.FastaFile",
     settings: Settings,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Whole pieces for each zone, `ratio` for each of its positives, and how many were wanted of each source."""
+    """Whole pieces for each zone, `ratio` for each of its positives, and how many were asked for of each source."""
     weights = {kind: weight for kind, weight in sorted(settings.negatives.items()) if weight}
     for kind in weights:
         if pieces[kind].empty:
@@ -264,10 +274,10 @@ def _whole_pieces(
 
 
 def _records(positives: pd.DataFrame, negatives: pd.DataFrame, with_split: bool) -> pd.DataFrame:
-    """One sequence table of both: each positive with its twins behind it, then those that are nobody's."""
+    """One sequence table of both: each positive followed by its negatives, then negatives that belong to none."""
     extra = ["positive", *(name for name in LOCUS if name in positives), *(["split"] if with_split else [])]
     negatives = sequence_table(negatives.assign(label=0, group=""), extra)
     negatives.loc[negatives["chrom"].notna(), "strand"] = "+"
     both = pd.concat([positives, negatives], ignore_index=True)
-    both = both.assign(twin=both["label"] != 1).sort_values(["positive", "twin", "id"], ignore_index=True)
+    both = both.assign(negative=both["label"] != 1).sort_values(["positive", "negative", "id"], ignore_index=True)
     return sequence_table(both, extra)

@@ -1,4 +1,4 @@
-"""The formats of tandem-repeat catalogues, read strictly: each line is a record, is known, or is an error."""
+"""The formats of tandem-repeat catalogues, read strictly: a line that is no record and no known heading is an error."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -34,7 +34,7 @@ def read_catalogue(path: Path, layout: str) -> Iterator[tuple[int, Repeat]]:
     `layout`: `vntrseek` (VCF 4.1 as VNTRseek writes it), `ucsc` (the simpleRepeat table, with or without its bin
     column), `trf` (.dat, standard or -ngs) or `bed`; plain or gzip. Raises `UserError` with file and line.
     """
-    place = _Place()
+    place = _Lines()
     with open_text(path) as stream:
         try:
             for repeat in _READERS[layout](place.lines(stream)):
@@ -44,8 +44,8 @@ def read_catalogue(path: Path, layout: str) -> Iterator[tuple[int, Repeat]]:
             raise UserError(f"{path}, line {place.line}: {error}") from None
 
 
-class _Place:
-    """Counts the lines that a reader has taken."""
+class _Lines:
+    """Hands out lines and remembers the number of the last one, for error messages."""
 
     line = 1
 
@@ -88,7 +88,9 @@ _VCF_COLUMNS = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO"]
 
 
 def _vntrseek(lines: Iterator[str]) -> Iterator[Repeat]:
-    """VCF 4.1, its REF the array after one leading base (at POS); RC, RPL, RAL and RCP describe the array."""
+    """VCF 4.1. REF is one base (at POS) and the array; INFO has its copies (RC), motif length and motif (RPL, RCP) and
+    array length (RAL).
+    """
     if not next(lines, "").startswith("##fileformat=VCFv4"):
         raise _MalformedError("not a VCF: it must begin with ##fileformat=VCFv4.1 (or another 4.x)")
     has_columns = False
@@ -116,7 +118,8 @@ def _vntrseek(lines: Iterator[str]) -> Iterator[Repeat]:
         sequence = _dna(reference, "REF")[1:]
         if len(sequence) != _integer(info["RAL"], "RAL"):
             raise _MalformedError(
-                f"REF has {len(reference)} bases, and RAL is {info['RAL']}; VNTRseek's REF is the array and one base before it"
+                f"REF has {len(reference)} bases, and RAL is {info['RAL']}; VNTRseek's REF is the base before the "
+                "array, then the array"
             )
         yield Repeat(
             name=None if name == "." else name,
@@ -155,11 +158,11 @@ def _ucsc(lines: Iterator[str]) -> Iterator[Repeat]:
 
 
 def _divergence(matches: str, what: str) -> float:
-    """From the percentage of matches between neighbouring copies."""
+    """The fraction of mismatches, from the percentage of matches between neighbouring copies."""
     return round(1 - _number(matches, what) / 100, 4)
 
 
-# What TRF writes around its records.
+# How the lines begin that TRF writes around its records.
 _TRF_HEADINGS = (
     "Tandem Repeats Finder", "Gary Benson", "Program in Bioinformatics", "Boston University",
     "Department of", "Mount Sinai", "Version", "Parameters:",
@@ -167,7 +170,7 @@ _TRF_HEADINGS = (
 
 
 def _trf(lines: Iterator[str]) -> Iterator[Repeat]:
-    """TRF's .dat: records of 15 columns under `Sequence: name`, or of 17 (two flanks more) under `@name`."""
+    """TRF's .dat: 15 columns under `Sequence: name`, or with -ngs 17 (the flanks as well) under `@name`."""
     chrom: str | None = None
     for line in lines:
         if not line.strip() or line.startswith(_TRF_HEADINGS):

@@ -1,34 +1,33 @@
-"""Catalogues of tandem repeats: one table from any format, checked against the genome they lie on."""
+"""Catalogues of tandem repeats: one table from any format, checked against their genome."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from dnalm.data.catalogue_formats import Repeat, read_catalogue
 from dnalm.data.genomes import chromosome_lengths, open_genome
 from dnalm.errors import UserError
+from dnalm.sequence.kmers import OTHER, encode
 
 COLUMNS = (
     "id", "chrom", "start", "end", "sequence", "motif", "motif_length", "copies", "divergence", "filter",
 )  # fmt: skip
 
 TOLERANCE = 0.01
-"""Share of records that may disagree with the genome before it is taken for another assembly."""
+"""Fraction of records that may disagree with the genome; above it the genome is taken for another assembly."""
 
 _TYPES = {
     "id": "str", "chrom": "str", "start": "Int64", "end": "Int64", "sequence": "str", "motif": "str",
     "motif_length": "Int64", "copies": "float64", "divergence": "float64", "filter": "str",
 }  # fmt: skip
-_ACGT = np.isin(np.arange(256), np.frombuffer(b"ACGT", np.uint8))
 
 
 class Record(NamedTuple):
-    """A repeat and where it was read."""
+    """A repeat, and the file and line it comes from."""
 
     path: Path
     line: int
@@ -36,7 +35,7 @@ class Record(NamedTuple):
 
 
 class Imported(NamedTuple):
-    """A catalogue's table (columns `COLUMNS`), and the counts of its ledger."""
+    """A catalogue's table (columns `COLUMNS`) and its counts: records read, dropped by reason, and others."""
 
     table: pd.DataFrame
     read: int
@@ -49,9 +48,9 @@ def import_catalogue(
 ) -> Imported:
     """Read catalogue files (of one format) into one table.
 
-    `filters` are the values of FILTER to keep. Records are sorted along the genome; without one they keep the files'
-    order. Ids are the records' names, else `chrom:start-end`; a repeated one gets `#2`, `#3` ... Duplicates stay.
-    `counts`: records that share sequence or interval with an earlier one, and how many were compared with the genome.
+    `filters` are the values of FILTER to keep. Records are sorted along the genome; without a genome they keep the
+    files' order. Ids are the records' names, or else `chrom:start-end`; a repeated id gets `#2`, `#3` ... Duplicates
+    are kept. `counts`: records with the sequence or interval of an earlier one, and records compared with the genome.
     Raises `UserError`: no record; none left; names, positions or sequences that are not the genome's.
     """
     with tqdm(unit="record", desc="import", mininterval=1) as bar:
@@ -103,7 +102,7 @@ def _ids(table: pd.DataFrame) -> "pd.Series[str]":
 
 
 def _locate(records: list[Record], path: Path, dropped: Counter[str]) -> tuple[list[Record], dict[str, int]]:
-    """Sort along the genome; drop what lies on chromosomes it lacks or differs from it; refuse another assembly."""
+    """Sort along the genome; drop records on unknown chromosomes or of another sequence; refuse another assembly."""
     with open_genome(path) as genome:
         lengths = chromosome_lengths(genome)
         rank = {name: index for index, name in enumerate(lengths)}
@@ -130,7 +129,7 @@ def _locate(records: list[Record], path: Path, dropped: Counter[str]) -> tuple[l
 
 
 def _matches(repeat: Repeat, lengths: dict[str, int], genome: Any) -> bool | None:
-    """Whether a record's sequence is the genome's, at all bases that are certain in both; None if there is none."""
+    """Whether a record's sequence is the genome's where both are A, C, G or T; None if there is nothing to compare."""
     if repeat.sequence is None:
         return None
     if repeat.end > lengths[repeat.chrom]:
@@ -140,9 +139,9 @@ def _matches(repeat: Repeat, lengths: dict[str, int], genome: Any) -> bool | Non
         return True
     if len(repeat.sequence) != len(there):
         return False
-    a, b = (np.frombuffer(text.encode(), np.uint8) for text in (repeat.sequence, there))
-    certain = _ACGT[a] & _ACGT[b]
-    return bool((a == b)[certain].all()) if certain.any() else None
+    own, genomic = (encode([text])[0] for text in (repeat.sequence, there))
+    certain = (own < OTHER) & (genomic < OTHER)
+    return bool((own == genomic)[certain].all()) if certain.any() else None
 
 
 def _other_assembly(known: list[Record], differing: list[Record], outside: list[Record], path: Path) -> str:

@@ -1,4 +1,8 @@
-"""Divergence of a tandem array from its motif, by wraparound alignment."""
+"""Divergence of a tandem array from its motif, by wraparound alignment.
+
+Kept: edlib (infix alignment to the repeated motif) takes half the time for 74,320 arrays of 117 bp, but 5 times as long
+for arrays of 20 kb, and of several best alignments it takes any: 4 % of the divergences differ, by up to .007.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -9,35 +13,36 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 DEFINITION = (
-    "1 - matches / columns of the whole array aligned to its motif without end, by the fewest substitutions, insertions "
-    "and deletions and, of such alignments, one with the most matches"
+    "1 - matches / columns of the whole array aligned to the endless repetition of its motif, with the fewest "
+    "substitutions, insertions and deletions and, of such alignments, the most matches"
 )
 
 _CELLS = 1 << 16
-"""Bases of the motifs of one batch: few enough for a processor's cache, enough to outweigh the cost of a call."""
+"""Bases of the motifs of one batch: they fit in the processor's cache, and numpy's cost per call does not matter."""
 
 _TEXT = 1 << 26
 """Bases of the arrays of one batch, each padded to the longest."""
 
 _SMALL = 1 << 30
-"""Costs below this are computed with 32 bits, which is faster."""
+"""Costs below this are computed in 32 bits, which is faster."""
 
 
 class Alignments(NamedTuple):
-    """Of each array: columns in which a base meets its like, and all columns; both of shape (n,)."""
+    """Matching columns and all columns of each array's alignment; both of shape (n,)."""
 
     matches: NDArray[np.int64]
     columns: NDArray[np.int64]
 
 
 def align(arrays: Sequence[str], motifs: Sequence[str]) -> Alignments:
-    """Align each array, whole, to the endless repetition of its motif, from and to any base of the motif.
+    """Align each whole array to the endless repetition of its motif, starting and ending at any base of the motif.
 
-    The alignment has the fewest edits (substitutions, insertions, deletions: one each) and, of those, the most matches;
-    equal characters match. There are as many motifs as arrays, and none of them is empty. Wraparound dynamic programming
-    (Fischetti, Landau, Schmidt and Sellers 1992, doi:10.1007/3-540-56024-6_9): a row for each base of the array, a column
-    for each base of the motif, and the last column leads back to the first. Motif bases may be skipped round its end, so
-    that a row takes two passes. Many arrays are aligned side by side; time goes with the bases of array times motif.
+    The alignment has the fewest edits (substitutions, insertions, deletions: one each) and, of those, the most
+    matches; equal characters match. There are as many motifs as arrays, and none is empty. Wraparound dynamic
+    programming (Fischetti, Landau, Schmidt and Sellers 1992, doi:10.1007/3-540-56024-6_9): a row per base of the array,
+    a column per base of the motif, and the last column leads back to the first. As a run of skipped motif bases may
+    cross the motif's end, each row takes two passes. Many arrays are aligned side by side; the time is proportional to
+    the length of the array times that of the motif.
     """
     lengths = np.array([len(array) for array in arrays], np.int64)
     periods = np.array([len(motif) for motif in motifs], np.int64)
@@ -59,7 +64,7 @@ def align(arrays: Sequence[str], motifs: Sequence[str]) -> Alignments:
 
 
 def _batches(lengths: NDArray[np.int64], periods: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Arrays whose motifs are of like length, longest array first; indices."""
+    """Indices of arrays whose motifs have a similar length (within twofold), longest array first."""
     scale = np.ceil(np.log2(periods)).astype(np.int64)
     for power in np.unique(scale):
         members = np.flatnonzero(scale == power)
@@ -71,7 +76,7 @@ def _batches(lengths: NDArray[np.int64], periods: NDArray[np.int64]) -> Iterator
 
 
 def _letters(texts: Sequence[str]) -> NDArray[np.uint8]:
-    """Texts as the columns of a table of ASCII codes, padded with 0 below."""
+    """Texts as columns of ASCII codes, padded with 0 at the end; shape (longest, n)."""
     width = max(map(len, texts))
     return (
         np.frombuffer("".join(text.ljust(width, "\0") for text in texts).encode(), np.uint8).reshape(-1, width).T.copy()
@@ -85,11 +90,12 @@ def _least_costs(
     periods: NDArray[np.int64],
     edit: int,
 ) -> NDArray[np.int64]:
-    """Least cost of aligning each array at `edit` an edit and -1 a match; the longest array comes first.
+    """Least cost of aligning each array: an edit costs `edit`, a match -1. The longest array comes first.
 
-    arrays, motifs: shapes (longest, n). `state[j]` is the least cost of an alignment that ends with base j of the motif,
-    less `edit * j` and `edit` for each base of the array: then a skipped motif base, an inserted array base and a
-    substitution cost nothing, and a running minimum skips motif bases. What lies below a motif's end never gains.
+    arrays, motifs: shapes (longest, n). `state[j]` is the least cost of an alignment that ends with base j of the
+    motif, minus `edit * j`, minus `edit` for each base of the array so far. In these terms a skipped motif base, an
+    inserted array base and a substitution cost nothing, so a running minimum over j skips motif bases. Padding below a
+    motif's end does not affect the rows above it.
     """
     size, width = len(lengths), len(motifs)
     small = (len(arrays) + width + 2) * edit < _SMALL
@@ -125,11 +131,11 @@ def divergence(arrays: Sequence[str], motifs: Sequence[str]) -> NDArray[np.float
 
 
 def fill_divergence(positives: pd.DataFrame, flank: int) -> tuple[pd.DataFrame, int]:
-    """Measure the divergence of arrays that have a motif and whose catalogue gives none; and how many were measured.
+    """Fill in the divergence of arrays that have a motif but no divergence in their catalogue; and how many were.
 
-    positives: a sequence table whose `sequence` has `flank` bases on both sides of the array. What the catalogue gives
-    stays: for `ucsc` and `trf` the fraction of mismatches between neighbouring copies, which is larger (about twice, where
-    little has changed), and for simulated arrays what was done to them.
+    positives: a sequence table whose `sequence` has `flank` bases on both sides of the array. The catalogue's values
+    are kept: for `ucsc` and `trf` the fraction of mismatches between neighbouring copies, which is larger (about twice
+    for little divergence), and for simulated arrays the changes that were made.
     """
     missing = positives["divergence"].isna() & positives["motif"].notna()
     cores = positives.loc[missing, "sequence"].str.slice(flank, -flank if flank else None)

@@ -12,7 +12,6 @@ from dnalm.data import manifest
 from dnalm.data.groups import definition, group_records
 from dnalm.data.splits import Assignment, cap, check_splits, split_grouped, split_random
 from dnalm.names import LABEL, SPLITS
-from dnalm.sequence.trf import called_by_trf
 from dnalm.tables import ledger
 from dnalm.tables.sequences import LOCUS, SOFT_MASKED, sequence_table
 
@@ -43,16 +42,16 @@ class Settings:
 
 
 def divide(
-    records: pd.DataFrame, ledgers: Iterable[Mapping[str, Any]], settings: Settings
+    records: pd.DataFrame, relatives: pd.DataFrame, ledgers: Iterable[Mapping[str, Any]], settings: Settings
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """The sequence table of each split, in the order of `records`, and the manifest.
 
     records: a sequence table with, optionally, the columns `CARRIED` (rows of one `positive` are twins) and, for splits by
-    chromosome or as published, `split`. ledgers: of the stages before. Raises `UserError` if a split is empty, or of one
-    class or target.
+    chromosome or as published, `split`. relatives: what `find_relatives` found among them. ledgers: of the stages before.
+    Raises `UserError` if a split is empty, or of one class or target.
     """
     extra = [column for column in CARRIED if column in records]
-    records = records.assign(group=group_records(records)).reset_index(drop=True)
+    records = records.assign(group=group_records(records, relatives)).reset_index(drop=True)
     assigned = _assign(records, settings)
     check_splits(records, assigned, settings.rule)
     keep = cap(records, assigned, settings.caps, settings.seed)
@@ -76,17 +75,8 @@ def divide(
             for label in (map(str, sorted(set(records[LABEL]))) if LABEL in records else ())
         },
         **{fact: next((one[fact] for one in ledgers if fact in one), None) for fact in EARLIER_FACTS},
-        "negatives_called_by_trf": None,
     }
-    notes = []
-    if settings.kind == "repeats":
-        negatives = records[records["label"] == 0]
-        called = called_by_trf(negatives["sequence"].tolist())
-        if called is None:
-            notes.append("trf is not installed, so nobody looked whether negatives are tandem repeats.")
-        else:
-            facts["negatives_called_by_trf"] = manifest.describe_calls(negatives["source"].tolist(), called)
-    return tables, {**facts, "warnings": [*manifest.warnings(facts, settings.rule), *notes]}
+    return tables, {**facts, "warnings": manifest.warnings(facts, settings.rule)}
 
 
 def _assign(records: pd.DataFrame, settings: Settings) -> Assignment:

@@ -1,4 +1,7 @@
-"""Downloads over http, https and ftp that end in the whole, checked file or in one clear error."""
+"""Downloads over http, https and ftp that end in the whole, checked file or in one clear error.
+
+Kept: requests leaves it to its caller to resume a transfer, to notice that the file changed, and to speak FTP.
+"""
 
 import errno
 import ftplib
@@ -27,11 +30,11 @@ _BROKEN = (OSError, EOFError, http.client.HTTPException, ftplib.Error)
 
 
 class _BrokenError(OSError):
-    """A transfer that went wrong and may go right next time."""
+    """A transfer that failed and is worth another try."""
 
 
 class _Transfer(NamedTuple):
-    """What a server sends: from which byte, the size of the whole file, a mark of its version, the bytes."""
+    """What a server sends: from which byte, the size of the whole file, its version (ETag or date), the bytes."""
 
     offset: int
     total: int | None
@@ -49,13 +52,13 @@ def download(
     wait: float = 1.0,
     timeout: float = 60.0,
 ) -> None:
-    """Fetch `url` to `output`, which appears only when whole and, where a checksum is given, right.
+    """Fetch `url` to `output`, which appears only when the file is whole and its checksum, if given, is right.
 
-    A transfer that breaks or stands still for `timeout` seconds goes on where it stopped, or starts again if the
-    server can't do that or the file has changed, also when the program was killed in between (the bytes so far wait
-    in a hidden file beside `output`). Tries that bring nothing new are `tries` at most, `wait`, 2 `wait`, 4 `wait` ...
-    seconds apart. Raises `UserError`: given up; refused for good (404 and the like, at once); wrong
-    checksum; a web page in place of a file.
+    A transfer that breaks, or receives nothing for `timeout` seconds, is resumed; it starts again if the server cannot
+    resume or the file has changed. It is also resumed after the program was killed: the bytes so far are kept in a
+    hidden file beside `output`. After `tries` tries in a row without a new byte it gives up; they are `wait`, 2 `wait`,
+    4 `wait` ... seconds apart. Raises `UserError`: given up; refused (404 and the like, at once); wrong checksum; a web
+    page instead of a file.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(f".{output.name}.part")
@@ -73,7 +76,7 @@ def download(
             most, failures = max(most, size), 1 if size > most else failures + 1
             if failures >= tries:
                 raise UserError(
-                    f"{url}: given up after {failures} tries in vain ({_one_line(error)}); run again to go on"
+                    f"{url}: given up after {failures} tries ({_one_line(error)}); run again to go on"
                 ) from error
             pause = wait * 2 ** (failures - 1)
             print(f"{url}: {_one_line(error)}; next try in {pause:g} s", file=sys.stderr)
@@ -95,14 +98,14 @@ def download(
 
 
 def _fetch(url: str, part: Path, note: Path, timeout: float) -> None:
-    """One try: bring `part` to its full size, from where it ends if it is a beginning of the same version."""
+    """One try to complete `part`; what it holds is kept if it is the start of the same version of the file."""
     version = _noted_version(url, note) if part.exists() else None
     offset = part.stat().st_size if version is not None else 0
     with (
         _opener(url)(url, offset, version, timeout) as transfer,
         open(part, "ab" if transfer.offset else "wb") as stream,
     ):
-        # Only now that bytes of another version are gone may the note speak of this one.
+        # written only now: opening the file above removed the bytes of another version
         note.write_text(json.dumps({"url": url, "version": transfer.version}))
         name = urlsplit(url).path.rpartition("/")[2]
         size = transfer.offset
@@ -133,7 +136,7 @@ def _opener(url: str) -> Callable[[str, int, str | None, float], AbstractContext
 
 @contextmanager
 def _http(url: str, offset: int, version: str | None, timeout: float) -> Iterator[_Transfer]:
-    # With If-Range a server whose file has changed sends all of it.
+    # with If-Range, a server whose file has changed sends the whole file
     asked = {"Range": f"bytes={offset}-", "If-Range": version} if offset and version else {}
     try:
         response = _ask(url, asked, timeout)
@@ -160,7 +163,7 @@ def _ask(url: str, headers: dict[str, str], timeout: float) -> http.client.HTTPR
 
 
 def _version(headers: http.client.HTTPMessage) -> str | None:
-    """What If-Range may compare (RFC 9110, 13.1.5): a strong entity tag, else the date of the last change."""
+    """What If-Range may compare (RFC 9110, 13.1.5): a strong entity tag, otherwise the date of the last change."""
     tag: str | None = headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
 
@@ -200,7 +203,7 @@ def _ftp(url: str, offset: int, version: str | None, timeout: float) -> Iterator
 
 
 def _final_reason(error: BaseException) -> str | None:
-    """Why another try is useless; None if it is not. An error of our own disk is raised as it is."""
+    """Why another try is useless, or None if it is worth trying. An error of the local disk is raised again."""
     if isinstance(error, urllib.error.HTTPError):
         again = error.code >= 500 or error.code in _WORTH_A_RETRY
         return None if again else f"the server says {error.code} {_one_line(error.reason)}; check the address"

@@ -1,10 +1,10 @@
-"""Genomes: any FASTA in, one bgzip-packed, indexed FASTA out, and its bases by chromosome."""
+"""Genomes: any FASTA in, one bgzip-packed, indexed FASTA out; and reading the bases of a chromosome."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pysam
@@ -13,26 +13,23 @@ from pysam.utils import SamtoolsError
 from tqdm import tqdm
 
 from dnalm.errors import UserError
-from dnalm.files import atomic, open_bytes
-from dnalm.sequence.alphabet import IUPAC
+from dnalm.files import atomic
+from dnalm.sequence.fasta import read_fasta
 
 LINE = 60
-"""Bases a line of the FASTA files we write."""
+"""Bases per line of the FASTA files we write."""
 
 _BLOCK = LINE * 65_536
-"""Bytes read or written at a time: memory does not grow with the chromosome."""
-
-_BLANK = b" \t\r\n"
-_LETTERS = (IUPAC + IUPAC.lower()).replace("U", "").replace("u", "").encode()
+"""Bases read or written at a time: memory does not grow with the chromosome."""
 
 
 class FastaWriter:
-    """Writes bgzip-packed FASTA, 60 bases a line. The same records give the same bytes, however they are cut up."""
+    """Writes bgzip-packed FASTA, 60 bases per line. The bytes do not depend on the sizes of the blocks written."""
 
     def __init__(self, path: Path | str) -> None:
         """Open `path` for writing; use as a context manager."""
         self._path = path
-        # The fastest level: seven times faster than the default, a tenth larger.
+        # the fastest level: seven times faster than the default, files a tenth larger
         self._file = pysam.BGZFile(str(path), "wb1")  # type: ignore[call-arg]
         self._rest = b""
 
@@ -63,7 +60,7 @@ class FastaWriter:
             raise self._full() from error
 
     def _full(self) -> UserError:
-        """What a failure to write is, as far as pysam tells."""
+        """The error for a failed write; pysam does not tell why it failed."""
         return UserError(f"{self._path}: cannot be written; is the disk full?")
 
     def __enter__(self) -> "FastaWriter":
@@ -79,7 +76,7 @@ class FastaWriter:
                 self._end_line()
             self._file.close()
         except OSError as failure:
-            if kind is None:  # else the first error tells it
+            if kind is None:  # otherwise the first error is raised
                 raise self._full() from failure
 
 
@@ -109,9 +106,9 @@ def read_bases(genome: Any, name: str) -> NDArray[np.uint8]:
 def import_fasta(parts: Iterable[tuple[str, Path]], chromosomes: Sequence[str] | None, output: Path) -> dict[str, int]:
     """Write the records of some FASTA files (plain, gzip or bgzip) as one bgzip-packed FASTA with .fai and .gzi.
 
-    `parts` are (name, file): a part called `all` may hold any records, one of another name must hold the chromosome
-    of that name, and only that is taken. `chromosomes`, if given, are kept, in that order. Case is kept. Returns the
-    length of each chromosome written. Whatever is no nucleotide FASTA is a `UserError` naming file, line and record.
+    `parts` are (name, file): of a part called `all` every record is taken, of any other part only the chromosome of
+    the part's name, which it must hold. `chromosomes`, if given, are kept, in that order. Case is kept. Returns the
+    length of each chromosome written. Raises `UserError` naming file, line and record for what is not nucleotide FASTA.
     """
     twice = {name for name in chromosomes or () if list(chromosomes or ()).count(name) > 1}
     if twice:
@@ -146,19 +143,26 @@ def _reorder(fasta: Path, fai: Path, gzi: Path, chromosomes: Sequence[str], outp
 
 
 def _copy(parts: Iterable[tuple[str, Path]], chromosomes: Sequence[str] | None, output: Path) -> dict[str, int]:
-    """Copy the wanted records, in the order of the files, and check all of them."""
+    """Write the wanted records, in the order of the files, and return their lengths; all records are checked."""
     kept: dict[str, int] = {}
     with FastaWriter(output) as writer, tqdm(unit="b", unit_scale=True, desc="import", mininterval=1) as bar:
         for part, path in parts:
             wanted = chromosomes if part == "all" else [part]
             here: dict[str, int] = {}
-            for name, bases in _records(path):
+            record = 0
+            for line, name, bases in read_fasta(path):
                 bar.update(len(bases))
-                first = name not in here
-                here[name] = here.get(name, 0) + len(bases)
-                if wanted is None or name in wanted:
-                    if first:
+                is_wanted = wanted is None or name in wanted
+                if line != record:
+                    if name in here:
+                        raise UserError(
+                            f"{path}, line {line}: a second record is called '{name}'; names must be unique"
+                        )
+                    record, here[name] = line, 0
+                    if is_wanted:
                         writer.start(name)
+                here[name] += len(bases)
+                if is_wanted:
                     writer.write(bases)
             for name in wanted or ():
                 if name not in here:
@@ -173,77 +177,3 @@ def _there_is(name: str, names: Mapping[str, int]) -> str:
         return f"did you mean {', '.join(near)}?"
     more = ", ..." if len(names) > 5 else ""
     return f"the file has {', '.join(list(names)[:5])}{more}"
-
-
-def _records(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield (record, some of its bases) in order, checked; each record comes at least once."""
-    name: str | None = None
-    header_line = 0
-    length = 0
-    names: set[str] = set()
-    with open_bytes(path) as stream:
-        for line, is_header, text in _pieces(stream):
-            if is_header:
-                _check_length(path, header_line, name, length)
-                name = (text.decode(errors="replace").split(None, 1) or [""])[0]
-                header_line, length = line, 0
-                if not name or text[:1].isspace():
-                    raise UserError(f"{path}, line {line}: a record without a name")
-                if name in names:
-                    raise UserError(f"{path}, line {line}: a second record is called '{name}'; names must be unique")
-                names.add(name)
-                continue
-            bases = text.translate(None, _BLANK)
-            if name is None:
-                if bases:
-                    start = text.split()[0][:20].decode(errors="replace")
-                    raise UserError(f"{path}: not FASTA (starts with {start!r}, not '>')")
-            elif bases.translate(None, _LETTERS):
-                raise UserError(f"{path}, line {_bad_letter(line, text, name)}")
-            elif bases:
-                length += len(bases)
-                yield name, bases
-    if name is None:
-        raise UserError(f"{path}: the file is empty")
-    _check_length(path, header_line, name, length)
-
-
-def _check_length(path: Path, line: int, name: str | None, length: int) -> None:
-    if name is not None and not length:
-        raise UserError(f"{path}, line {line}: record '{name}' has no sequence")
-
-
-def _bad_letter(line: int, text: bytes, name: str) -> str:
-    offset = min(text.index(letter) for letter in set(text.translate(None, _LETTERS + _BLANK)))
-    letter = chr(text[offset])
-    line += text.count(b"\n", 0, offset)
-    return f"{line}: record '{name}' has the letter {letter!r}, which is not DNA; give a nucleotide FASTA"
-
-
-def _pieces(stream: IO[bytes]) -> Iterator[tuple[int, bool, bytes]]:
-    """Yield (number of the first line, is it a header, text): headers whole, sequence lines in large blocks.
-
-    The parsers of Biopython and pysam hold a whole record, know no line numbers and take any letters.
-    """
-    line = 1
-    line_start = True
-    header: bytes | None = None
-    while block := stream.read(_BLOCK):
-        at = 0
-        while at < len(block):
-            if header is not None:
-                end = block.find(b"\n", at)
-                header += block[at:] if end < 0 else block[at:end]
-                if end < 0:
-                    break
-                yield line, True, header
-                header, line_start, at, line = None, True, end + 1, line + 1
-            elif line_start and block[at] == ord(">"):
-                header, at = b"", at + 1
-            else:
-                end = block.find(b"\n>", at)
-                text = block[at:] if end < 0 else block[at : end + 1]
-                yield line, False, text
-                line_start, at, line = text.endswith(b"\n"), at + len(text), line + text.count(b"\n")
-    if header is not None:
-        yield line, True, header

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from dnalm.data import families, motifs, similarity
-from dnalm.data.linkage import Chains, components, first_members
-from dnalm.data.loci import Places, are_arrays, places, without_flanks
-from dnalm.data.relatives import ARRAYS, SEQUENCES, link_similar_arrays, link_similar_sequences
+from dnalm.data.linkage import components, first_members
+from dnalm.data.relatives import ARRAYS, SEQUENCES
+from dnalm.errors import UserError
 
 
 def definition(kind: str, inferred: bool = False) -> list[str]:
@@ -27,55 +26,22 @@ def definition(kind: str, inferred: bool = False) -> list[str]:
     ]
 
 
-def group_records(records: pd.DataFrame) -> list[str]:
+def group_records(records: pd.DataFrame, relatives: pd.DataFrame) -> list[str]:
     """The group of each record, named after its member whose id comes first; a sequence table's row order plays no part.
 
-    Records are linked by the column `positive` (if there is one), by motif family, by overlapping locus (on the genome, or on
-    the catalogue's assembly, in the columns `LOCUS`), by near-identity, and by the likeness that the audit looks for (of arrays
-    by alignment, of other sequences by 10-mers); a group is what hangs together (single linkage).
+    Records are linked by the column `positive` (if there is one) and by being relatives of any kind (columns id_a, id_b; what
+    `relatives.find_relatives` returns for these records); a group is what hangs together (single linkage).
     """
-    size = len(records)
-    order = np.argsort(records["id"].to_numpy(str), kind="stable")
-    table = records.iloc[order]
-    everyone = np.arange(size)
-    whole = table["sequence"].to_numpy(object)
-    labels = components(size, everyone, similarity.near_identical(whole.tolist()))
-    array = are_arrays(table)
-    for chosen, sequences, link in (
-        (array, without_flanks(table), link_similar_arrays),
-        (~array, whole, link_similar_sequences),
-    ):
-        rows = np.flatnonzero(chosen)
-        forms, form = similarity.either_strand(sequences[rows].tolist())
-        chains = Chains(len(forms))
-        link(chains, forms)
-        labels = components(size, rows, rows[first_members(chains.labels[form])], labels)
-    if "positive" in table:
-        twins = pd.factorize(table["positive"])[0]
-        labels = components(size, everyone, first_members(twins), labels)
-    with_motif = np.flatnonzero(table["motif"].notna())
-    if len(with_motif):
-        family = families.families(table["motif"].iloc[with_motif].tolist())
-        labels = components(size, with_motif, with_motif[family], labels)
-    for where in places(table):
-        labels = components(size, *_overlapping(where), labels)
-    names = np.empty(size, object)
-    names[order] = table["id"].to_numpy(object)[labels]
-    return list(names)
-
-
-def _overlapping(where: Places) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of rows that link all whose places share a base."""
-    placed = np.flatnonzero(where.known)
-    if not len(placed):
-        return placed, placed
-    starts, ends = where.start[placed].astype(np.int64), where.end[placed].astype(np.int64)
-    codes = pd.factorize(where.chrom.iloc[placed], sort=True)[0]
-    order = np.lexsort((ends, starts, codes))
-    codes, starts, ends, placed = codes[order], starts[order], ends[order], placed[order]
-    # ends shifted chromosome by chromosome, so that one running maximum serves all of them
-    shift = codes * (int(ends.max()) + 1)
-    reach = np.maximum.accumulate(ends + shift)
-    holder = np.maximum.accumulate(np.where(ends + shift == reach, np.arange(len(ends)), 0))
-    overlaps = starts[1:] + shift[1:] < reach[:-1]
-    return placed[holder[:-1][overlaps]], placed[1:][overlaps]
+    names = np.sort(records["id"].to_numpy(str)).astype(object)
+    place = pd.Series(np.arange(len(names)), index=names)
+    absent = ~relatives["id_a"].isin(place.index) | ~relatives["id_b"].isin(place.index)
+    if absent.any():
+        raise UserError(
+            f"relatives: found among other records ('{relatives['id_a'][absent].iloc[0]}'); find them again"
+        )
+    labels = components(len(names), place[relatives["id_a"]].to_numpy(), place[relatives["id_b"]].to_numpy())
+    row = place[records["id"]].to_numpy()
+    if "positive" in records:
+        twins = first_members(pd.factorize(records["positive"])[0])
+        labels = components(len(names), row, row[twins], labels)
+    return list(names[labels[row]])

@@ -123,7 +123,7 @@ def _targets(values: pd.Series, path: Path) -> pd.Series:
     if (row := _first(~values.str.fullmatch(_NUMBER) & ~infinite)) is not None:
         raise UserError(f"{_line(path, row)}: target '{values.iloc[row]}' is not a number (such as -1.5 or 2e-3)")
     numbers[~infinite] = values[~infinite].to_numpy(object).astype(np.float64)
-    if (row := _first(~np.isfinite(numbers))) is not None:
+    if (row := _first(numbers.abs() == np.inf)) is not None:
         raise UserError(
             f"{_line(path, row)}: target '{values.iloc[row]}' is infinite; leave out the row or give a number"
         )

@@ -12,46 +12,57 @@ from numpy.typing import NDArray
 from dnalm.data import families
 from dnalm.data.alignment import LONGEST
 from dnalm.data.contradictions import APART, conflicting_targets
-from dnalm.data.linkage import NEIGHBOURS
+from dnalm.data.linkage import NEIGHBOURS, Indices, components
 from dnalm.data.loci import Places, are_arrays, overlapped, places, without_flanks
 from dnalm.data.relatives import (
     ARRAYS,
-    EXAMPLES,
+    LOCUS,
+    MOST,
+    MOTIF,
+    SAME,
+    SAME_ARRAY,
     SEQUENCES,
+    SIMILAR,
+    SIMILAR_ARRAY,
     VAIN,
-    Relatives,
-    link_similar_arrays,
-    link_similar_sequences,
 )
-from dnalm.data.similarity import either_strand
+from dnalm.data.relatives_by_split import EXAMPLES, RelativesBySplit
 from dnalm.names import LABEL, SPLITS, TARGET, TRF_PARAMETERS
-from dnalm.sequence.trf import called_by_trf
 from dnalm.tables.sequences import truth_column
 
 Mask = NDArray[np.bool_]
-Indices = NDArray[np.int64]
 Pairs = list[tuple[int, int]]
 """Examples, as numbers of records."""
 
 
-def compare(tables: Mapping[str, pd.DataFrame], catalogues: Sequence[pd.DataFrame], kind: str) -> dict[str, Any]:
+def compare(
+    tables: Mapping[str, pd.DataFrame],
+    relatives: pd.DataFrame,
+    catalogues: Sequence[pd.DataFrame],
+    called: NDArray[np.bool_] | None,
+    kind: str,
+) -> dict[str, Any]:
     """What leakage.json holds: records repeated, similar, overlapping and contradicting, within and across the splits.
 
-    tables: the sequence table of each split. catalogues: columns chrom, start, end (0-based, half-open) of tandem repeats on
-    the data set's genome. kind: repeats or table. `definitions` in the result say what each number means.
+    tables: the sequence table of each split. relatives: what `find_relatives` found among these records, and perhaps others.
+    catalogues: columns chrom, start, end (0-based, half-open) of tandem repeats on the data set's genome. called: whether
+    TRF calls a repeat in each record, in the order of the splits, shape (n,); None if it is not known. kind: repeats or
+    table. `definitions` in the result say what each number means.
     """
     records = pd.concat([tables[split] for split in SPLITS], ignore_index=True)
     splits = np.repeat(np.arange(len(SPLITS)), [len(tables[split]) for split in SPLITS])
     where = places(records)
-    kin = _kin(records, splits, kind)
+    located = np.logical_or.reduce([place.known for place in where])
+    kin = _kin(records, splits, located, kind, relatives)
     within, examples = _within(kin, splits)
     across = {}
     for here, there in combinations(range(len(SPLITS)), 2):
         pair = f"{SPLITS[here]}/{SPLITS[there]}"
         across[pair], found = _across(kin, here, there)
-        across[pair]["locus"], found["locus"] = _locus(where, splits == here, splits == there)
+        places_of = {"located_left": located & (splits == here), "located_right": located & (splits == there)}
+        across[pair]["locus"] |= {side: int(np.count_nonzero(mask)) for side, mask in places_of.items()}
         examples |= {f"{name} {pair}": pairs for name, pairs in found.items()}
-    name, conflicts, pairs = _contradictions(records, kin.strands.clusters)
+    name, conflicts, pairs = _contradictions(records, kin)
     examples[name] = pairs
     ids = records["id"].astype(str).to_numpy(object)
     named = {name: [[ids[a], ids[b]] for a, b in pairs[:EXAMPLES]] for name, pairs in examples.items() if pairs}
@@ -63,7 +74,7 @@ def compare(tables: Mapping[str, pd.DataFrame], catalogues: Sequence[pd.DataFram
         "within": within,
         "across": across,
         name: {**conflicts, "examples": [pair[0] for pair in named.get(name, [])]},
-        "negatives": _negatives(records, where[0], catalogues, kind),
+        "negatives": _negatives(records, where[0], catalogues, called, kind),
         "definitions": definitions(kind, name),
         "examples": named,
     }
@@ -71,56 +82,64 @@ def compare(tables: Mapping[str, pd.DataFrame], catalogues: Sequence[pd.DataFram
 
 @dataclass(frozen=True)
 class _Kin:
-    """Which records are relatives, in each sense. Of repeats, `near` has all but arrays, and only they have the last two."""
+    """Which records are relatives, in each sense. Of repeats, `near` has all but arrays, and only they have `arrays`."""
 
-    exact: Relatives
-    strands: Relatives
-    near: Relatives
-    arrays: Relatives | None
-    motifs: Relatives | None
+    exact: RelativesBySplit
+    strands: RelativesBySplit
+    near: RelativesBySplit
+    arrays: RelativesBySplit | None
+    motifs: RelativesBySplit | None
+    locus: RelativesBySplit
     too_long: Mask
     """Arrays that are not aligned; shape (n,)."""
+    alike: tuple[Indices, Indices]
+    """Pairs of similar sequences that are no arrays, as clusters of `strands`."""
 
-    def similar(self) -> list[Relatives]:
+    def similar(self) -> list[RelativesBySplit]:
         """The relations of similar sequences."""
         return [one for one in (self.near, self.arrays) if one is not None]
 
 
-def _kin(records: pd.DataFrame, splits: Indices, kind: str) -> _Kin:
-    sequences = records["sequence"].to_numpy(object)
-    code, distinct = pd.factorize(sequences)
-    everyone = np.ones(len(records), bool)
-    is_array = are_arrays(records)
+def _kin(records: pd.DataFrame, splits: Indices, located: Mask, kind: str, relatives: pd.DataFrame) -> _Kin:
+    size = len(records)
+    # records come first, those of `relatives` that are in no split behind them: they still join others to a cluster
+    numbers, known = pd.factorize(pd.concat([records["id"], relatives["id_a"], relatives["id_b"]], ignore_index=True))
+    left, right = numbers[size:].reshape(2, -1)
+    of_kind = relatives["kind"].to_numpy(object)
+
+    def pairs(name: str) -> tuple[Indices, Indices]:
+        return left[of_kind == name], right[of_kind == name]
+
+    def clusters(name: str) -> Indices:
+        return components(len(known), *pairs(name))
+
+    def related(chosen: Mask, found: Indices, linked: str | None = None) -> RelativesBySplit:
+        """The chosen records as relatives: those of one cluster, and of clusters with a link of the kind `linked`."""
+        result = RelativesBySplit(np.where(chosen, found[:size], -1), splits, len(known))
+        if linked:
+            a, b = pairs(linked)
+            result.link(found[a], found[b])
+        return result
+
+    same, is_array = clusters(SAME), are_arrays(records)
+    similar_a, similar_b = pairs(SIMILAR)
+    code, distinct = pd.factorize(records["sequence"])
     arrays = motifs = None
-    too_long = is_array
-    near, forms = _either_strand(sequences, ~is_array, splits)
-    link_similar_sequences(near, forms)
+    named = records["motif"].notna().to_numpy(bool)
+    lengths = np.fromiter(map(len, without_flanks(records)), np.int64, size)
     if kind == "repeats":
-        cores = without_flanks(records)
-        too_long = is_array & (np.fromiter(map(len, cores), np.int64, len(cores)) > LONGEST)
-        arrays, forms = _either_strand(cores, is_array, splits)
-        link_similar_arrays(arrays, forms)
-        motifs = _motifs(records["motif"], splits)
-    strands, _ = _either_strand(sequences, everyone, splits)
-    return _Kin(Relatives(code, splits, len(distinct)), strands, near, arrays, motifs, too_long)
-
-
-def _either_strand(sequences: NDArray[np.object_], chosen: Mask, splits: Indices) -> tuple[Relatives, list[str]]:
-    """The chosen records as relatives if their sequences are the same on either strand; and each cluster's sequence."""
-    forms, form = either_strand(sequences[chosen].tolist())
-    clusters = np.full(len(sequences), -1)
-    clusters[chosen] = form
-    return Relatives(clusters, splits, len(forms)), forms
-
-
-def _motifs(motifs: pd.Series, splits: Indices) -> Relatives | None:
-    """Records with motifs of one family as relatives; None if no record has a motif."""
-    named = np.flatnonzero(motifs.notna())
-    if not len(named):
-        return None
-    clusters = np.full(len(motifs), -1)
-    clusters[named] = families.families(motifs.iloc[named].tolist())
-    return Relatives(clusters, splits, len(named))
+        arrays = related(is_array, clusters(SAME_ARRAY), SIMILAR_ARRAY)
+        motifs = related(named, clusters(MOTIF)) if named.any() else None
+    return _Kin(
+        RelativesBySplit(code, splits, len(distinct)),
+        related(np.ones(size, bool), same),
+        related(~is_array, same, SIMILAR),
+        arrays,
+        motifs,
+        related(located, np.arange(len(known)), LOCUS),
+        is_array & (lengths > LONGEST),
+        (same[similar_a], same[similar_b]),
+    )
 
 
 def _within(kin: _Kin, splits: Indices) -> tuple[dict[str, dict[str, int]], dict[str, Pairs]]:
@@ -142,9 +161,9 @@ def _within(kin: _Kin, splits: Indices) -> tuple[dict[str, dict[str, int]], dict
 
 
 def _across(kin: _Kin, here: int, there: int) -> tuple[dict[str, Any], dict[str, Pairs]]:
-    """What two splits share, but for loci; and examples."""
+    """What two splits share; and examples."""
 
-    def sides(one: Relatives) -> dict[str, int]:
+    def sides(one: RelativesBySplit) -> dict[str, int]:
         left, right = one.beside(here, there), one.beside(there, here)
         return {"records_left": int(np.count_nonzero(left)), "records_right": int(np.count_nonzero(right))}
 
@@ -153,6 +172,7 @@ def _across(kin: _Kin, here: int, there: int) -> tuple[dict[str, Any], dict[str,
         "exact": kin.exact.shared(here, there),
         "reverse_complement": len(np.unique(kin.exact.clusters[turned])),
         "near": sides(kin.near),
+        "locus": sides(kin.locus),
         "motif_family": None,
         "array_identity": None,
     }
@@ -160,6 +180,7 @@ def _across(kin: _Kin, here: int, there: int) -> tuple[dict[str, Any], dict[str,
         "exact": kin.exact.examples(here, there),
         "reverse_complement": _firsts(kin.strands, turned, here, there),
         "near": kin.near.examples(here, there),
+        "locus": kin.locus.examples(here, there),
     }
     if kin.motifs is not None:
         facts["motif_family"] = {**sides(kin.motifs), "families": kin.motifs.shared(here, there)}
@@ -171,32 +192,18 @@ def _across(kin: _Kin, here: int, there: int) -> tuple[dict[str, Any], dict[str,
     return facts, examples
 
 
-def _firsts(relatives: Relatives, chosen: Mask, here: int, there: int) -> Pairs:
+def _firsts(relatives: RelativesBySplit, chosen: Mask, here: int, there: int) -> Pairs:
     """Some of the chosen records of split `there`, each after the first of split `here` of its cluster."""
     second = np.flatnonzero(chosen & (relatives.splits == there))[:EXAMPLES]
     return list(zip(relatives.first(second, here).tolist(), second.tolist(), strict=True))
 
 
-def _locus(where: Sequence[Places], left: Mask, right: Mask) -> tuple[dict[str, int], Pairs]:
-    """Records of each of two splits that share a base of an assembly with one of the other, and how many lie anywhere."""
-    known = np.logical_or.reduce([place.known for place in where])
-    facts = {"located_left": int(np.count_nonzero(known & left)), "located_right": int(np.count_nonzero(known & right))}
-    pairs: Pairs = []
-    for side, mine, theirs in (("records_left", left, right), ("records_right", right, left)):
-        partners = [overlapped(place.only(mine), place.only(theirs)) for place in where]
-        partner = np.maximum.reduce(partners)
-        facts[side] = int(np.count_nonzero(partner >= 0))
-        some = np.flatnonzero(partner >= 0)[:EXAMPLES]
-        pairs = list(zip(some.tolist(), partner[some].tolist(), strict=True)) if side == "records_left" else pairs
-    return facts, pairs
-
-
-def _contradictions(records: pd.DataFrame, form_of: Indices) -> tuple[str, dict[str, Any], Pairs]:
+def _contradictions(records: pd.DataFrame, kin: _Kin) -> tuple[str, dict[str, Any], Pairs]:
     """The name of what is looked for, labels or targets that contradict each other; what was found; and examples."""
+    form_of = kin.strands.clusters
     if truth_column(records) == LABEL:
         return "conflicting_labels", *_conflicts(form_of, records[LABEL].to_numpy())
-    forms, form_of = either_strand(records["sequence"].tolist())
-    return "conflicting_targets", *conflicting_targets(forms, form_of, records[TARGET].to_numpy(np.float64))
+    return "conflicting_targets", *conflicting_targets(form_of, *kin.alike, records[TARGET].to_numpy(np.float64))
 
 
 def _conflicts(form: Indices, labels: NDArray[np.int64]) -> tuple[dict[str, int], Pairs]:
@@ -216,8 +223,14 @@ def _conflicts(form: Indices, labels: NDArray[np.int64]) -> tuple[dict[str, int]
     return {"sequences": int(np.count_nonzero(several)), "records": int(counts[several].sum())}, pairs
 
 
-def _negatives(records: pd.DataFrame, where: Places, catalogues: Sequence[pd.DataFrame], kind: str) -> dict[str, Any]:
-    """How many negatives of repeats lie in a catalogue (None without one), or are called by TRF (None if it is not installed)."""
+def _negatives(
+    records: pd.DataFrame,
+    where: Places,
+    catalogues: Sequence[pd.DataFrame],
+    called: NDArray[np.bool_] | None,
+    kind: str,
+) -> dict[str, Any]:
+    """How many negatives of repeats lie in a catalogue (None without one), or are called by TRF (None if it is not known)."""
     facts: dict[str, Any] = {"n": 0, "in_catalogue": None, "called_by_trf": None}
     if kind != "repeats":
         return facts
@@ -228,9 +241,8 @@ def _negatives(records: pd.DataFrame, where: Places, catalogues: Sequence[pd.Dat
         table = pd.concat([catalogue[["chrom", "start", "end"]] for catalogue in catalogues], ignore_index=True)
         intervals = Places(table["chrom"], *(table[name].to_numpy(np.float64) for name in ("start", "end")))
         facts["in_catalogue"] = _by_source(sources, overlapped(where.only(negative), intervals)[negative] >= 0)
-    called = called_by_trf(records["sequence"].to_numpy(object)[negative].tolist())
     if called is not None:
-        facts["called_by_trf"] = _by_source(sources, np.array(called, bool))
+        facts["called_by_trf"] = _by_source(sources, called[negative])
     return facts
 
 
@@ -270,8 +282,9 @@ def definitions(kind: str, conflicts: str) -> dict[str, str]:
         "locus": "records that share a base of the genome, flanks included, or, without one, of the catalogue's own assembly; "
         "located ones are those with a place",
         conflicts: _CONFLICTS[conflicts],
-        "search": f"similar pairs are found by MinHash with each record compared with its next {NEIGHBOURS} in each of 32 buckets, and then verified: "
-        f"{vain}no count is too high, and a count may miss records whose only relatives are at the threshold",
+        "search": f"similar pairs are found by MinHash with each record compared with its next {NEIGHBOURS} in each of 32 buckets, and then verified; "
+        f"one with {MOST} relatives is no more compared with another such record of its group; {vain}no count is too high, and a count may miss "
+        "records whose only relatives are at the threshold",
     }
     if arrays:
         result |= {

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dnalm.data.linkage import ranges
 from dnalm.names import LABEL
 from dnalm.tables.sequences import LOCUS, SHUFFLED, TABLE
 
@@ -60,6 +61,23 @@ def are_arrays(records: pd.DataFrame) -> NDArray[np.bool_]:
     if LABEL not in records:
         return shuffles
     return np.asarray(shuffles | ((records[LABEL] == 1) & (source != TABLE)).to_numpy(bool))
+
+
+def overlapping(where: Places) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All pairs of rows whose places share a base, each pair once, as two arrays of rows, the lower one first."""
+    placed = np.flatnonzero(where.known)
+    if not len(placed):
+        return placed, placed
+    codes = pd.factorize(where.chrom.iloc[placed], sort=True)[0]
+    starts, ends = where.start[placed], where.end[placed]
+    # chromosomes end to end, so that one search serves all of them
+    shift = codes * (ends.max() - starts.min() + 1)
+    order = np.argsort(starts + shift, kind="stable")
+    starts, ends, placed = (starts + shift)[order], (ends + shift)[order], placed[order]
+    rank = np.arange(len(placed))
+    counts = np.maximum(np.searchsorted(starts, ends) - rank - 1, 0)
+    a, b = placed[np.repeat(rank, counts)], placed[ranges(rank + 1, counts)]
+    return np.minimum(a, b), np.maximum(a, b)
 
 
 def overlapped(rows: Places, others: Places) -> NDArray[np.int64]:

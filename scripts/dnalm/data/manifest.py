@@ -13,7 +13,6 @@ from dnalm.names import LABEL, SPLITS, TARGET
 from dnalm.sequence.kmers import gc_counts
 
 LARGE_GROUP = 0.1
-TRF_WARNING = 0.01
 
 
 def describe_split(records: pd.DataFrame) -> dict[str, Any]:
@@ -72,18 +71,6 @@ def shared_sequences(tables: Mapping[str, pd.DataFrame]) -> dict[str, int]:
     return {f"{a}/{b}": len(distinct[a] & distinct[b]) for a, b in combinations(SPLITS, 2)}
 
 
-def describe_calls(sources: Sequence[str], called: Sequence[bool]) -> dict[str, Any]:
-    """How many negatives TRF calls tandem repeats, in all and by source."""
-    table = pd.DataFrame({"source": sources, "called": np.array(called, bool)})
-    by_source = {
-        str(source): {"called": int(group.sum()), "of": len(group), "fraction": round(float(group.mean()), 6)}
-        for source, group in table.groupby("source")["called"]
-    }
-    total = int(table["called"].sum())
-    fraction = round(total / len(table), 6) if len(table) else 0.0
-    return {"called": total, "of": len(table), "fraction": fraction, "by_source": by_source}
-
-
 def warnings(manifest: Mapping[str, Any], method: str) -> list[str]:
     """One sentence for each thing in a manifest that makes a score less trustworthy than it looks."""
     result = []
@@ -103,12 +90,4 @@ def warnings(manifest: Mapping[str, Any], method: str) -> list[str]:
     for pair, count in manifest["shared_sequences"].items():
         if count:
             result.append(f"{count} sequences occur in both {' and '.join(pair.split('/'))}.")
-    for source, calls in ((manifest["negatives_called_by_trf"] or {}).get("by_source") or {}).items():
-        if calls["fraction"] > TRF_WARNING:
-            remedy = (
-                "shuffles of simple arrays stay repetitive; give another source of negatives more weight"
-                if source == "shuffled"
-                else "add a catalogue with `find: trf` to mask.catalogues"
-            )
-            result.append(f"TRF calls {calls['fraction']:.1%} of the {source} negatives tandem repeats: {remedy}.")
     return result

@@ -1,4 +1,4 @@
-"""Negatives from the genome: for each positive, windows of its length and GC content in unmasked pieces."""
+"""Negatives from the genome: for each positive, windows of the same length and GC content in unmasked pieces."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dnalm.data.genomes import read_bases
-from dnalm.data.linkage import ranges
 from dnalm.data.placement import WindowSampler
 from dnalm.data.sampling import apportion
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Windows to find; every array has shape (n,)."""
+    """The windows to find, by positive; every array has shape (n,)."""
 
     source: NDArray[np.object_]
     """Kind of piece the windows are cut from."""
@@ -29,62 +28,7 @@ class Wanted:
     """Zone of chromosomes the windows come from."""
     length: NDArray[np.int64]
     gc: NDArray[np.int64]
-    """G and C in the positive's array, a number of bases."""
-
-
-def clip_to_context(pieces: pd.DataFrame, context: pd.DataFrame, flank: int, whole: bool = False) -> pd.DataFrame:
-    """The parts of pieces whose flank on both sides lies in the context interval around them, too.
-
-    pieces, context: columns chrom, start, end; context intervals are disjoint. A piece without such a part is left out;
-    with `whole` also one that would be cut.
-    """
-    parts = [pieces.iloc[:0]]
-    for chrom, group in pieces.groupby("chrom", sort=False):
-        around = context[context["chrom"] == chrom].sort_values("start")
-        lower, upper = around["start"].to_numpy(np.int64) + flank, around["end"].to_numpy(np.int64) - flank
-        start, end = group["start"].to_numpy(np.int64), group["end"].to_numpy(np.int64)
-        first = np.searchsorted(upper, start, side="right")
-        count = np.maximum(np.searchsorted(lower, end, side="left") - first, 0)
-        row, at = np.repeat(np.arange(len(group)), count), ranges(first, count)
-        cut = group.iloc[row].assign(start=np.maximum(start[row], lower[at]), end=np.minimum(end[row], upper[at]))
-        fits = (cut["start"] == start[row]) & (cut["end"] == end[row]) if whole else cut["start"] < cut["end"]
-        parts.append(cut[fits])
-    return pd.concat(parts)
-
-
-def outside(intervals: pd.DataFrame, loci: pd.DataFrame) -> pd.DataFrame:
-    """The parts of disjoint intervals outside all loci, which may overlap; columns chrom, start, end of both."""
-    gaps = []
-    for chrom in intervals["chrom"].unique():
-        here = loci[loci["chrom"] == chrom].sort_values("start")
-        reach = np.maximum.accumulate(here["end"].to_numpy(np.int64))
-        start = np.concatenate(([0], reach))
-        end = np.append(here["start"].to_numpy(np.int64), np.iinfo(np.int64).max)
-        gaps.append(pd.DataFrame({"chrom": chrom, "start": start, "end": end})[start < end])
-    return clip_to_context(intervals, pd.concat([loci.iloc[:0][["chrom", "start", "end"]], *gaps]), 0)
-
-
-def inside_one(loci: pd.DataFrame, context: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether each locus lies wholly in one of the disjoint context intervals; shape (n,). Columns chrom, start, end."""
-    numbered = loci[["chrom", "start", "end"]].reset_index(drop=True)
-    result = np.zeros(len(loci), bool)
-    result[clip_to_context(numbered, context, 0, whole=True).index] = True
-    return result
-
-
-def spaced(pieces: Mapping[str, pd.DataFrame], flank: int) -> dict[str, pd.DataFrame]:
-    """As many pieces, of all sources together, as can be taken so that none overlaps another, both with their flanks.
-
-    Taken by where they end, which takes the most of them.
-    """
-    every = pd.concat([table.assign(source=source) for source, table in sorted(pieces.items())])
-    every = every.sort_values(["chrom", "end", "start"], ignore_index=True)
-    kept, last, reach = np.zeros(len(every), bool), None, 0
-    for row, (chrom, start, end) in enumerate(zip(every["chrom"], every["start"], every["end"], strict=True)):
-        if chrom != last or start - flank >= reach:
-            kept[row], last, reach = True, chrom, end + flank
-    every = every[kept]
-    return {source: every[every["source"] == source].drop(columns="source") for source in pieces}
+    """Number of G and C in the positive's array."""
 
 
 def find_windows(
@@ -97,16 +41,17 @@ def find_windows(
     flank: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Windows for those of `wanted` that get all `ratio` of theirs; none overlaps another, both with their flanks.
+    """`ratio` windows for each positive that can have that many; no windows overlap, flanks included.
 
     pieces: by source, columns chrom, start, end. zones: chromosomes of each zone. tolerance: largest difference of GC
-    fraction between a window and its positive. Returns columns positive (index into `wanted`), chrom, start, end, sequence
-    (upper case, with `flank` bases on both sides), sorted by positive.
+    fraction between a window and its positive. Returns columns positive (index into `wanted`), chrom, start, end,
+    sequence (upper case, with `flank` bases on both sides), sorted by positive.
 
-    Each positive has a home chromosome, at random in proportion to the bases of pieces there. One chromosome is in memory at
-    a time, and its positives are served hardest first: those with the fewest windows that fit, for a long or AT-rich window
-    may be the only one of its kind (on 2.3 Mb of chr2 this keeps 2,934 of 3,716 arrays, longest first 2,710). Who finds
-    nothing tries the following chromosomes, and in a second round those before its home.
+    Each positive has a home chromosome, drawn in proportion to the bases of pieces there. One chromosome is in memory
+    at a time. Its positives take their windows hardest first: those with the fewest fitting windows, because a long or
+    AT-rich window may be the only one of its kind (on 2.3 Mb of chr2 this keeps 2,934 of 3,716 arrays, longest first
+    keeps 2,710). A positive that finds none at home tries the following chromosomes and, in a second round, those
+    before its home.
     """
     pieces = {source: table.sort_values(["chrom", "start"]) for source, table in sorted(pieces.items())}
     rank = {chrom: index for index, chrom in enumerate(genome.references)}
@@ -118,9 +63,9 @@ def find_windows(
     waiting = home >= 0
     found: list[tuple[int, str, int, int, str]] = []
     bar = tqdm(total=int(waiting.sum()), desc="matching", mininterval=2, disable=not waiting.any())
-    for again, chrom in product((False, True), sorted(zone_of, key=rank.__getitem__)):
-        turn = home > rank[chrom] if again else home <= rank[chrom]
-        here = waiting & turn & (wanted.zone == zone_of[chrom])
+    for second_round, chrom in product((False, True), sorted(zone_of, key=rank.__getitem__)):
+        has_turn = home > rank[chrom] if second_round else home <= rank[chrom]
+        here = waiting & has_turn & (wanted.zone == zone_of[chrom])
         bases = read_bases(genome, chrom) if here.any() else np.empty(0, np.uint8)
         for number, (source, table) in enumerate(pieces.items()):
             members = np.flatnonzero(here & (wanted.source == source))
@@ -128,7 +73,7 @@ def find_windows(
             if not len(members) or there.empty:
                 continue
             starts, ends = there["start"].to_numpy(np.int64), there["end"].to_numpy(np.int64)
-            rng = np.random.default_rng([seed, 4, rank[chrom], number, again])
+            rng = np.random.default_rng([seed, 4, rank[chrom], number, second_round])
             sampler = WindowSampler(bases, starts, ends, longest, rng, margin=2 * flank)
             for _, other, start, end, _ in found:
                 if other == chrom:
@@ -141,7 +86,7 @@ def find_windows(
                 for start in windows:
                     sequence = bases[start - flank : start + length + flank].tobytes().decode().upper()
                     found.append((positive, chrom, start, start + length, sequence))
-            del sampler  # before the next is laid out
+            del sampler  # free its memory before the next one is built
         del bases
     bar.close()
     result = pd.DataFrame(sorted(found), columns=["positive", "chrom", "start", "end", "sequence"])
@@ -155,13 +100,13 @@ def _hardest_first(
     low: NDArray[np.int64],
     high: NDArray[np.int64],
 ) -> list[int]:
-    """Those of `members` for which there are windows, by the number of windows, then the longest first."""
-    choice = np.zeros(len(length), np.int64)
+    """Those of `members` that have fitting windows, fewest windows first, then longest first."""
+    fitting = np.zeros(len(length), np.int64)
     for size in np.unique(length[members]):
         same = members[length[members] == size]
-        choice[same] = sampler.count(int(size), low[same], high[same])
-    order = members[np.lexsort((-length[members], choice[members]))]
-    return [int(positive) for positive in order if choice[positive]]
+        fitting[same] = sampler.count(int(size), low[same], high[same])
+    order = members[np.lexsort((-length[members], fitting[members]))]
+    return [int(positive) for positive in order if fitting[positive]]
 
 
 def draw_pieces(

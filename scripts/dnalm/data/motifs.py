@@ -1,10 +1,12 @@
-"""Motifs of arrays whose catalogue gives none, as a BED file never does."""
+"""Motifs of arrays whose catalogue gives none (a BED file never does)."""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from dnalm.data.families import primitive
+from dnalm.sequence.alphabet import BASES
+from dnalm.sequence.kmers import decode, encode
 
 LONGEST = 500
 LOWEST = 0.6
@@ -16,19 +18,17 @@ DEFINITION = (
     f"{LOWEST:.0%} self-match)"
 )
 
-_LETTERS = np.frombuffer(b"ACGT", np.uint8)
-
 
 def infer_motif(array: str) -> str | None:
-    """The consensus motif of an array of A, C, G and T; None if it repeats too loosely to have one.
+    """The consensus motif of an array of A, C, G and T, or None if its best self-match is below .6.
 
-    The self-match of period p is the share of bases that are equal to the base p further. The period is the shortest of at
-    most 500 bases and half the array whose self-match is within .05 of the best one's (multiples of a period match as
-    well as it does), and the best must reach .6: unrelated DNA rarely does. The motif is the majority base of each column (ties: the first letter) of the
-    array's best stretch laid out in rows of one period, made primitive. No indels are modelled: one shifts the rows behind
-    it, so that the stretch ends there; an array of many indels has a noisy motif, or none.
+    The self-match of period p is the fraction of bases equal to the base p further on. The period is the shortest (at
+    most 500 bases and half the array) whose self-match is within .05 of the best, because multiples of the true period
+    match as well. Unrelated DNA rarely reaches .6. The array's best stretch is laid out in rows of one period; the
+    motif is the most frequent base of each column (ties: the first letter), made primitive. Indels are not modelled:
+    an indel shifts the rows after it, so the stretch ends there. An array with many indels gets a noisy motif or none.
     """
-    bases = np.frombuffer(array.encode(), np.uint8)
+    bases = encode([array])[0]
     periods = range(1, min(LONGEST, len(bases) // 2) + 1)
     match = np.array([np.mean(bases[period:] == bases[:-period]) for period in periods])
     if not len(match) or match.max() < LOWEST:
@@ -38,7 +38,7 @@ def infer_motif(array: str) -> str | None:
 
 
 def _in_phase(bases: NDArray[np.uint8], period: int) -> slice:
-    """The stretch whose sum over its bases of 1 for a self-match and -PENALTY for none is largest, and the period behind it."""
+    """The stretch of highest score (1 for each self-match, -PENALTY for each mismatch) and one period after it."""
     score = np.cumsum(np.append(0, np.where(bases[period:] == bases[:-period], 1, -PENALTY)))
     gain = score - np.minimum.accumulate(score)
     end = int(gain.argmax())
@@ -47,12 +47,12 @@ def _in_phase(bases: NDArray[np.uint8], period: int) -> slice:
 
 def _consensus(bases: NDArray[np.uint8], period: int) -> str:
     column = np.arange(len(bases)) % period
-    counts = np.array([np.bincount(column[bases == letter], minlength=period) for letter in _LETTERS])
-    return "".join("ACGT"[letter] for letter in counts.argmax(axis=0))
+    counts = np.array([np.bincount(column[bases == code], minlength=period) for code in range(len(BASES))])
+    return decode(counts.argmax(axis=0))
 
 
 def fill_motifs(positives: pd.DataFrame, flank: int) -> tuple[pd.DataFrame, int]:
-    """Infer the motifs that are missing, with their length and the copies where those are, too; and how many were.
+    """Fill in missing motifs by inference, with their missing lengths and copies; and how many motifs were inferred.
 
     positives: a sequence table whose `sequence` has `flank` bases on both sides of the array.
     """

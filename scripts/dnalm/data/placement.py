@@ -1,7 +1,9 @@
-"""Windows of a given length and GC content in the pieces of one chromosome, none overlapping another."""
+"""Non-overlapping windows of given lengths and GC content in the pieces of one chromosome."""
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dnalm.sequence.kmers import is_gc
 
 SAMPLE = 1024
 EXHAUSTIVE = 1 << 21
@@ -9,19 +11,18 @@ STRIDED = 1 << 18
 
 Integers = NDArray[np.int64]
 
-_IS_GC = np.isin(np.arange(256), np.frombuffer(b"GCgc", np.uint8))
-
 
 class WindowSampler:
-    """Counts and draws windows that lie in the free part of a piece; what is drawn is no longer free.
+    """Counts and draws windows that lie in the free part of a piece; a window drawn is no longer free.
 
-    bases: ASCII codes of the chromosome, either case, shape (length,). starts, ends: the pieces, disjoint, 0-based half-open,
-    shape (n,), sorted. longest: length of the longest window that will be asked for. margin: bases to keep free between two
-    windows.
+    bases: ASCII codes of the chromosome, either case, shape (length,). starts, ends: the pieces, disjoint, 0-based
+    half-open, shape (n,), sorted. longest: length of the longest window that will be asked for. margin: bases to keep
+    free between two windows.
 
-    Pieces lie end to end in memory (nine bytes a base). For each base two numbers are kept: G and C before it, and its
-    room, the bases from it to the end of the free part, so that a window is one comparison. Up to two million bases, every
-    window is looked at; beyond that a quarter of a million evenly spaced ones, for neighbours differ by a base or two.
+    The pieces lie end to end in memory (nine bytes per base). Two numbers are kept for each base: the G and C before
+    it, and its room, which is the number of bases from it to the end of the free part, so that one comparison tells
+    whether a window fits. Up to two million bases every window is looked at, beyond that a quarter of a million evenly
+    spaced ones: neighbouring windows differ by a base or two only.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class WindowSampler:
         rng: np.random.Generator,
         margin: int = 0,
     ) -> None:
-        """Lay the pieces end to end."""
+        """Count G and C and the room of each base; all pieces are free."""
         self._starts, self._longest, self._rng, self._margin = starts, longest, rng, margin
         self._lengths = lengths = ends - starts
         self._offsets = np.cumsum(lengths) - lengths
@@ -42,7 +43,7 @@ class WindowSampler:
         self._gc = np.zeros(len(inside) + 1, np.int32)
         if len(inside):
             pieces = np.concatenate([bases[start:end] for start, end in zip(starts, ends, strict=True)])
-            np.cumsum(_IS_GC[pieces], out=self._gc[1:])
+            np.cumsum(is_gc(pieces), out=self._gc[1:])
 
     def count(self, length: int, low: Integers, high: Integers) -> Integers:
         """Windows of `length` bases with low[i] <= G + C <= high[i], among those looked at; shape of `low`."""
@@ -51,9 +52,10 @@ class WindowSampler:
         return np.asarray(upto[np.clip(high + 1, 0, length + 1)] - upto[np.clip(low, 0, length + 1)])
 
     def draw(self, length: int, low: int, high: int, count: int) -> list[int] | None:
-        """Starts, on the chromosome, of `count` random windows with low <= G + C <= high; None, and none taken, if there are not.
+        """Take `count` random windows with low <= G + C <= high; their starts on the chromosome.
 
-        First a thousand random places are tried, then all that `count` looks at.
+        Returns None, and takes none, if there are not that many. First a thousand random places are tried, then all
+        that the method `count` looks at.
         """
         found: list[int] = []
         undo: list[tuple[slice, NDArray[np.int32]]] = []
@@ -69,7 +71,7 @@ class WindowSampler:
         return found
 
     def take(self, start: int, length: int) -> None:
-        """Mark a window at `start` on the chromosome, and the margin around it, as no longer free; it may lie in no piece."""
+        """Mark a window at `start` on the chromosome, with the margin around it, as taken; it may lie in no piece."""
         self._take(start, length)
 
     def _take(self, start: int, length: int) -> tuple[slice, NDArray[np.int32]]:
@@ -81,7 +83,7 @@ class WindowSampler:
         return part, before
 
     def _place(self, position: int) -> int:
-        """Where in memory the first base of a piece at or after a position on the chromosome is."""
+        """Index in memory of the first base of a piece at or after a position on the chromosome."""
         piece = int(np.searchsorted(self._starts, position, side="right")) - 1
         if piece < 0:
             return 0
@@ -100,7 +102,7 @@ class WindowSampler:
         return every.start + every.step * int(self._rng.choice(rare)) if len(rare) else None
 
     def _look(self, length: int) -> tuple[slice, NDArray[np.bool_], NDArray[np.int32]]:
-        """Places looked at: all, or evenly spaced ones from a random first; whether a window is free there; its G + C."""
+        """The places looked at (all, or evenly spaced from a random first), whether a window fits there, its G + C."""
         windows = len(self._room) - length + 1
         step = 1 if windows <= EXHAUSTIVE else windows // STRIDED
         every = slice(int(self._rng.integers(step)), max(windows, 0), step)

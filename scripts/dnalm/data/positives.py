@@ -12,16 +12,9 @@ from dnalm.tables.sequences import LOCUS, sequence_table, unique_ids
 if TYPE_CHECKING:
     import pysam
 
-
 NO_SEQUENCE = "no sequence in the catalogue"
-
-
 DUPLICATE = "duplicate sequence"
-
-
 NOT_ACGT = "not only A, C, G, T"
-
-
 OFF_CHROMOSOME = "flank runs off the chromosome"
 
 
@@ -33,11 +26,11 @@ def extract_positives(
     flank: int,
     deduplicate: bool,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The arrays of a catalogue as a sequence table (label 1), and how many were dropped for which reason.
+    """The arrays of a catalogue as a sequence table (label 1), and the number dropped by reason.
 
-    With a genome, an array's sequence is read from it, with `flank` bases of context on both sides: `sequence` is then
-    longer than `end - start`, which stay the array's own, by twice the flank. Without one, the sequence is the catalogue's
-    and the row has no coordinates, for they lie on another assembly: they become the extra columns `LOCUS`. `deduplicate` keeps the first of several equal arrays.
+    With a genome, sequences are read from it, with `flank` bases of context on both sides; `start` and `end` are those
+    of the array alone. Without a genome, the sequence is the catalogue's, and the coordinates, which belong to another
+    assembly, are moved to the extra columns `LOCUS`. `deduplicate` keeps the first of several equal arrays.
     """
     dropped = Counter[str]()
     seen: set[str] = set()
@@ -45,7 +38,7 @@ def extract_positives(
     if genome is not None:
         absent = sorted(set(catalogue["chrom"]) - set(genome.references))
         if absent:
-            raise UserError(f"the genome has no chromosome '{absent[0]}', which the catalogue names")
+            raise UserError(f"the catalogue names chromosome '{absent[0]}', which the genome does not have")
     records = zip(catalogue["sequence"], catalogue["chrom"], catalogue["start"], catalogue["end"], strict=True)
     for row, (own, chrom, start, end) in enumerate(tqdm(records, desc="extract", mininterval=2, total=len(catalogue))):
         if genome is None:

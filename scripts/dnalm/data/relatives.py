@@ -1,14 +1,16 @@
-"""Relatives: records of one sequence, or of similar ones, found pair by pair and counted by split."""
+"""Relatives: records of one sequence, of similar ones, of one motif family or one locus, found once before the split."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from dnalm.data import families, similarity
 from dnalm.data.alignment import LONGEST, within
-from dnalm.data.linkage import Indices, Links, Sets, candidates
+from dnalm.data.linkage import Chains, Indices, Links, Sets, candidates, first_members
+from dnalm.data.loci import are_arrays, overlapping, places, without_flanks
 from dnalm.data.similarity import multisets
-from dnalm.names import SPLITS
 from dnalm.sequence.alphabet import reverse_complement
 
 K = 10
@@ -34,104 +36,106 @@ _ARRAY_LOWEST = 0.2
 VAIN = 32
 """Alignments in vain after which an array is no more compared with another one of as many: it bounds the work."""
 
-EXAMPLES = 5
+MOST = 256
+"""Relatives of one record after which it is compared only with records that are not linked to it yet: it bounds the work."""
+
+SAME, NEAR, SIMILAR = "same_sequence", "near_identical", "similar_sequence"
+SAME_ARRAY, SIMILAR_ARRAY = "same_array", "similar_array"
+MOTIF, LOCUS = "motif_family", "locus"
+"""Kinds of relatives."""
+
+TABLE = ("id_a", "id_b", "kind")
+"""Columns of a table of relatives."""
 
 
-class Relatives:
-    """Which records have a relative in which split, and which repeat an earlier record of their own.
+def find_relatives(records: pd.DataFrame) -> pd.DataFrame:
+    """The relatives among the records of a data set, before it is split: a table of pairs of ids, each with its kind.
 
-    clusters: the cluster of each record, 0 to `number` - 1, or -1 for a record that is not compared; shape (n,). Records of one
-    cluster are relatives (the same sequence, say); `link` says which clusters are, besides. No relation is handed on: a
-    relative's relative counts only if it was linked itself.
-    splits: number of each record's split, below 8; shape (n,).
+    records: a sequence table, optionally with the columns of `loci.LOCUS`; its row order plays no part.
+
+    Kinds that go on from record to record (`SAME`, `SAME_ARRAY`, `NEAR`, `MOTIF`) pair each record with the first of its
+    cluster, by id. The others name pairs: `SIMILAR` (sequences that are no arrays) and `SIMILAR_ARRAY` between the first
+    records of two sequences (`SAME`, `SAME_ARRAY`), `LOCUS` between all that share a base. Whoever asks for groups takes all
+    pairs together, chains included; whoever counts relatives takes the clusters, and the pairs as direct relations.
     """
+    table = records.iloc[np.argsort(records["id"].to_numpy(str), kind="stable")]
+    whole, array = table["sequence"].to_numpy(object), are_arrays(table)
+    everyone = np.arange(len(table))
+    edges = {
+        SAME: _clustered(everyone, similarity.either_strand(whole.tolist())[1]),
+        NEAR: _clustered(everyone, similarity.near_identical(whole.tolist())),
+        SIMILAR: _linked(np.flatnonzero(~array), whole, link_similar_sequences)[1],
+    }
+    same, similar = _linked(np.flatnonzero(array), without_flanks(table), link_similar_arrays)
+    edges |= {SAME_ARRAY: same, SIMILAR_ARRAY: similar}
+    named = np.flatnonzero(table["motif"].notna())
+    edges[MOTIF] = _clustered(named, families.families(table["motif"].iloc[named].tolist()))
+    first, second = zip(*map(overlapping, places(table)), strict=True)
+    edges[LOCUS] = np.concatenate(first), np.concatenate(second)
+    ids = table["id"].to_numpy(object)
+    parts = [pd.DataFrame({"id_a": ids[a], "id_b": ids[b], "kind": kind}) for kind, (a, b) in edges.items()]
+    return pd.concat(parts).drop_duplicates(ignore_index=True).astype("str")
 
-    def __init__(self, clusters: Indices, splits: Indices, number: int) -> None:
-        """Note where each cluster has members."""
-        self.clusters, self.splits = clusters, splits
-        self._compared = np.flatnonzero(clusters >= 0)
-        self._first = np.full((number, int(splits.max(initial=len(SPLITS) - 1)) + 1), len(clusters))
-        np.minimum.at(self._first, (clusters[self._compared], splits[self._compared]), self._compared)
-        bits = np.left_shift(1, np.arange(self._first.shape[1]))
-        self._present = ((self._first < len(clusters)) * bits).sum(axis=1).astype(np.uint8)
-        self._linked = np.zeros(number, np.uint8)
-        self._later = np.zeros(number, np.uint8)
-        self._examples: dict[tuple[int, int], list[tuple[int, int]]] = {}
+
+def _clustered(rows: Indices, clusters: Indices) -> tuple[Indices, Indices]:
+    """Each of `rows` behind the first of its cluster, as pairs of rows."""
+    first = rows[first_members(clusters)]
+    return first[first != rows], rows[first != rows]
+
+
+def _linked(
+    rows: Indices, sequences: NDArray[np.object_], link: Callable[[Links, Sequence[str]], None]
+) -> tuple[tuple[Indices, Indices], tuple[Indices, Indices]]:
+    """Pairs of `rows` whose sequences are the same on either strand, and of the first rows of sequences that `link` links."""
+    forms, form = similarity.either_strand(sequences[rows].tolist())
+    pairs = Pairs(len(forms))
+    link(pairs, forms)
+    first = rows[np.unique(form, return_index=True)[1]]
+    left, right = pairs.found()
+    return _clustered(rows, form), (first[left], first[right])
+
+
+class Pairs:
+    """Links between `size` items, each kept once, as a search finds them."""
+
+    def __init__(self, size: int) -> None:
+        """None yet."""
+        self._chains = Chains(size)
+        self._relatives = np.zeros(size, np.int64)
+        self._runs: list[Indices] = []
+        """Sorted keys of the links in several arrays, each at least twice as long as the next, so that adding is cheap."""
 
     def wanted(self, left: Indices, right: Indices) -> NDArray[np.bool_]:
-        """Whether a link between two clusters would tell something that is not known yet."""
-        new = (self._present[right] & ~self._linked[left]) | (self._present[left] & ~self._linked[right])
-        after, before = self._order(left, right)
-        return np.asarray((new | (after & ~self._later[left]) | (before & ~self._later[right])) != 0)
+        """Whether a link would be new, and not between two of one chain with `MOST` relatives each; shape (pairs,)."""
+        few = np.minimum(self._relatives[left], self._relatives[right]) < MOST
+        new = few | self._chains.wanted(left, right)
+        keys = self._keys(left, right)
+        for run in self._runs:
+            new &= run[np.minimum(np.searchsorted(run, keys), len(run) - 1)] != keys
+        return np.asarray(new)
 
     def link(self, left: Indices, right: Indices) -> None:
-        """Make the members of clusters left[i] and right[i] relatives."""
-        after, before = self._order(left, right)
-        np.bitwise_or.at(self._linked, left, self._present[right])
-        np.bitwise_or.at(self._linked, right, self._present[left])
-        np.bitwise_or.at(self._later, left, after)
-        np.bitwise_or.at(self._later, right, before)
-        for here in range(self._first.shape[1]):
-            for there in range(here, self._first.shape[1]):
-                for a, b in ((left, right), (right, left))[: 1 + (here != there)]:
-                    self._note(self._first[a, here], self._first[b, there], here, there)
+        """Keep links that are not known yet."""
+        if not len(left):
+            return
+        self._chains.link(left, right)
+        run = np.unique(self._keys(left, right))
+        for side in self._items(run):
+            self._relatives += np.bincount(side, minlength=len(self._relatives))
+        self._runs.append(run)
+        while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
+            self._runs.append(np.sort(np.concatenate((self._runs.pop(), self._runs.pop()))))
 
-    def beside(self, here: int, there: int) -> NDArray[np.bool_]:
-        """Whether a record is of split `here` and has a relative in split `there`, another one; shape (n,)."""
-        found = (self._linked | self._present) & (1 << there) != 0
-        result = self.splits == here
-        result[self.clusters < 0] = False
-        result[self._compared] &= found[self.clusters[self._compared]]
-        return np.asarray(result)
+    def found(self) -> tuple[Indices, Indices]:
+        """All links as two arrays of items, the lower one first."""
+        return self._items(np.sort(np.concatenate([np.zeros(0, np.int64), *self._runs])))
 
-    def again(self) -> NDArray[np.bool_]:
-        """Whether a record has an earlier relative in its own split; shape (n,)."""
-        repeats = np.zeros(len(self.clusters), bool)
-        cluster, split = self.clusters[self._compared], self.splits[self._compared]
-        repeats[self._compared] = self._first[cluster, split] < self._compared
-        repeats[self._compared] |= (self._later[cluster] >> split) & 1 != 0
-        return repeats
+    def _keys(self, left: Indices, right: Indices) -> Indices:
+        return np.asarray(np.minimum(left, right) * len(self._relatives) + np.maximum(left, right))
 
-    def shared(self, here: int, there: int) -> int:
-        """Number of clusters with a record in both splits."""
-        both = 1 << here | 1 << there
-        return int(np.count_nonzero(self._present & both == both))
-
-    def first(self, records: Indices, split: int) -> Indices:
-        """The first record, in a split, of each record's own cluster; it has to have one."""
-        return np.asarray(self._first[self.clusters[records], split])
-
-    def examples(self, here: int, there: int) -> list[tuple[int, int]]:
-        """Up to five pairs of relatives, records of split `here` and of `there`, which is no lower number; linked ones come first.
-
-        Of one split, the earlier record comes first.
-        """
-        pairs = self._examples.get((here, there), [])
-        if here == there:
-            mine = self._compared[self.splits[self._compared] == here]
-            second = mine[self.first(mine, here) < mine][:EXAMPLES]
-        else:
-            clusters = np.flatnonzero(self._present & (1 << here) != 0)
-            clusters = clusters[self._present[clusters] & (1 << there) != 0]
-            second = np.sort(self._first[clusters, there])[:EXAMPLES]
-        pairs = [*pairs, *zip(self.first(second, here).tolist(), second.tolist(), strict=True)]
-        return pairs[:EXAMPLES]
-
-    def _order(self, left: Indices, right: Indices) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """The splits, as bits, where left[i] begins after right[i]; and those where it begins before."""
-        both = self._present[left] & self._present[right]
-        after = np.zeros(len(left), np.uint8)
-        for split in range(self._first.shape[1]):
-            after |= (self._first[left, split] > self._first[right, split]).astype(np.uint8) << np.uint8(split)
-        return both & after, both & ~after
-
-    def _note(self, left: Indices, right: Indices, here: int, there: int) -> None:
-        """Keep the first pairs of records, where both clusters have one, as examples."""
-        pairs = self._examples.setdefault((here, there), [])
-        if len(pairs) < EXAMPLES:
-            exist = np.flatnonzero(np.maximum(left, right) < len(self.clusters))[:EXAMPLES]
-            found = zip(left[exist].tolist(), right[exist].tolist(), strict=True)
-            pairs += [pair if here != there else (min(pair), max(pair)) for pair in found]
+    def _items(self, keys: Indices) -> tuple[Indices, Indices]:
+        left, right = np.divmod(keys, max(len(self._relatives), 1))
+        return left, right
 
 
 def link_similar_sequences(links: Links, sequences: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Dividing whole things by fractions."""
+"""Dividing a whole number in given proportions."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 def apportion(total: int, weights: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int64]:
     """Divide `total` into whole parts in proportion to `weights` (Hamilton's method of largest remainders).
 
-    Weights are at least 0 and one is above 0; ties go to the first. Returns integers of shape (n,) that sum to `total`, each
-    within 1 of its exact share.
+    Weights are at least 0 and one is above 0; ties go to the first. Returns integers of shape (n,) that sum to `total`,
+    each within 1 of its exact share.
     """
     shares = np.asarray(weights, dtype=np.float64)
     exact = total * shares / shares.sum()

@@ -1,4 +1,4 @@
-"""Near-identical sequences: copies with a few changes, either strand, at any scale."""
+"""Near-identical sequences: copies with a few changes, on either strand."""
 
 from collections.abc import Sequence
 
@@ -18,17 +18,18 @@ DEFINITION = (
 )
 
 LOWEST = 0.4
-"""No pair that is linked has a smaller Jaccard similarity of its k-mers."""
+"""Linked pairs have at least this Jaccard similarity of their k-mers."""
 
 
 def near_identical(sequences: Sequence[str]) -> NDArray[np.int64]:
     """The cluster of each sequence, as the index of its first member, by single linkage; shape (n,).
 
-    Two sequences are linked if they are the same on either strand, or if they share enough canonical 10-mers, counted with
-    multiplicity: two of at most m 10-mers, e edits apart, share at least m - 10 e (the q-gram lemma: Jokinen and Ukkonen
-    1991), and e is 3 % of the longer one's length, rounded down. So all within 3 % are linked; identity of 95 % or less is
-    not, nor are arrays of different length, a stretch in common, or two copies of an old transposon: single linkage would
-    chain them. Windows of one locus are linked if they share more than about 70 % of their length.
+    Two sequences are linked if they are the same on either strand, or if they share enough canonical 10-mers, counted
+    with multiplicity: sequences e edits apart, the longer one with m 10-mers, share at least m - 10 e of them (the
+    q-gram lemma: Jokinen and Ukkonen 1991); e is 3 % of the longer one's length, rounded down. So all pairs within 3 %
+    are linked. Pairs of 95 % identity or less are not, nor arrays of different length, sequences with a stretch in
+    common, or two copies of an old transposon: single linkage would chain them. Windows of one locus are linked if they
+    share more than about 70 % of their length.
     """
     forms, form_of = either_strand(sequences)
     tokens, owners = multisets(forms, K)
@@ -37,16 +38,17 @@ def near_identical(sequences: Sequence[str]) -> NDArray[np.int64]:
 
 
 def either_strand(sequences: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """The different sequences, one for both strands, and which of them each one is; shape (n,)."""
+    """The distinct sequences (a sequence and its reverse complement are one) and the index of each; shape (n,)."""
     forms: dict[str, int] = {}
     form_of = [forms.setdefault(min(sequence, reverse_complement(sequence)), len(forms)) for sequence in sequences]
     return list(forms), np.array(form_of, np.int64)
 
 
 def multisets(sequences: Sequence[str], k: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Canonical k-mers (k at most 10) of each sequence, the i-th copy of one made a token of its own, and their owners.
+    """Canonical k-mers (k at most 10) of each sequence as tokens, and the index of each token's sequence.
 
-    Sorted by owner and token, which is below 2^44; both of shape (m,). Sequences shorter than k have none.
+    The i-th copy of a k-mer in a sequence is a token of its own, so sets of tokens count multiplicity. Sorted by
+    sequence, then token, which is below 2^44; both of shape (m,). Sequences shorter than k have none.
     """
     tokens, owners = [], []
     for begin in range(0, len(sequences), 4096):

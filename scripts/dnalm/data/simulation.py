@@ -1,9 +1,9 @@
-"""A simulated genome that has what matters of a real one: background, interspersed repeats, tandem arrays, gaps.
+"""A simulated genome with the main features of a real one: background, interspersed repeats, tandem arrays, gaps.
 
 The background is a Markov chain of order k whose GC content drifts along the chromosome. Interspersed repeats are
 diverged, often truncated copies of a few families, on either strand, and soft-masked. Tandem arrays repeat a unit
-cut from the same kind of background, so that nothing but the repetition sets them apart; some share their unit
-with arrays elsewhere, and few are soft-masked, as in real genomes.
+cut from the same kind of background, so that only the repetition sets them apart; some share their unit with arrays
+elsewhere, and few are soft-masked, as in real genomes.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnalm.errors import UserError
+from dnalm.sequence.kmers import decode, letters_of
 
 Bases = NDArray[np.uint8]
-"""Bases as numbers 0 to 3 for A, C, G, T; a base and its complement sum to 3."""
+"""Bases as codes 0 to 3 for A, C, G, T; a base and its complement sum to 3."""
 
 _GC_SPREAD = 0.06  # standard deviation of the local GC fraction
 _GC_STEP = 4_000  # bases between the points where it is drawn; linear in between
-_LANES = 256  # stretches of the background that grow side by side
+_LANES = 256  # stretches of the background that are drawn side by side
 _REPEAT_LENGTH = (300, 4_000)  # of a family of interspersed repeats, in bases
 _REPEAT_DIVERGENCE = (0.05, 0.2)  # of a family's copies: substitutions a base
 _REPEAT_INDELS = 0.01
@@ -75,7 +76,7 @@ def simulate(settings: Mapping[str, Any]) -> tuple[dict[str, bytes], list[Array]
             *_interspersed(rng, families, divergences, round(settings["interspersed"] * settings["length"])),
             *_gaps(round(settings["gaps"] * settings["length"])),
         ]
-        background = _letters(_background(rng, chain, settings, settings["length"]))
+        background = letters_of(_background(rng, chain, settings, settings["length"]))
         starts = _layout(rng, [len(feature.text) for feature in features], settings["length"], name)
         for index, start in starts:
             feature = features[index]
@@ -89,13 +90,15 @@ def simulate(settings: Mapping[str, Any]) -> tuple[dict[str, bytes], list[Array]
 def _background(
     rng: np.random.Generator, chain: NDArray[np.float64], settings: Mapping[str, Any], length: int
 ) -> Bases:
-    """A Markov chain of the given order and GC content: whether a base is G or C, or A or T, follows the local GC;
-    which of the two follows the bases before. `chain` holds the probability of G and of T: shape (4 ** order, 2).
+    """Bases of a Markov chain with a drifting GC content, shape (length,).
+
+    Whether a base is one of G and C depends on the local GC fraction; which of the two (or of A and T) depends on the
+    bases before it. `chain` holds, for each context, the probabilities of T and of G; shape (4 ** order, 2).
     """
     knots = rng.normal(settings["gc"], _GC_SPREAD, length // _GC_STEP + 2)
     knots = np.clip(knots - knots.mean() + settings["gc"], 0.05, 0.95)
     gc = np.interp(np.arange(length) / _GC_STEP, np.arange(len(knots)), knots)
-    # Many stretches of the chain grow side by side, each from a context of its own: a loop over bases would be slow.
+    # many stretches are drawn side by side, each with its own context: a loop over single bases would be slow
     rows = -(-length // _LANES)
     strong = np.resize(rng.random(length) < gc, (_LANES, rows))
     draws = rng.random((_LANES, rows))
@@ -115,7 +118,7 @@ def _cut(rng: np.random.Generator, stock: Bases, length: int) -> Bases:
 
 
 def _units(rng: np.random.Generator, stock: Bases, settings: Mapping[str, Any]) -> list[Bases]:
-    """A unit for each array; some are diverged copies of another's, on either strand."""
+    """A unit for each array; some are diverged copies of an earlier one, on either strand."""
     units: list[Bases] = []
     for _ in range(settings["arrays"]):
         if units and rng.random() < _SHARED_UNITS:
@@ -132,7 +135,7 @@ def _array(rng: np.random.Generator, unit: Bases, settings: Mapping[str, Any]) -
     copies = rng.uniform(*settings["copies"])
     perfect = np.resize(unit, round(copies * len(unit)))
     sequence = _mutate(rng, perfect, settings["substitutions"], settings["indels"])
-    text = _letters(sequence)
+    text = letters_of(sequence)
     if rng.random() < _SOFT_MASKED_ARRAYS:
         text |= np.uint8(0x20)
     return _Feature(text, (sequence, unit, len(perfect) / len(unit)))
@@ -149,7 +152,7 @@ def _interspersed(
         length = min(total, len(whole), int(len(whole) * rng.uniform(0.2, 1.5)) + 1)
         copy = _mutate(rng, whole[len(whole) - length :], divergences[family], _REPEAT_INDELS)
         copy = 3 - copy[::-1] if rng.random() < 0.5 else copy
-        features.append(_Feature(_letters(copy) | np.uint8(0x20)))
+        features.append(_Feature(letters_of(copy) | np.uint8(0x20)))
         total -= length
     return features
 
@@ -160,7 +163,7 @@ def _gaps(total: int) -> list[_Feature]:
 
 
 def _mutate(rng: np.random.Generator, bases: Bases, substitutions: float, indels: float) -> Bases:
-    """Substitute, delete, and insert after, each base with the given probabilities (half the indels are insertions)."""
+    """Substitute each base, and delete it or insert one after it (equally likely), with the given probabilities."""
     changed = rng.random(len(bases)) < substitutions
     bases = np.where(changed, (bases + rng.integers(1, 4, len(bases))) % 4, bases).astype(np.uint8)
     copies = np.ones(len(bases), np.int64)
@@ -178,7 +181,8 @@ def _layout(rng: np.random.Generator, lengths: list[int], total: int, name: str)
     room = total - sum(lengths) - _LEAST_SPACER * (len(lengths) + 1)
     if room < 0:
         raise UserError(
-            f"simulate: arrays, interspersed repeats and gaps need {total - room:,} bases of {name}, which has {total:,}; "
+            f"simulate: arrays, interspersed repeats and gaps need {total - room:,} bases of {name}, which has "
+            f"{total:,}; "
             "raise length or chromosomes, or lower arrays, copies, unit_length, interspersed or gaps"
         )
     weights = rng.gamma(_SPACER_SHAPE, size=len(lengths) + 1)
@@ -190,23 +194,22 @@ def _layout(rng: np.random.Generator, lengths: list[int], total: int, name: str)
 
 
 def _record(rng: np.random.Generator, chrom: str, start: int, sequence: Bases, unit: Bases, copies: float) -> Array:
-    """An array with the allele a sample would show: one to three copies gained or lost, at least one left."""
+    """An array and the allele of a sample: one to three copies gained or lost, with at least one left."""
     most_lost = min(3, len(sequence) // len(unit) - 1)
     changes = [change for change in range(-most_lost, 4) if change]
     gained = int(rng.choice(changes))
     longer = np.concatenate([np.tile(unit, max(gained, 0)), sequence])
     alternative = longer[max(-gained, 0) * len(unit) :]
     return Array(
-        chrom, start, _text(sequence), _text(unit), copies, _text(alternative), gained, bool(rng.random() < _SINGLETONS)
+        chrom,
+        start,
+        decode(sequence),
+        decode(unit),
+        copies,
+        decode(alternative),
+        gained,
+        bool(rng.random() < _SINGLETONS),
     )
-
-
-def _letters(bases: Bases) -> Bases:
-    return np.frombuffer(b"ACGT", np.uint8)[bases]
-
-
-def _text(bases: Bases) -> str:
-    return _letters(bases).tobytes().decode()
 
 
 _HEADER = """\

@@ -2,7 +2,7 @@
 
 BASES = "ACGT"
 IUPAC = "ACGTRYSWKMBDHVN"
-"""Letters that DNA may hold (NC-IUB 1984), upper case; not U: to a DNA tokenizer it is an unknown token."""
+"""Letters allowed in DNA (NC-IUB 1984), upper case; no U, which DNA tokenizers do not know."""
 
 _COMPLEMENT = str.maketrans("ACGTURYSWKMBDHVNacgturyswkmbdhvn", "TGCAAYRSWMKVHDBNtgcaayrswmkvhdbn")
 

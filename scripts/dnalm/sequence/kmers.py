@@ -14,10 +14,11 @@ _LETTERS = np.frombuffer(BASES.encode(), np.uint8)
 _CODES = np.full(256, OTHER, dtype=np.uint8)
 for _code, _base in enumerate(BASES):
     _CODES[ord(_base)] = _CODES[ord(_base.lower())] = _code
+_IS_GC = np.isin(_CODES, [BASES.index("G"), BASES.index("C")])
 
 
 def encode(sequences: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Codes (A 0, C 1, G 2, T 3, any other letter 4; either case) of all sequences in a row, and their offsets.
+    """Codes (A 0, C 1, G 2, T 3, any other letter 4; either case) of all sequences end to end, and their offsets.
 
     Sequence i is `codes[offsets[i]:offsets[i + 1]]`; offsets have shape (n + 1,).
     """
@@ -27,9 +28,19 @@ def encode(sequences: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int6
     return _CODES[letters], offsets
 
 
-def decode(codes: NDArray[np.uint8]) -> str:
-    """The letters of codes 0 to 3."""
-    return _LETTERS[codes].tobytes().decode()
+def letters_of(codes: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Codes 0 to 3 as upper-case ASCII letters, same shape."""
+    return np.asarray(_LETTERS[codes])
+
+
+def decode(codes: NDArray[np.integer]) -> str:
+    """Codes 0 to 3 as text."""
+    return letters_of(codes).tobytes().decode()
+
+
+def is_gc(letters: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether each ASCII letter is G or C, either case; same shape."""
+    return _IS_GC[letters]
 
 
 def gc_counts(sequences: Sequence[str]) -> NDArray[np.int64]:
@@ -44,8 +55,9 @@ def canonical_kmers(
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Every k-mer of every sequence (1 <= k <= 31) as the smaller of itself and its reverse complement.
 
-    Returns (k-mers, owners), both of shape (m,): the owner is the index of the sequence. K-mers with a letter other
-    than A, C, G, T are left out, and a sequence shorter than k has none. Order: by sequence, then position.
+    codes, offsets: as `encode` returns them. Returns (k-mers as numbers in base 4, owners), both of shape (m,): the
+    owner is the index of the sequence. K-mers with a letter other than A, C, G, T are left out, and a sequence shorter
+    than k has none. Order: by sequence, then position.
     """
     windows = len(codes) - k + 1
     if windows < 1:
@@ -61,3 +73,10 @@ def canonical_kmers(
     owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     valid &= owners[:windows] == owners[k - 1 :]
     return np.minimum(forward, backward)[valid], owners[:windows][valid]
+
+
+def all_canonical_kmers(k: int) -> NDArray[np.int64]:
+    """Every number that `canonical_kmers` gives for some k-mer, ascending: 2, 10, 32, 136 ... of them."""
+    codes = (np.arange(4**k)[:, None] >> np.arange(2 * (k - 1), -1, -2)) & 3
+    kmers, _ = canonical_kmers(codes.astype(np.uint8).ravel(), k * np.arange(4**k + 1), k)
+    return np.unique(kmers).astype(np.int64)

@@ -1,4 +1,4 @@
-"""One number for how tandemly repetitive a sequence is: its best agreement with itself, shifted."""
+"""One number for how tandemly repetitive a sequence is: its best match with itself, shifted."""
 
 from collections.abc import Sequence
 
@@ -9,16 +9,16 @@ from dnalm.sequence.kmers import OTHER, encode
 
 LONGEST_PERIOD = 120
 FEWEST_PAIRS = 10
-"""Compared pairs that a period needs: over fewer, chance agreement is often perfect."""
+"""Fewest pairs of bases to compare at a period: fewer often all match by chance."""
 BATCH_BASES = 1_000_000
 
 
 def best_self_match(sequences: Sequence[str], longest: int = LONGEST_PERIOD, fewest: int = FEWEST_PAIRS) -> np.ndarray:
     """The largest fraction, over periods p = 1 .. longest, of bases that equal the base p further on; shape (n,).
 
-    A perfect tandem array scores 1, random sequence of a hundred bases about 0.4. Pairs with a letter other than ACGT
-    are left out; a period with fewer than `fewest` pairs is not looked at, and a sequence without any period scores 0.
-    Takes time and memory linear in the bases: about 0.3 s for a million bases.
+    A perfect tandem array scores 1, a random sequence of a hundred bases about 0.4. Pairs with a letter other than ACGT
+    are left out. Periods with fewer than `fewest` pairs are skipped; a sequence with no other period scores 0. Time is
+    proportional to the number of bases: about 0.3 s for a million.
     """
     result = np.zeros(len(sequences))
     for rows in tqdm(list(_batches(sequences)), desc="periodicity", unit="batch", mininterval=1):
@@ -27,7 +27,7 @@ def best_self_match(sequences: Sequence[str], longest: int = LONGEST_PERIOD, few
 
 
 def _batches(sequences: Sequence[str]) -> list[slice]:
-    """Consecutive rows of about `BATCH_BASES` bases together."""
+    """Slices of consecutive rows with about `BATCH_BASES` bases each."""
     cuts, bases = [0], 0
     for row, sequence in enumerate(sequences):
         if bases and bases + len(sequence) > BATCH_BASES:
@@ -58,7 +58,7 @@ def _batch(sequences: Sequence[str], longest: int, fewest: int) -> np.ndarray:
 
 
 def _between(flags: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """How many flags are set in each of the intervals first .. last (exclusive), shape of `first`."""
+    """Number of flags set in each of the intervals first .. last (exclusive); shape of `first`."""
     totals = np.zeros(len(flags) + 1, dtype=np.int64)
     flags.cumsum(out=totals[1:])
     counts: np.ndarray = totals[last] - totals[first]

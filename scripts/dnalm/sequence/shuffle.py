@@ -1,4 +1,4 @@
-"""Shuffles that keep a sequence's dinucleotides."""
+"""Shuffles that keep a sequence's dinucleotide counts."""
 
 from itertools import product
 
@@ -16,7 +16,7 @@ def dinucleotide_shuffle(sequence: str, rng: np.random.Generator) -> str:
 
     A random Eulerian path through the multigraph of the sequence's steps (Altschul and Erickson 1985): a random tree of
     last exits, then the other exits of each base in random order. With four bases there are at most 27 trees, so one is
-    drawn from their exact distribution, without trial and error. `sequence` holds A, C, G, T only.
+    drawn from their exact distribution instead of by rejection. `sequence` holds A, C, G, T only.
     """
     if len(sequence) < 3:
         return sequence
@@ -40,7 +40,7 @@ def dinucleotide_shuffle(sequence: str, rng: np.random.Generator) -> str:
 
 
 def _last_exits(exits: list[NDArray[np.uint8]], final: int, rng: np.random.Generator) -> dict[int, int]:
-    """The base that each base other than the final one is left for the last time to, drawn by the number of such trees."""
+    """For each base but the final one, the base after its last occurrence: a tree, drawn by its number of paths."""
     bases = [base for base in range(4) if base != final and len(exits[base])]
     counts = {base: np.bincount(exits[base], minlength=4) for base in bases}
     trees, weights = [], []
@@ -53,13 +53,14 @@ def _last_exits(exits: list[NDArray[np.uint8]], final: int, rng: np.random.Gener
 
 
 def _arrives(tree: dict[int, int], base: int, final: int) -> bool:
+    """Whether following the tree from a base leads to the final one."""
     for _ in tree:
         base = tree.get(base, final)
     return base == final
 
 
 def distinct_shuffles(sequence: str, count: int, taken: set[str], rng: np.random.Generator) -> list[str] | None:
-    """`count` different shuffles, none of which is in `taken`, or None if some tries do not find them."""
+    """`count` different shuffles that are not in `taken`, or None if `ATTEMPTS` + `count` tries do not find them."""
     found: dict[str, None] = {}
     for _ in range(ATTEMPTS + count):
         shuffled = dinucleotide_shuffle(sequence, rng)

@@ -6,6 +6,9 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
+
+from tqdm import tqdm
 
 from dnalm.errors import UserError
 from dnalm.names import TRF_PARAMETERS
@@ -16,6 +19,18 @@ _LONGEST_ARRAY = 6
 
 _SUCCESS = (0, 253)
 """With -ngs, TRF 4.09 ends with 253 where its help promises 0; a failure is 254 or 255."""
+
+
+_AT_ONCE = 2000
+"""Sequences that one run of trf gets, between two steps of the progress bar."""
+
+
+class Repeat(NamedTuple):
+    """A tandem repeat as TRF reports it: period (bases), copies, and alignment score."""
+
+    period: int
+    copies: float
+    score: int
 
 
 def is_installed() -> bool:
@@ -35,14 +50,33 @@ def find_repeats(name: str, bases: bytes, parameters: Sequence[int] = TRF_PARAME
     return _run(b">%s\n%s\n" % (name.encode(), bases), parameters)
 
 
-def called_by_trf(sequences: Sequence[str], parameters: Sequence[int] = TRF_PARAMETERS) -> list[bool] | None:
-    """For each sequence, whether TRF finds a tandem repeat in it; None if trf is not installed."""
+def best_repeats(sequences: Sequence[str], parameters: Sequence[int] = TRF_PARAMETERS) -> list[Repeat | None] | None:
+    """For each sequence the tandem repeat of the highest score that TRF finds in it (the first of equal ones), or None.
+
+    None instead of the list if trf is not installed. Raises `UserError` if trf fails.
+    """
     if not is_installed():
         return None
+    found: list[Repeat | None] = []
+    for at in tqdm(range(0, len(sequences), _AT_ONCE), desc="trf", unit="batch", mininterval=1):
+        found += _best(sequences[at : at + _AT_ONCE], parameters)
+    return found
+
+
+def _best(sequences: Sequence[str], parameters: Sequence[int]) -> list[Repeat | None]:
     fasta = "".join(f">{number}\n{sequence}\n" for number, sequence in enumerate(sequences))
-    found = _run(fasta.encode(), parameters)
-    called = {int(line[1:]) for line in found.splitlines() if line.startswith(b"@")}
-    return [number in called for number in range(len(sequences))]
+    best: list[Repeat | None] = [None] * len(sequences)
+    number = -1
+    for line in _run(fasta.encode(), parameters).splitlines():
+        if line.startswith(b"@"):
+            number = int(line[1:])
+            continue
+        # start, end, period, copies, consensus size, per cent matches, per cent indels, score, ...
+        fields = line.split(maxsplit=8)
+        repeat, earlier = Repeat(int(fields[2]), float(fields[3]), int(fields[7])), best[number]
+        if earlier is None or repeat.score > earlier.score:
+            best[number] = repeat
+    return best
 
 
 def _run(fasta: bytes, parameters: Sequence[int]) -> bytes:

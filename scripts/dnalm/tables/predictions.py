@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -166,7 +166,7 @@ def _check_columns(table: pd.DataFrame, names: Iterable[str], known: str, path: 
             raise UserError(f"{path}: no column '{name}'; predictions have {known}")
 
 
-def _check_records(ids: np.ndarray, problems: Iterable[tuple[np.ndarray, str]], path: Path | str) -> None:
+def _check_records(ids: np.ndarray, problems: Iterable[tuple[Any, str]], path: Path | str) -> None:
     for wrong, what in problems:
         if wrong.any():
             raise UserError(f"{path}: record '{ids[wrong.argmax()]}': {what} ({wrong.sum():,} such records)")

@@ -1,13 +1,16 @@
 """The sequence table: one row a record."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dnalm.errors import UserError
+from dnalm.files import read_table
 from dnalm.names import LABEL, SEQUENCE_COLUMNS, TARGET, sequence_columns
 
 LOCUS = ("locus_chrom", "locus_start", "locus_end")
@@ -46,9 +49,18 @@ def sequence_table(columns: Mapping[str, Any] | pd.DataFrame, extra: Iterable[st
     return pd.DataFrame(columns).reindex(columns=names).astype({name: _TYPES.get(name, "str") for name in names})
 
 
-def truth_column(table: Iterable[str]) -> str:
+def truth_column(table: Iterable[Hashable]) -> str:
     """The column of a sequence table, or among its columns' names, that holds what is learnt: `target`, else `label`."""
     return TARGET if TARGET in table else LABEL
+
+
+def read_records(path: Path | str, columns: Iterable[str]) -> pd.DataFrame:
+    """Some columns of a sequence table on disk, and after them the one that holds what is learnt, `label` or `target`."""
+    try:
+        present = pq.read_schema(path).names
+    except (OSError, pa.ArrowInvalid):
+        present = []  # read_table says what is wrong with the file
+    return read_table(path, [*columns, truth_column(present)])
 
 
 def check_table(table: pd.DataFrame, path: Path) -> None:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from dnalm.errors import UserError
 from dnalm.sequence.alphabet import BASES, reverse_complement
+from dnalm.sequence.kmers import OTHER, encode
 from dnalm.tables.tokens import Tokens
 from dnalm.training.engine.devices import out_of_memory
 from dnalm.training.engine.feeds import WIDTH, Examples, LengthBatches, pad
@@ -28,11 +29,8 @@ from dnalm.training.engine.windows import Windows, cut
 from dnalm.training.models.tokenizers import Specials
 from dnalm.training.objectives.classification import Classification
 
-_NOTHING = len(BASES)
+_NOTHING = OTHER
 """The code of padding and of letters other than ACGT: zero in all four channels."""
-
-_CODES = np.full(256, _NOTHING, dtype=np.uint8)
-_CODES[np.frombuffer(BASES.encode(), dtype=np.uint8)] = range(_NOTHING)
 
 _SPECIALS = Specials(prefix=(), suffix=(_NOTHING,), pad=_NOTHING, unknown=_NOTHING, mask=None)
 """Each sequence ends with nothing, so that an empty one has a length too."""
@@ -112,10 +110,10 @@ class Strands:
     """Sequences as the network takes them, as they are given and as their reverse complements."""
 
     def __init__(self, sequences: Sequence[str], labels: NDArray[np.int64]) -> None:
-        """Encode upper-case sequences; letters other than ACGT are nothing. labels: (n,)."""
+        """Encode sequences; letters other than ACGT are nothing. labels: (n,)."""
         self.labels = labels
-        self._given = _encode(sequences)
-        self._other = _encode([reverse_complement(sequence) for sequence in sequences])
+        self._given = Tokens(*encode(sequences))
+        self._other = Tokens(*encode([reverse_complement(sequence) for sequence in sequences]))
 
     @property
     def windows(self) -> Windows:
@@ -136,12 +134,6 @@ class Strands:
         size, parts = 256, [Examples(strand, self.windows, _SPECIALS) for strand in shown]
         found = [score(network, _OBJECTIVE, examples, size, what, most_tokens=MOST_BASES) for examples in parts]
         return np.asarray(np.mean(found, axis=0))
-
-
-def _encode(sequences: Sequence[str]) -> Tokens:
-    text = "".join(sequences).encode("ascii", errors="replace")
-    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
-    return Tokens(_CODES[np.frombuffer(text, dtype=np.uint8)], np.concatenate([[0], lengths.cumsum()]))
 
 
 @dataclass

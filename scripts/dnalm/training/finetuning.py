@@ -18,7 +18,7 @@ from dnalm.training.engine.loop import fine_tune, validate
 from dnalm.training.engine.progress import Progress, log_row
 from dnalm.training.engine.records import Split
 from dnalm.training.engine.windows import cut
-from dnalm.training.models.certificate import check_weights
+from dnalm.training.models.certificate import check_head
 from dnalm.training.models.hub import FETCHED
 from dnalm.training.models.loading import (
     Loaded,
@@ -46,12 +46,16 @@ from dnalm.training.objectives import objective_of, objective_of_model
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a fine-tuning reads: directories of the splits' tables, of their tokens, of the tokenizer, a checkpoint."""
+    """What a fine-tuning reads: directories of the splits' tables, of their tokens, of the tokenizer, a checkpoint.
+
+    certificate: what was found of the checkpoint, for run.json alone.
+    """
 
     data: Path
     tokens: Path
     tokenizer: Path
     checkpoint: Path | None
+    certificate: Path | None = None
 
     def files(self, method: str | None) -> dict[str, Path | None]:
         """What a training by `method` reads, by role."""
@@ -118,17 +122,15 @@ def finetune(
         _check_some(examples, "train")
         counts["train"] = training.counts(train_windows, specials.unknown)
 
-    gate = None
-    if loaded is not None and inputs.checkpoint is not None:
-        probes = examples if trains else held_out
-        gate = check_weights(loaded, inputs.checkpoint, objective.head, probes, seed, not trains, trust)
+    if loaded is not None and inputs.checkpoint is not None and not trains:
+        check_head(loaded, inputs.checkpoint)
     if limit is not None:
         tokenizer.model_max_length = limit  # a finished model carries its limit wherever it goes
     facts: dict[str, Any] = {
         "device": describe(place),
         "counts": counts,
         "fetched": _fetched(inputs.checkpoint),
-        "gate": gate,
+        "certificate": read_json(inputs.certificate) if inputs.certificate else None,
         "initialisation": "pretrained" if loaded else "random",
         "objective": objective.name,
         "labels": label_names(model) if recipe.objective == "classification" else None,

@@ -1,11 +1,13 @@
 """Sequences that a user wants scored, from FASTA or a table."""
 
 import re
+from itertools import groupby
 from pathlib import Path
 
 from dnalm.errors import UserError
-from dnalm.files import read_fasta, read_user_table
+from dnalm.files import read_user_table
 from dnalm.sequence.alphabet import BASES, IUPAC
+from dnalm.sequence.fasta import read_fasta
 
 FASTA_SUFFIXES = frozenset({".fa", ".fasta", ".fna", ".ffn", ".fas"})
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".parquet"})
@@ -21,11 +23,11 @@ def read_sequences(path: Path, sequence_column: str, id_column: str) -> tuple[li
     """
     suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
     if suffix in FASTA_SUFFIXES:
-        try:
-            records = list(read_fasta(path))
-        except ModuleNotFoundError as error:
-            raise UserError(f"{path}: to read FASTA, install biopython; or give a table") from error
-        ids, sequences = [name for name, _ in records], [sequence for _, sequence in records]
+        ids, sequences = [], []
+        for _, record in groupby(read_fasta(path), key=lambda piece: piece.line):
+            pieces = list(record)
+            ids.append(pieces[0].name)
+            sequences.append(b"".join(piece.bases for piece in pieces).decode())
     elif suffix in TABLE_SUFFIXES:
         if not path.is_file():
             raise UserError(f"{path}: no such file")

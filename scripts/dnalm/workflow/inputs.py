@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dnalm.config.datasets import Repeats
+from dnalm.config.loading import local_paths
 from dnalm.config.models import Model
 from dnalm.config.root import Config
 from dnalm.names import SHARDS, SPLITS
@@ -13,6 +14,11 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 """What a trained tokenizer consists of."""
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx")
+
+
+def given_files(config: Config) -> set[str]:
+    """The user's own files that the config names, and those in the directories that it names."""
+    return {file for _, path in local_paths(config) for file in (path, *_listed(path))}
 
 
 def fasta(genome: str) -> list[str]:
@@ -114,6 +120,30 @@ def located_catalogues(config: Config, wildcards: Wildcards) -> list[str]:
     return [f"results/catalogues/{name}.parquet" for name in dataset.masked_catalogues(config)]
 
 
+def called_records(config: Config, wildcards: Wildcards) -> list[str]:
+    """What TRF calls in a data set's records; not asked of a table, whose labels may have nothing to do with repeats."""
+    repeats = isinstance(config.datasets[wildcards.dataset], Repeats)
+    return [_calls(wildcards, "records")] if repeats else []
+
+
+def baseline_calls(config: Config, wildcards: Wildcards) -> list[str]:
+    """What the baseline `trf` scores by: the calls in the records and in the background, if there is any."""
+    if wildcards.baseline != "trf":
+        return []
+    tables = ["records", *(["background"] if config.datasets[wildcards.dataset].has_background else [])]
+    return [_calls(wildcards, table) for table in tables]
+
+
+def _calls(wildcards: Wildcards, table: str) -> str:
+    return f"results/{wildcards.dataset}/preparation/trf/{table}.parquet"
+
+
+def called_table(config: Config, wildcards: Wildcards) -> list[str]:
+    """The sequences that TRF is run on: all records before they are split, or the background."""
+    folder = "preparation" if wildcards.table == "records" else "data"
+    return [f"results/{wildcards.dataset}/{folder}/{wildcards.table}.parquet"]
+
+
 def background(config: Config, wildcards: Wildcards) -> list[str]:
     """The windows of the genome that are scored beside a data set's splits, if it has any."""
     wanted = config.datasets[wildcards.dataset].has_background
@@ -148,6 +178,22 @@ def checkpoint_folder(config: Config, wildcards: Wildcards) -> str:
     if model.on_hub:
         return snapshot(model)
     return model.checkpoint or ""
+
+
+def certified(config: Config) -> list[str]:
+    """The models whose weights come from a checkpoint: those that have a certificate, once something is run with them."""
+    run = {run.model for run in config.runs}
+    return [n for n, one in config.models.items() if n in run and one.checkpoint and one.initialisation == "pretrained"]
+
+
+def certificate(config: Config, wildcards: Wildcards) -> list[str]:
+    """What was found of a model's checkpoint before anything is trained from it."""
+    return [f"results/models/{wildcards.model}/certificate.json"] if wildcards.model in certified(config) else []
+
+
+def probes(config: Config, wildcards: Wildcards) -> list[str]:
+    """Real sequences that a checkpoint is asked about."""
+    return [f"results/{stages.probed_dataset(config, wildcards.model)}/data/validation.parquet"]
 
 
 def snapshot(model: Model) -> str:

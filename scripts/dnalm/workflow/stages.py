@@ -14,6 +14,7 @@ from dnalm.config.models import Model
 from dnalm.config.root import Config
 from dnalm.config.stages.training import (
     BaselineCnnSettings,
+    CertifySettings,
     FetchModelSettings,
     FinetuneSettings,
     Labels,
@@ -160,6 +161,10 @@ def _split_labels(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     }
 
 
+def _call_repeats(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+    return {"parameters": list(TRF_PARAMETERS)}
+
+
 def _draw_background(config: Config, wildcards: Wildcards) -> dict[str, Any]:
     dataset = repeats_of(config, wildcards)
     return {"number": dataset.background, "seed": dataset.balance.seed, "flank": dataset.flank}
@@ -220,6 +225,23 @@ def fetch_model(config: Config, wildcards: Wildcards) -> FetchModelSettings:
 def hub_folder(model: Model) -> str:
     """A hub id as one folder name."""
     return (model.checkpoint or "").replace("/", "--")
+
+
+@_stage
+def certify(config: Config, wildcards: Wildcards) -> CertifySettings:
+    """A checkpoint, and where the sequences come from that it is asked about."""
+    model = config.models[wildcards.model]
+    return CertifySettings(
+        checkpoint=checkpoint_name(model) or "",
+        dataset=probed_dataset(config, wildcards.model),
+        max_tokens=model.max_tokens,
+        trust_remote_code=model.trust_remote_code,
+    )
+
+
+def probed_dataset(config: Config, model: str) -> str:
+    """The first data set, in the order of `runs`, that a model is run on."""
+    return next(run.dataset for run in config.runs if run.model == model)
 
 
 @_stage
@@ -337,6 +359,7 @@ _STAGES = {
     "balance": _balance,
     "import_table": _import_table,
     "split_labels": _split_labels,
+    "call_repeats": _call_repeats,
     "draw_background": _draw_background,
     "compare_splits": _compare_splits,
     "audit": _audit,
@@ -356,7 +379,7 @@ def runs(config: Config) -> Iterator[dict[str, Any]]:
     """
     for name in dict.fromkeys([*(run.dataset for run in config.runs), *sorted(config.datasets)]):
         dataset = config.datasets[name]
-        for baseline in sorted(set(dataset.baselines)):
+        for baseline in dataset.simple_models:
             yield {"dataset": name, "model": "baseline", "recipe": baseline, "seed": BASELINE_SEED}
         for run in config.runs:
             if run.dataset == name:

@@ -47,6 +47,18 @@ def test_defaults_are_complete():
     assert config.datasets["d"].masked_catalogues(config) == ["c"]
 
 
+def test_baselines_follow_what_is_learnt():
+    others = ["boosting", "kmer", "length_gc", "periodicity"]
+    table = {"kind": "table", "path": "t.csv", "target_column": "y"}
+    config = load_config({**BASE, "datasets": {**BASE["datasets"], "n": table}}, check_paths=False)
+    assert config.datasets["d"].simple_models == config.datasets["t"].simple_models == sorted(["majority", *others])
+    assert config.datasets["n"].simple_models == sorted(["mean", *others]) and config.datasets["n"].truth == "target"
+    none = load_config({**BASE, "datasets": {**BASE["datasets"], "n": {**table, "baselines": []}}}, check_paths=False)
+    assert none.datasets["n"].simple_models == []
+    section_of = json.loads(section(config, "import_table", SimpleNamespace(dataset="n")))
+    assert section_of["target_column"] == "y"
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -77,6 +89,12 @@ def test_defaults_are_complete():
         (["catalogues", "loose"], {"url": "http://x", "format": "bed"}, "needs a `genome`"),
         (["catalogues", "c"], {"genome": "g", "format": "bed", "path": "x", "filters": ["PASS"]}, "`filters` are for format vntrseek"),
         (["datasets", "d", "split"], {"fractions": {"train": 0.5, "validation": 0.2, "test": 0.2}}, "fractions sum to 0.9, not 1"),
+        (["datasets", "t", "baselines"], ["mean"], "datasets.t: baselines: 'mean' predicts no label; use any of majority, length_gc, kmer, boosting, periodicity, cnn, trf"),
+        (["datasets", "d", "baselines"], ["kmer", "mean"], "datasets.d: baselines: 'mean' predicts no label"),
+        *(
+            (["datasets", "t"], {"kind": "table", "path": "x", "target_column": "y", "baselines": [name]}, f"datasets.t: baselines: '{name}' predicts no target; use any of mean, length_gc, kmer, boosting, periodicity")
+            for name in ("majority", "cnn", "trf")
+        ),
         (["datasets", "d", "split"], {"method": "chromosome"}, "`chromosomes` goes with method: chromosome"),
         (["datasets", "d", "split"], {"method": "chromosome", "chromosomes": {"train": ["1"], "validation": ["1"], "test": ["2"]}}, "1 listed twice"),
         (["datasets", "d", "split"], {"method": "chromosome", "chromosomes": {"train": ["1"], "test": ["2"]}}, "none for validation"),

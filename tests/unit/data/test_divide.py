@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 import pysam
 import pytest
+from with_relatives import divided
 
-from dnalm.data import divide as divide_module
 from dnalm.data.balance import Settings as Balance
 from dnalm.data.balance import balance
-from dnalm.data.divide import Settings, divide
+from dnalm.data.divide import Settings
 from dnalm.data.positives import extract_positives
 from dnalm.errors import UserError
 from dnalm.names import SEQUENCE_COLUMNS, SPLITS, sequence_columns
@@ -51,15 +51,9 @@ def ledger(records):
     return {"ledger": lines, "kept_vs_dropped": {"gc": {}}}
 
 
-@pytest.fixture
-def no_trf(monkeypatch):
-    monkeypatch.setattr(divide_module, "called_by_trf", lambda sequences: None)
-
-
-@pytest.mark.usefixtures("no_trf")
 def test_every_record_in_one_split_and_the_manifest_says_so():
     records = repeats()
-    tables, manifest = divide(records, [ledger(records)], REPEATS)
+    tables, manifest = divided(records, [ledger(records)], REPEATS)
     assert list(tables) == list(SPLITS)
     together = pd.concat(tables.values())
     assert list(together.columns) == [*SEQUENCE_COLUMNS, "positive"]
@@ -81,8 +75,7 @@ def test_every_record_in_one_split_and_the_manifest_says_so():
     assert manifest["labels"] == {"0": "0", "1": "1"}
     assert manifest["shared_sequences"] == {"train/validation": 0, "train/test": 0, "validation/test": 0}
     assert manifest["kept_vs_dropped"] == {"gc": {}}
-    assert manifest["negatives_called_by_trf"] is None
-    assert manifest["warnings"] == ["trf is not installed, so nobody looked whether negatives are tandem repeats."]
+    assert manifest["warnings"] == []
     json.dumps(manifest)
 
 
@@ -95,11 +88,10 @@ def sums_hold(lines):
     return kept
 
 
-@pytest.mark.usefixtures("no_trf")
 def test_caps_are_counted_and_sums_hold_from_stage_to_stage():
     records = repeats()
     caps = {"train": 20, "validation": 11, "test": None}
-    tables, manifest = divide(records, [ledger(records)], dataclasses.replace(REPEATS, caps=caps))
+    tables, manifest = divided(records, [ledger(records)], dataclasses.replace(REPEATS, caps=caps))
     assert [len(tables[split]) for split in SPLITS] == [20, 10, 20]
     assert sums_hold(manifest["ledger"]) == {"ucsc": 25, "unique": 25}
     assert manifest["ledger"][-1]["dropped"] == {"max_records": 25}
@@ -107,22 +99,10 @@ def test_caps_are_counted_and_sums_hold_from_stage_to_stage():
         assert (one.groupby("positive").size() == 2).all()
 
 
-def test_trf_calls_are_counted_by_source_and_warned_of(monkeypatch):
-    monkeypatch.setattr(divide_module, "called_by_trf", lambda sequences: [n < 3 for n in range(len(sequences))])
-    _, manifest = divide(repeats(), [], REPEATS)
-    assert manifest["negatives_called_by_trf"] == {
-        "called": 3, "of": 50, "fraction": 0.06, "by_source": {"unique": {"called": 3, "of": 50, "fraction": 0.06}},
-    }  # fmt: skip
-    assert manifest["warnings"] == [
-        "TRF calls 6.0% of the unique negatives tandem repeats: add a catalogue with `find: trf` to mask.catalogues."
-    ]
-
-
-@pytest.mark.usefixtures("no_trf")
 def test_a_large_group_is_warned_of():
     records = repeats()
     records.loc[records["label"] == 1, "motif"] = ["AAGGC"] * 8 + ["".join(row) for row in unrelated(42, seed=9)]
-    _, manifest = divide(records, [], REPEATS)
+    _, manifest = divided(records, [], REPEATS)
     assert manifest["groups"]["largest"] == 16
     assert manifest["warnings"][0].startswith("One group holds 16% of the records (16)")
 
@@ -131,7 +111,7 @@ def test_given_splits_stay_and_what_they_share_is_told():
     records = table(split=["train"] * 60 + ["validation"] * 20 + ["test"] * 20)
     records.loc[[60, 61], "sequence"] = records.loc[[0, 1], "sequence"].tolist()
     records.loc[80, "sequence"] = records.loc[0, "sequence"]
-    tables, manifest = divide(records, [], dataclasses.replace(TABLE, given=True, labels={"0": "a", "1": "b"}))
+    tables, manifest = divided(records, [], dataclasses.replace(TABLE, given=True, labels={"0": "a", "1": "b"}))
     assert [len(tables[split]) for split in SPLITS] == [60, 20, 20]
     assert "split" not in tables["train"].columns
     assert tables["train"]["id"].tolist() == [f"t{n:03d}" for n in range(60)]
@@ -145,37 +125,34 @@ def test_given_splits_stay_and_what_they_share_is_told():
 def test_grouped_tables_share_nothing():
     records = table()
     records["sequence"] = records["sequence"].tolist()[:50] * 2
-    _, manifest = divide(records, [], TABLE)
+    _, manifest = divided(records, [], TABLE)
     assert set(manifest["shared_sequences"].values()) == {0}
-    _, manifest = divide(records, [], dataclasses.replace(TABLE, method="random"))
+    _, manifest = divided(records, [], dataclasses.replace(TABLE, method="random"))
     assert manifest["shared_sequences"]["train/test"] > 0
     assert manifest["groups"]["in_several_splits"] > 0
 
 
-@pytest.mark.usefixtures("no_trf")
 def test_chromosomes_decide():
     records = repeats().assign(split=["train"] * 60 + ["validation"] * 20 + ["test"] * 20)
-    tables, _ = divide(records, [], dataclasses.replace(REPEATS, method="chromosome"))
+    tables, _ = divided(records, [], dataclasses.replace(REPEATS, method="chromosome"))
     assert [len(tables[split]) for split in SPLITS] == [60, 20, 20]
     with pytest.raises(UserError, match=r"split \(chromosome\): test would be empty"):
-        divide(records[records["split"] != "test"], [], dataclasses.replace(REPEATS, method="chromosome"))
+        divided(records[records["split"] != "test"], [], dataclasses.replace(REPEATS, method="chromosome"))
 
 
 def test_a_cap_that_leaves_one_class():
     with pytest.raises(UserError, match=r"test would hold label [01] only.*raise max_records"):
-        divide(table(), [], dataclasses.replace(TABLE, caps={**NO_CAPS, "test": 1}))
+        divided(table(), [], dataclasses.replace(TABLE, caps={**NO_CAPS, "test": 1}))
 
 
-@pytest.mark.usefixtures("no_trf")
 def test_row_order_changes_no_split_and_no_manifest():
     records = repeats()
-    first, second = (divide(rows, [], REPEATS) for rows in (records, records.sample(frac=1, random_state=4)))
+    first, second = (divided(rows, [], REPEATS) for rows in (records, records.sample(frac=1, random_state=4)))
     assert json.dumps(first[1], sort_keys=True) == json.dumps(second[1], sort_keys=True)
     for split in SPLITS:
         assert set(first[0][split]["id"]) == set(second[0][split]["id"])
 
 
-@pytest.mark.usefixtures("no_trf")
 def test_arrays_of_a_catalogue_without_a_genome_are_grouped_by_its_own_loci(tmp_path):
     """Neither k-mers nor motifs link them, and a negative's place on the genome has nothing to do with theirs."""
     (tmp_path / "g.fa").write_text(f">c\n{''.join(unrelated(100, seed=3))}\n")
@@ -190,7 +167,7 @@ def test_arrays_of_a_catalogue_without_a_genome_are_grouped_by_its_own_loci(tmp_
     with pysam.FastaFile(str(tmp_path / "g.fa")) as genome:
         settings = Balance({"unique": 1.0}, ["length"], 1.0, 1, 1, 0, None)
         records, line = balance(positives, pieces, None, genome, settings)
-    tables, manifest = divide(records, [line], REPEATS)
+    tables, manifest = divided(records, [line], REPEATS)
     together = pd.concat(tables.values())
     assert list(together.columns) == [*SEQUENCE_COLUMNS, *LOCUS, "positive"]
     assert manifest["groups"]["number"] == 19
@@ -198,11 +175,10 @@ def test_arrays_of_a_catalogue_without_a_genome_are_grouped_by_its_own_loci(tmp_
     assert group["a00"] == group["a01"]
 
 
-@pytest.mark.usefixtures("no_trf")
 def test_arrays_without_a_motif_are_warned_of():
     records = repeats()
     records.loc[records["id"] == "p03", "motif"] = None
-    _, manifest = divide(records, [{**ledger(records), "motifs_inferred": 4}], REPEATS)
+    _, manifest = divided(records, [{**ledger(records), "motifs_inferred": 4}], REPEATS)
     assert (manifest["groups"]["motifs_inferred"], manifest["groups"]["motifs_missing"]) == (4, 1)
     assert manifest["warnings"][0] == "1 arrays have no motif, so no motif family keeps them in one split."
 
@@ -218,10 +194,10 @@ def targets(count=100, seed=3, **columns):
 @pytest.mark.parametrize("method", ["grouped", "random"])
 def test_targets_are_described_by_split(method):
     records = targets(200)
-    tables, manifest = divide(records, [], dataclasses.replace(TABLE, method=method))
+    tables, manifest = divided(records, [], dataclasses.replace(TABLE, method=method))
     together = pd.concat(tables.values())
     assert list(together.columns) == list(sequence_columns("target")) and len(together) == 200
-    assert manifest["labels"] == {} and manifest["negatives_called_by_trf"] is None
+    assert manifest["labels"] == {}
     assert manifest["ledger"][-1]["in"] == 200 == sum(split["records"] for split in manifest["splits"].values())
     for split, part in tables.items():
         found, values = manifest["splits"][split], part["target"]
@@ -236,7 +212,7 @@ def test_targets_are_described_by_split(method):
 
 
 def test_caps_of_targets_are_counted_as_dropped():
-    tables, manifest = divide(
+    tables, manifest = divided(
         targets(200), [], dataclasses.replace(TABLE, caps={"train": 50, "validation": None, "test": 9})
     )
     assert {split: len(part) for split, part in tables.items()} == {"train": 50, "validation": 40, "test": 9}
@@ -248,4 +224,4 @@ def test_given_splits_of_one_target_are_refused():
     records = targets(split=split)
     records.loc[records["split"] == "validation", "target"] = 1.0
     with pytest.raises(UserError, match=r"split \(given\): validation would hold target 1.0 only"):
-        divide(records, [], dataclasses.replace(TABLE, given=True))
+        divided(records, [], dataclasses.replace(TABLE, given=True))

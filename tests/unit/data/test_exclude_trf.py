@@ -11,16 +11,18 @@ from needed import needs
 from script_runs import refused, run
 
 from dnalm.data import balance as module
-from dnalm.data.balance import CALLED, ITS_TWIN, balance
+from dnalm.data.balance import CALLED, SIBLING_CALLED, balance
 from dnalm.errors import UserError
-from dnalm.sequence.trf import called_by_trf
+from dnalm.sequence.trf import Repeat, best_repeats
+
+ANY = Repeat(15, 10.0, 300)
 
 
 @pytest.fixture
 def trf(monkeypatch):
     """A stand-in for TRF: it calls every sequence with an even number of A."""
     monkeypatch.setattr(module, "is_installed", lambda: True)
-    monkeypatch.setattr(module, "called_by_trf", lambda sequences: [called(sequence) for sequence in sequences])
+    monkeypatch.setattr(module, "best_repeats", lambda sequences: [ANY if called(text) else None for text in sequences])
 
 
 def called(sequence):
@@ -49,8 +51,8 @@ def test_called_negatives_go_with_their_positives(genome, trf, ratio):
         assert new[source]["in"] == old[source]["in"]
         assert new[source]["dropped"].get(CALLED, 0) == (mine & is_called).sum()
         twins = mine & negatives["positive"].isin(lost) & ~is_called
-        assert new[source]["dropped"].get(ITS_TWIN, 0) == twins.sum()
-    assert (ratio == 1) == (ITS_TWIN not in {why for line in new.values() for why in line["dropped"]})
+        assert new[source]["dropped"].get(SIBLING_CALLED, 0) == twins.sum()
+    assert (ratio == 1) == (SIBLING_CALLED not in {why for line in new.values() for why in line["dropped"]})
     compared = ledger["kept_vs_dropped"]["length"]
     assert compared["kept"]["n"] == (after["label"] == 1).sum()
 
@@ -67,7 +69,7 @@ def test_whole_pieces_are_nobodys_twins(genome, trf):
 
 
 def test_none_left(genome, trf, monkeypatch):
-    monkeypatch.setattr(module, "called_by_trf", lambda sequences: [True] * len(sequences))
+    monkeypatch.setattr(module, "best_repeats", lambda sequences: [ANY] * len(sequences))
     with pytest.raises(UserError, match=rf"none of 30 positives is left \(\d+ {CALLED}"):
         balance(positives(genome), PIECES, None, genome, with_(exclude_trf=True, gc_tolerance=0.3))
 
@@ -90,7 +92,7 @@ def test_with_trf_itself(tmp_path):
         records, ledger = balance(arrays, pieces, None, repetitive, settings)
     sums_hold(ledger, records)
     assert lines_of(ledger)["unique"]["dropped"][CALLED] > 10
-    assert not any(called_by_trf(records.loc[records["label"] == 0, "sequence"].tolist()))
+    assert set(best_repeats(records.loc[records["label"] == 0, "sequence"].tolist())) == {None}
 
 
 def test_without_trf_it_is_one_line(genome, tmp_path, monkeypatch):

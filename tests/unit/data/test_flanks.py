@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pysam
 import pytest
+from with_relatives import grouped
 
 from dnalm.config.genomes import Simulation
 from dnalm.data.balance import CROWDED, Settings, balance
-from dnalm.data.groups import group_records
 from dnalm.data.positives import extract_positives
 from dnalm.data.simulation import simulate
 
@@ -69,5 +69,5 @@ def test_flanks_do_not_give_the_class_away_nor_tie_records_together(world, match
     assert not overlaps(loci(negatives), arrays).any()
     assert not overlaps(loci(negatives), loci(kept)).any()
     assert overlaps(loci(negatives), loci(negatives)).sum() == len(negatives)
-    groups = pd.Series(group_records(records)).value_counts()
+    groups = pd.Series(grouped(records)).value_counts()
     assert groups.max() < 0.1 * len(records)

@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import pysam
 import pytest
-from Bio import SeqIO
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from needed import needs
 from script_runs import run_script
 
-from dnalm.data import genomes
 from dnalm.data.genomes import FastaWriter, chromosome_lengths, import_fasta, open_genome, read_bases
 from dnalm.errors import UserError
+from dnalm.sequence import fasta
 
 FASTA = b">chr1 first\nACGTacgtNN\nRYKM\n>chr2\nTTTT\n>chr10\n" + b"ACGTTGCA" * 40 + b"\n"
 
@@ -111,11 +110,12 @@ def test_blocks_lines_and_records_fall_anywhere(
         for number, sequence in enumerate(records)
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(genomes, "_BLOCK", block)
+        patch.setattr(fasta, "BLOCK", block)
         result = imported(directory, text.encode())
         with open_genome(directory / "out" / "genome.fa.gz") as genome:
             bases = [read_bases(genome, name).tobytes().decode() for name in result]
-    expected = {record.id: str(record.seq) for record in SeqIO.parse(directory / "in.fa", "fasta")}
+    with pysam.FastxFile(str(directory / "in.fa")) as stream:
+        expected = {record.name: record.sequence for record in stream}
     assert result == expected
     assert bases == list(expected.values())
 

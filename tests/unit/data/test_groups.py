@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from with_relatives import grouped
 
-from dnalm.data.groups import definition, group_records
+from dnalm.data.groups import definition
 from dnalm.tables.sequences import sequence_table
 
 
@@ -20,7 +21,7 @@ def table(rows):
 
 
 def test_unrelated_records_are_groups_of_their_own():
-    assert group_records(table([{}, {}, {}])) == ["r0", "r1", "r2"]
+    assert grouped(table([{}, {}, {}])) == ["r0", "r1", "r2"]
 
 
 def test_twins_motifs_and_sequences_link_and_chains_count():
@@ -34,7 +35,7 @@ def test_twins_motifs_and_sequences_link_and_chains_count():
             {"id": "e", "positive": "e", "motif": "ATTTAC"},
         ]
     )
-    assert group_records(records) == ["a", "a", "a", "a", "e"]
+    assert grouped(records) == ["a", "a", "a", "a", "e"]
 
 
 def locus(chrom, start, end, flank=0):
@@ -46,12 +47,12 @@ def test_overlapping_loci_link():
     records = table(
         [locus("a", 0, 100), locus("a", 99, 140), locus("a", 140, 180), locus("b", 0, 100), locus("a", 20, 60), {}]
     )
-    assert group_records(records) == ["r0", "r0", "r2", "r3", "r0", "r5"]
+    assert grouped(records) == ["r0", "r0", "r2", "r3", "r0", "r5"]
 
 
 def test_a_locus_has_its_flanks():
     records = table([locus("a", 100, 140, 20), locus("a", 179, 219, 20), locus("a", 260, 300, 20)])
-    assert group_records(records) == ["r0", "r0", "r2"]
+    assert grouped(records) == ["r0", "r0", "r2"]
 
 
 loci = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 60), st.integers(26, 40)), min_size=1, max_size=12)
@@ -71,7 +72,7 @@ def test_overlaps_are_those_of_all_pairs_in_any_order(places, random):
                 if a["chrom"] == b["chrom"] and a["start"] < b["end"] and b["start"] < a["end"]:
                     label[i] = label[j] = min(label[i], label[j])
     order = random.sample(range(len(rows)), len(rows))
-    groups = group_records(table([rows[n] for n in order]))
+    groups = grouped(table([rows[n] for n in order]))
     assert groups == [f"r{label[n]:02d}" for n in order]
 
 
@@ -83,8 +84,8 @@ def test_arrays_that_are_alike_are_one_group_though_their_motifs_differ():
     )
     rows = [{"id": "a", "sequence": one, "motif": one[:20]}, {"id": "b", "sequence": other, "motif": other[60:83]}]
     arrays = table([{**row, "label": 1, "source": "vntrseek"} for row in rows])
-    assert group_records(arrays) == ["a", "a"]
-    assert group_records(table([{"id": row["id"], "sequence": row["sequence"]} for row in rows])) == ["a", "b"]
+    assert grouped(arrays) == ["a", "a"]
+    assert grouped(table([{"id": row["id"], "sequence": row["sequence"]} for row in rows])) == ["a", "b"]
 
 
 def test_the_definition_says_what_is_done():

@@ -6,27 +6,21 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from needed import needs
 from script_runs import run_script, start_script
 from simulated_splits import mutated, random_sequences, simulate
+from with_relatives import compared, divided
 
 from dnalm.data import leakage as leakage_module
-from dnalm.data.divide import Settings, divide
+from dnalm.data.divide import Settings
 from dnalm.data.labelled_tables import import_tables
-from dnalm.data.leakage import compare
+from dnalm.data.relatives import find_relatives
 from dnalm.files import read_user_table, sha256
 from dnalm.names import SPLITS
-from dnalm.sequence import trf
 from dnalm.sequence.alphabet import reverse_complement
 from dnalm.tables.sequences import LOCUS, sequence_table
 
 PAIRS = [f"{a}/{b}" for a, b in combinations(SPLITS, 2)]
 UNIT = "ACGTTGCAGGCATTACGAGT"
-
-
-@pytest.fixture(autouse=True)
-def without_trf(monkeypatch):
-    monkeypatch.setattr(leakage_module, "called_by_trf", lambda sequences: None)
 
 
 @pytest.fixture
@@ -35,8 +29,9 @@ def clean():
 
 
 def add(tables, split, **record):
-    """The tables with one record more, its id `new`; what is not given is a negative's."""
-    row = sequence_table({"label": [0], "source": ["unique"], "id": ["new"], **{k: [v] for k, v in record.items()}})
+    """The tables with one record more, its id `new-` and the split; what is not given is a negative's."""
+    columns = {"label": [0], "source": ["unique"], "id": [f"new-{split}"], **{k: [v] for k, v in record.items()}}
+    row = sequence_table(columns)
     return tables | {split: pd.concat([tables[split], row], ignore_index=True)}
 
 
@@ -56,45 +51,48 @@ def walk(node, path):
 
 
 def test_a_clean_set_is_clean(clean):
-    facts = compare(clean, [], "repeats")
+    facts = compared(clean, [], "repeats")
     assert numbers(facts) == {} and facts["examples"] == {}
     assert facts["splits"]["train"] == {"records": 180, "sequences": 180}
     assert facts["negatives"] == {"n": 150, "in_catalogue": None, "called_by_trf": None}
     assert list(facts["across"]) == PAIRS
     assert facts["across"]["train/test"]["motif_family"] == {"records_left": 0, "records_right": 0, "families": 0}
-    table = compare(simulate(300, "table"), [], "table")
+    table = compared(simulate(300, "table"), [], "table")
     assert numbers(table) == {} and table["negatives"] == {"n": 0, "in_catalogue": None, "called_by_trf": None}
     assert table["across"]["train/test"]["motif_family"] is table["across"]["train/test"]["array_identity"] is None
 
 
 def test_an_exact_copy_across(clean):
-    facts = compare(add(clean, "test", sequence=clean["train"]["sequence"][0]), [], "repeats")
+    facts = compared(add(clean, "test", sequence=clean["train"]["sequence"][0]), [], "repeats")
     assert numbers(facts) == {
         "across.train/test.exact": 1,
         "across.train/test.near.records_left": 1,
         "across.train/test.near.records_right": 1,
     }
-    assert facts["examples"] == {"exact train/test": [["r000000", "new"]], "near train/test": [["r000000", "new"]]}
+    assert facts["examples"] == {
+        "exact train/test": [["r000000", "new-test"]],
+        "near train/test": [["r000000", "new-test"]],
+    }
 
 
 def test_a_reverse_complement_across(clean):
-    facts = compare(add(clean, "test", sequence=reverse_complement(clean["validation"]["sequence"][0])), [], "repeats")
+    facts = compared(add(clean, "test", sequence=reverse_complement(clean["validation"]["sequence"][0])), [], "repeats")
     assert numbers(facts) == {
         "across.validation/test.reverse_complement": 1,
         "across.validation/test.near.records_left": 1,
         "across.validation/test.near.records_right": 1,
     }
-    assert facts["examples"]["reverse_complement validation/test"] == [["r000180", "new"]]
+    assert facts["examples"]["reverse_complement validation/test"] == [["r000180", "new-test"]]
 
 
 def test_a_near_copy_across(clean):
     copy = reverse_complement(mutated(np.random.default_rng(1), clean["train"]["sequence"][2], 0.02))
-    facts = compare(add(clean, "validation", sequence=copy), [], "repeats")
+    facts = compared(add(clean, "validation", sequence=copy), [], "repeats")
     assert numbers(facts) == {
         "across.train/validation.near.records_left": 1,
         "across.train/validation.near.records_right": 1,
     }
-    assert facts["examples"] == {"near train/validation": [["r000002", "new"]]}
+    assert facts["examples"] == {"near train/validation": [["r000002", "new-validation"]]}
 
 
 @pytest.mark.parametrize("kind", ["exact", "reverse_complement", "near"])
@@ -108,20 +106,20 @@ def test_copies_within_a_split_are_counted_once_as_the_closest_kind(clean, kind)
         }[kind]
         label = int(clean["train"]["label"][row])
         tables = add(clean, "train", sequence=copy, label=label)
-        facts = compare(tables, [], "repeats")
+        facts = compared(tables, [], "repeats")
         assert numbers(facts) == {f"within.train.{kind}": 1}
-        assert facts["examples"] == {f"{kind} train": [[f"r00000{row}", "new"]]}
+        assert facts["examples"] == {f"{kind} train": [[f"r00000{row}", "new-train"]]}
 
 
 def test_like_arrays_across(clean):
     tables = add(clean, "train", sequence=UNIT * 6, label=1, source="trf")
     tables = add(tables, "test", sequence=mutated(np.random.default_rng(1), UNIT * 6, 0.06), label=1, source="trf")
-    facts = compare(tables, [], "repeats")
+    facts = compared(tables, [], "repeats")
     assert numbers(facts) == {
         "across.train/test.array_identity.records_left": 1,
         "across.train/test.array_identity.records_right": 1,
     }
-    assert facts["examples"] == {"array_identity train/test": [["new", "new"]]}
+    assert facts["examples"] == {"array_identity train/test": [["new-train", "new-test"]]}
 
 
 def test_flanks_are_no_part_of_an_array(clean):
@@ -129,7 +127,7 @@ def test_flanks_are_no_part_of_an_array(clean):
     place = {"label": 1, "source": "trf", "chrom": "chr1", "end": 1120}
     left, right, other, another = random_sequences(rng, [200] * 4)
     tables = add(clean, "train", sequence=left + UNIT * 6 + right, start=1000, **place)
-    facts = compare(add(tables, "test", sequence=other + UNIT * 6 + another, start=1000, **place), [], "repeats")
+    facts = compared(add(tables, "test", sequence=other + UNIT * 6 + another, start=1000, **place), [], "repeats")
     assert facts["across"]["train/test"]["array_identity"]["records_right"] == 1
     assert facts["across"]["train/test"]["exact"] == 0
 
@@ -137,7 +135,7 @@ def test_flanks_are_no_part_of_an_array(clean):
 def test_arrays_too_long_to_align_are_counted(clean, monkeypatch):
     monkeypatch.setattr(leakage_module, "LONGEST", 119)
     tables = {split: table[table["sequence"].str.len() < 110] for split, table in clean.items()}
-    facts = compare(add(tables, "test", sequence=UNIT * 6, label=1), [], "repeats")
+    facts = compared(add(tables, "test", sequence=UNIT * 6, label=1), [], "repeats")
     across = facts["across"]
     assert [across[pair]["array_identity"]["not_aligned"] for pair in PAIRS] == [0, 1, 1]
 
@@ -145,30 +143,30 @@ def test_arrays_too_long_to_align_are_counted(clean, monkeypatch):
 def test_a_motif_family_across(clean):
     tables = add(clean, "train", sequence=UNIT * 6, label=1, source="trf", motif=UNIT)
     turned = reverse_complement(UNIT[5:] + UNIT[:5])
-    facts = compare(add(tables, "test", sequence=turned * 3, label=1, source="trf", motif=turned), [], "repeats")
+    facts = compared(add(tables, "test", sequence=turned * 3, label=1, source="trf", motif=turned), [], "repeats")
     assert numbers(facts) == {
         "across.train/test.motif_family.records_left": 1,
         "across.train/test.motif_family.records_right": 1,
     }
     assert facts["across"]["train/test"]["motif_family"]["families"] == 1
-    assert facts["examples"] == {"motif_family train/test": [["new", "new"]]}
-    no_motifs = compare({split: table.assign(motif=None) for split, table in clean.items()}, [], "repeats")
+    assert facts["examples"] == {"motif_family train/test": [["new-train", "new-test"]]}
+    no_motifs = compared({split: table.assign(motif=None) for split, table in clean.items()}, [], "repeats")
     assert no_motifs["across"]["train/test"]["motif_family"] is None
 
 
 def test_overlapping_loci_flanks_included(clean):
     one, other = random_sequences(np.random.default_rng(1), [120, 120])
     tables = add(clean, "train", sequence=one, chrom="chr1", start=1010, end=1110)
-    facts = compare(add(tables, "validation", sequence=other, chrom="chr1", start=1129, end=1229), [], "repeats")
+    facts = compared(add(tables, "validation", sequence=other, chrom="chr1", start=1129, end=1229), [], "repeats")
     assert facts["across"]["train/validation"]["locus"] == {
         "located_left": 1,
         "located_right": 1,
         "records_left": 1,
         "records_right": 1,
     }
-    assert facts["examples"] == {"locus train/validation": [["new", "new"]]}
+    assert facts["examples"] == {"locus train/validation": [["new-train", "new-validation"]]}
     for place in ({"chrom": "chr1", "start": 1130, "end": 1230}, {"chrom": "chr2", "start": 1129, "end": 1229}):
-        assert numbers(compare(add(tables, "validation", sequence=other, **place), [], "repeats")) == {}
+        assert numbers(compared(add(tables, "validation", sequence=other, **place), [], "repeats")) == {}
 
 
 def test_loci_on_the_catalogues_own_assembly(clean):
@@ -177,7 +175,7 @@ def test_loci_on_the_catalogues_own_assembly(clean):
     for split, row in (("train", 0), ("test", 1)):
         tables[split] = tables[split].astype({"locus_start": "Int64", "locus_end": "Int64"})
         tables[split].loc[row, list(LOCUS)] = place.loc[0]
-    assert numbers(compare(tables, [], "repeats")) == {
+    assert numbers(compared(tables, [], "repeats")) == {
         "across.train/test.locus.records_left": 1,
         "across.train/test.locus.records_right": 1,
     }
@@ -185,18 +183,17 @@ def test_loci_on_the_catalogues_own_assembly(clean):
 
 def test_conflicting_labels(clean):
     copy = reverse_complement(clean["train"]["sequence"][0])
-    facts = compare(add(clean, "train", sequence=copy, label=1), [], "table")
+    facts = compared(add(clean, "train", sequence=copy, label=1), [], "table")
     assert numbers(facts) == {
         "within.train.reverse_complement": 1,
         "conflicting_labels.sequences": 1,
         "conflicting_labels.records": 2,
     }
     assert facts["conflicting_labels"]["examples"] == ["r000000"]
-    assert facts["examples"]["conflicting_labels"] == [["r000000", "new"]]
+    assert facts["examples"]["conflicting_labels"] == [["r000000", "new-train"]]
 
 
-def test_negatives_in_a_catalogue_and_called_by_trf(clean, monkeypatch):
-    monkeypatch.setattr(leakage_module, "called_by_trf", lambda sequences: [s.startswith("TTTTTTT") for s in sequences])
+def test_negatives_in_a_catalogue_and_called_by_trf(clean):
     window = "TTTTTTT" + random_sequences(np.random.default_rng(1), [113])[0]
     tables = add(clean, "test", sequence=window, chrom="chr1", start=1010, end=1110, source="interspersed")
     array = {"sequence": "TTTTTTT" + UNIT * 6, "label": 1, "chrom": "chr1", "start": 5000, "end": 5127}
@@ -208,22 +205,16 @@ def test_negatives_in_a_catalogue_and_called_by_trf(clean, monkeypatch):
         "of": 151,
         "by_source": {"interspersed": {"number": 1, "of": 1}, "unique": {"number": 0, "of": 150}},
     }
-    facts = compare(tables, [there, near], "repeats")["negatives"]
+    called = pd.concat(tables.values())["sequence"].str.startswith("TTTTTTT").to_numpy()
+    facts = compared(tables, [there, near], "repeats", called)["negatives"]
     assert facts == {"n": 151, "in_catalogue": found, "called_by_trf": found}
-    facts = compare(tables, [near.assign(start=near["start"] + 1)], "repeats")["negatives"]
+    facts = compared(tables, [near.assign(start=near["start"] + 1)], "repeats")["negatives"]
     assert facts["in_catalogue"]["number"] == 0
-
-
-@needs("trf")
-def test_trf_itself(clean, monkeypatch):
-    monkeypatch.setattr(leakage_module, "called_by_trf", trf.called_by_trf)
-    facts = compare(add(clean, "test", sequence=UNIT * 6, source="shuffled"), [], "repeats")
-    assert facts["negatives"]["called_by_trf"]["by_source"]["shuffled"] == {"number": 1, "of": 1}
 
 
 def test_shuffles_are_compared_as_arrays(clean):
     tables = add(clean, "train", sequence=UNIT * 6, source="shuffled")
-    facts = compare(add(tables, "test", sequence=UNIT * 6, source="shuffled"), [], "repeats")
+    facts = compared(add(tables, "test", sequence=UNIT * 6, source="shuffled"), [], "repeats")
     assert facts["across"]["train/test"]["array_identity"]["records_right"] == 1
     assert facts["across"]["train/test"]["near"]["records_right"] == 0
 
@@ -238,7 +229,7 @@ def test_exact_counts_are_those_of_sets(rows):
     for split, part in zip(SPLITS, rows, strict=True):
         columns = {"id": [f"{split}{n}" for n in range(len(part))], "sequence": [s for s, _ in part]}
         tables[split] = sequence_table({**columns, "label": [label for _, label in part], "source": "table"})
-    facts = compare(tables, [], "table")
+    facts = compared(tables, [], "table")
     own = {split: [s for s, _ in part] for split, part in zip(SPLITS, rows, strict=True)}
     for split in SPLITS:
         seen, expected = set(), {"exact": 0, "reverse_complement": 0, "near": 0}
@@ -268,7 +259,7 @@ def test_published_splits_of_core_promoters(shared):
     parts = {split: read_user_table(path) for split, path in paths.items()}
     records, _ = import_tables(parts, paths, "sequence", "label", None)
     tables = {split: records[records["split"] == split] for split in SPLITS}
-    facts = compare(tables, [], "table")
+    facts = compared(tables, [], "table")
     assert {pair: facts["across"][pair]["exact"] for pair in PAIRS} == {
         "train/validation": 54,
         "train/test": 42,
@@ -277,26 +268,27 @@ def test_published_splits_of_core_promoters(shared):
     assert facts["conflicting_labels"]["sequences"] == 64
 
 
-def test_the_loci_of_arrays_reach_the_split_tables(monkeypatch):
-    monkeypatch.setattr("dnalm.data.divide.called_by_trf", lambda sequences: None)
+def test_the_loci_of_arrays_reach_the_split_tables():
     sequences = random_sequences(np.random.default_rng(1), [60] * 40)
     columns = {"id": [f"r{n:02d}" for n in range(40)], "sequence": sequences, "label": [0, 1] * 20, "source": "trf"}
     place = {"locus_chrom": "chr1", "locus_start": range(0, 4000, 100), "locus_end": range(50, 4050, 100)}
     table = sequence_table({**columns, **place, "positive": columns["id"]}, ["positive", *LOCUS])
     caps = dict.fromkeys(SPLITS)
     fractions = {"train": 0.6, "validation": 0.2, "test": 0.2}
-    tables, _ = divide(table, [], Settings("repeats", "random", fractions, None, 1, caps, False, None))
-    assert compare(tables, [], "repeats")["across"]["train/test"]["locus"]["located_right"] == 8
+    tables, _ = divided(table, [], Settings("repeats", "random", fractions, None, 1, caps, False, None))
+    assert compared(tables, [], "repeats")["across"]["train/test"]["locus"]["located_right"] == 8
 
 
 def call(folder, *arguments, kind="repeats", run=run_script):
-    places = ["--data", folder, *arguments, "--output", folder / "leakage.json"]
+    places = ["--data", folder, "--relatives", folder / "relatives.parquet", *arguments]
+    places += ["--output", folder / "leakage.json"]
     return run("compare_splits.py", *places, spec={"kind": kind})
 
 
 def write(tables, folder):
     for split, table in tables.items():
         table.to_parquet(folder / f"{split}.parquet", index=False)
+    find_relatives(pd.concat(tables.values())).to_parquet(folder / "relatives.parquet", index=False)
 
 
 def test_the_script_writes_the_same_bytes_again(tmp_path, clean):
@@ -329,6 +321,7 @@ def test_the_script_writes_the_same_bytes_again(tmp_path, clean):
             "test.parquet, row 2: no sequence",
         ),
         (lambda folder: None, ["--catalogues", "train.parquet"], "train.parquet: no such file"),
+        (lambda folder: (folder / "relatives.parquet").unlink(), [], "relatives.parquet: no such file"),
     ],
 )  # fmt: skip
 def test_wrong_input_is_one_line(tmp_path, clean, spoil, arguments, said):
@@ -350,7 +343,7 @@ def test_conflicting_targets():
     ids = [f"r{i:02d}" for i in range(12)]
     table = sequence_table({"id": ids, "sequence": sequences, "target": target, "source": "table", "group": ids})
     tables = {split: table.iloc[i::3].reset_index(drop=True) for i, split in enumerate(SPLITS)}
-    facts = compare(tables, [], "table")
+    facts = compared(tables, [], "table")
     found = facts["conflicting_targets"]
     assert found["same"] == {"sequences": 2, "records": 4} and found["near"] == {"records": 0}
     assert sorted(map(sorted, facts["examples"]["conflicting_targets"])) == [["r00", "r06"], ["r01", "r07"]]

@@ -18,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from needed import require
 
-from dnalm.data import masks
 from dnalm.data.genomes import FastaWriter, import_fasta
 from dnalm.data.masks import mask, pieces
 from dnalm.names import SHARDS
@@ -77,11 +76,9 @@ def test_every_base_is_masked_or_itself(bases: str, intervals: list[tuple[int, i
         assert after == (before.upper() if keep else "N")
 
 
-@given(bases=st.text("ACGTN", max_size=80), block=st.integers(1, 90))
-def test_pieces_and_gaps_make_up_the_chromosome(bases: str, block: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(masks, "_BLOCK", block)
-        found = cut(bases)
+@given(bases=st.text("ACGTN", max_size=80))
+def test_pieces_and_gaps_make_up_the_chromosome(bases: str) -> None:
+    found = cut(bases)
     rebuilt = ["N"] * len(bases)
     for start, end in found:
         assert start < end

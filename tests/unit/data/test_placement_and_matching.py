@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnalm.data import placement as windows_module
-from dnalm.data.matching import Wanted, clip_to_context, draw_pieces, find_windows
+from dnalm.data.intervals import clip_to_context
+from dnalm.data.matching import Wanted, draw_pieces, find_windows
 from dnalm.data.placement import WindowSampler
 
 

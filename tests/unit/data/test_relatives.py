@@ -1,10 +1,15 @@
 import numpy as np
+import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_splits import mutated, random_sequences
 
-from dnalm.data.relatives import EXAMPLES, Relatives, link_similar_arrays, link_similar_sequences
+from dnalm.data import relatives as module
+from dnalm.data.loci import Places, overlapping
+from dnalm.data.relatives import Pairs, find_relatives, link_similar_arrays, link_similar_sequences
+from dnalm.data.relatives_by_split import EXAMPLES, RelativesBySplit
 from dnalm.sequence.alphabet import reverse_complement
+from dnalm.tables.sequences import sequence_table
 
 RNG = np.random.default_rng(1)
 
@@ -18,10 +23,9 @@ cases = st.integers(1, 6).flatmap(
 
 
 def linked_records(number, records, links):
-    relatives = Relatives(*np.array(records, np.int64).reshape(-1, 2).T, number)
-    for left, right in links:
-        if left != right and relatives.wanted(np.array([left]), np.array([right]))[0]:
-            relatives.link(np.array([left]), np.array([right]))
+    relatives = RelativesBySplit(*np.array(records, np.int64).reshape(-1, 2).T, number)
+    links = np.array([pair for pair in links if pair[0] != pair[1]], np.int64).reshape(-1, 2)
+    relatives.link(links[:, 0], links[:, 1])
     return relatives
 
 
@@ -57,11 +61,10 @@ def test_counts_are_those_of_all_pairs_of_records(case):
 
 
 def linked(link, sequences):
-    """Pairs of sequences that are linked: each is a record of a split of its own."""
-    relatives = Relatives(np.arange(len(sequences)), np.arange(len(sequences)), len(sequences))
-    link(relatives, sequences)
-    numbers = range(len(sequences))
-    return {(i, j) for i in numbers for j in numbers if i < j and relatives.beside(i, j).any()}
+    """Pairs of sequences that are linked."""
+    pairs = Pairs(len(sequences))
+    link(pairs, sequences)
+    return set(zip(*map(np.ndarray.tolist, pairs.found()), strict=True))
 
 
 def test_similar_sequences_of_either_strand_and_overlapping_windows():
@@ -97,6 +100,67 @@ def test_nearly_all_arrays_at_the_threshold_are_found():
     for array in arrays:
         places = set(RNG.choice(100, 10, replace=False).tolist())
         copies.append("".join("ACGT"["ACGT".index(x) - 1] if i in places else x for i, x in enumerate(array)))
-    relatives = Relatives(np.arange(800), np.repeat([0, 1], 400), 800)
-    link_similar_arrays(relatives, arrays + copies)
-    assert 370 <= relatives.beside(1, 0).sum() <= 400
+    found = linked(link_similar_arrays, arrays + copies)
+    assert found <= {(row, row + 400) for row in range(400)} and len(found) >= 370
+
+
+@given(st.lists(st.lists(st.tuples(*[st.integers(0, 5)] * 2), max_size=6), max_size=6))
+def test_pairs_are_kept_once_and_found_again_by_nobody(batches):
+    pairs, kept = Pairs(6), set()
+    for batch in batches:
+        left, right = np.array([pair for pair in batch if pair[0] != pair[1]], np.int64).reshape(-1, 2).T
+        new = pairs.wanted(left, right)
+        expected = [tuple(sorted(pair)) not in kept for pair in zip(left.tolist(), right.tolist(), strict=True)]
+        assert new.tolist() == expected
+        pairs.link(left[new], right[new])
+        kept |= {tuple(sorted(pair)) for pair in zip(left.tolist(), right.tolist(), strict=True)}
+    assert set(zip(*map(np.ndarray.tolist, pairs.found()), strict=True)) == kept
+
+
+def test_a_record_with_many_relatives_is_compared_with_other_groups_only(monkeypatch):
+    monkeypatch.setattr(module, "MOST", 2)
+    pairs = Pairs(6)
+    pairs.link(np.array([0, 0, 1, 1]), np.array([2, 3, 2, 3]))
+    assert pairs.wanted(np.array([0, 0, 4]), np.array([1, 4, 5])).tolist() == [False, True, True]
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 40), st.integers(1, 30)), max_size=12))
+def test_overlaps_are_those_of_all_pairs(places):
+    where = Places(pd.Series([chrom for chrom, _, _ in places], dtype="str"), *np.array([(start, start + size) for _, start, size in places], float).reshape(-1, 2).T)  # fmt: skip
+    found = list(zip(*map(np.ndarray.tolist, overlapping(where)), strict=True))
+    meet = {
+        (i, j)
+        for j, (chrom, start, size) in enumerate(places)
+        for i, (other, first, length) in enumerate(places[:j])
+        if chrom == other and first < start + size and start < first + length
+    }
+    assert set(found) == meet and len(found) == len(meet)
+
+
+def test_every_kind_of_relative_is_named_by_ids_whatever_the_row_order():
+    unit, window, other = random_sequences(RNG, [20, 150, 150])
+    array = {"label": 1, "source": "trf", "motif": unit}
+    rows = [
+        {"id": "d", "sequence": unit * 6, **array},
+        {"id": "c", "sequence": reverse_complement(unit * 6), **array},
+        {"id": "e", "sequence": mutated(RNG, unit * 6, 0.06), **array},
+        {"id": "b", "sequence": window, "chrom": "chr1", "start": 100, "end": 250},
+        {"id": "a", "sequence": reverse_complement(window)},
+        {"id": "f", "sequence": mutated(RNG, window, 0.02)},
+        {"id": "g", "sequence": other, "chrom": "chr1", "start": 249, "end": 399},
+    ]
+    records = sequence_table(pd.DataFrame([{"label": 0, "source": "unique"} | row for row in rows]))
+    found = find_relatives(records)
+    assert list(found) == ["id_a", "id_b", "kind"]
+    named = {kind: {*zip(part["id_a"], part["id_b"], strict=True)} for kind, part in found.groupby("kind")}
+    assert named == {
+        "same_sequence": {("a", "b"), ("c", "d")},
+        "near_identical": {("a", "b"), ("a", "f"), ("c", "d")},
+        "similar_sequence": {("a", "f")},
+        "same_array": {("c", "d")},
+        "similar_array": {("c", "e")},
+        "motif_family": {("c", "d"), ("c", "e")},
+        "locus": {("b", "g")},
+    }
+    again = find_relatives(records.sample(frac=1, random_state=1))
+    pd.testing.assert_frame_equal(found, again)

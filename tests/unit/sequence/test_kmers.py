@@ -1,9 +1,12 @@
+from itertools import product
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnalm.sequence.alphabet import BASES, reverse_complement
-from dnalm.sequence.kmers import canonical_kmers, encode, gc_counts
+from dnalm.sequence.kmers import all_canonical_kmers, canonical_kmers, encode, gc_counts
 
 sequences = st.lists(st.text("ACGTacgtN", max_size=20), max_size=6)
 
@@ -24,6 +27,12 @@ def expected_kmers(texts, k):
 def test_canonical_kmers_are_those_of_a_plain_loop(texts, k):
     kmers, owners = canonical_kmers(*encode(texts), k)
     assert list(zip(kmers.tolist(), owners.tolist(), strict=True)) == expected_kmers(texts, k)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_all_canonical_kmers(k):
+    words = ["".join(letters) for letters in product(BASES, repeat=k)]
+    assert all_canonical_kmers(k).tolist() == sorted({number for number, _ in expected_kmers(words, k)})
 
 
 def test_longest_kmer_fits():

@@ -12,7 +12,8 @@ from needed import needs
 
 from dnalm.data.genomes import import_fasta
 from dnalm.names import SHARDS, TRF_PARAMETERS
-from dnalm.sequence.trf import called_by_trf
+from dnalm.sequence import trf
+from dnalm.sequence.trf import Repeat, best_repeats
 
 SCRIPT = ROOT / "scripts" / "find_repeats.py"
 UNIT = "ACGATTGCAACCTGA"
@@ -26,14 +27,30 @@ def random_dna(length: int) -> str:
 @needs_trf
 def test_called() -> None:
     sequences = [random_dna(300), UNIT * 6, "ACGT", random_dna(50) + UNIT * 6 + random_dna(60), "AC" * 40]
-    assert called_by_trf(sequences) == [False, True, False, True, True]
-    assert called_by_trf([]) == []
-    assert called_by_trf(sequences, (2, 5, 7, 80, 10, 5000, 2000)) == [False] * 5
+    found = best_repeats(sequences)
+    assert [repeat is not None for repeat in found] == [False, True, False, True, True]
+    assert found[1] == Repeat(len(UNIT), 6.0, 2 * len(UNIT * 6)) and found[4] == Repeat(2, 40.0, 160)
+    assert best_repeats([]) == []
+    assert best_repeats(sequences, (2, 5, 7, 80, 10, 5000, 2000)) == [None] * 5
+
+
+@needs_trf
+def test_the_repeat_of_the_highest_score_is_told() -> None:
+    (best,) = best_repeats([UNIT * 5 + random_dna(80) + "AC" * 60 + random_dna(70)])
+    assert best == Repeat(2, 60.0, 240)
+
+
+@needs_trf
+def test_sequences_are_given_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    sequences = [random_dna(60), "", "N" * 50, UNIT * 6, "AC" * 40, ""]
+    together = best_repeats(sequences)
+    monkeypatch.setattr(trf, "_AT_ONCE", 2)
+    assert best_repeats(sequences) == together
 
 
 def test_without_trf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert called_by_trf(["ACGT"]) is None
+    assert best_repeats(["ACGT"]) is None
 
 
 def find(tmp_path: Path, shard: int, **more: object) -> subprocess.CompletedProcess[str]:

@@ -115,7 +115,7 @@ def test_a_finished_run(finished):
     run = json.loads((finished / "run.json").read_text())
     assert run["device"] == "cpu" and run["epochs"] == 2 and run["steps"] == 12 and run["max_tokens"] == 64
     assert run["counts"]["train"] == {"records": 96, "overlong": 0, "dropped": 0, "windows": 96, "unknown_tokens": 0}
-    assert run["spec"]["recipe"]["epochs"] == 2 and run["gate"] is None and run["sequences_per_second"] > 0
+    assert run["spec"]["recipe"]["epochs"] == 2 and run["certificate"] is None and run["sequences_per_second"] > 0
     assert set(run["files"]) == {path.name for path in (finished / "model").iterdir()}
     assert sorted(path.name for path in finished.iterdir()) == [
         "model",
@@ -278,18 +278,15 @@ def test_long_records_are_windowed_dropped_and_counted(task, tmp_path, monkeypat
         assert count["dropped"] == count["overlong"] > 0 and count["records"] - count["dropped"] == scored[split]
 
 
-def test_a_checkpoint_is_fine_tuned_and_its_gate_reported(task, tmp_path, monkeypatch):
+def test_a_checkpoint_is_fine_tuned_and_its_certificate_reported(task, tmp_path, monkeypatch):
     tokenizer = AutoTokenizer.from_pretrained(task / "tokenizer")
-    masked_lm_checkpoint(tmp_path / "base", tokenizer, trained=True)
+    base = masked_lm_checkpoint(tmp_path / "base", tokenizer, trained=True)
+    certificate = {"checkpoint": "base", "missing": ["classifier.weight"]}
+    (tmp_path / "certificate.json").write_text(json.dumps(certificate))
     spec = {**settings(None), "checkpoint": "base"}
-    assert (
-        finetune(
-            monkeypatch, task, tmp_path / "run", spec, "--checkpoint", tmp_path / "base", tokenizer=tmp_path / "base"
-        )
-        == 0
-    )
-    gate = json.loads((tmp_path / "run/run.json").read_text())["gate"]
-    assert "classifier.weight" in gate["missing"] and gate["language_model_loss"] < gate["uniform_loss"]
+    more = ["--checkpoint", base, "--certificate", tmp_path / "certificate.json"]
+    assert finetune(monkeypatch, task, tmp_path / "run", spec, *more, tokenizer=base) == 0
+    assert json.loads((tmp_path / "run/run.json").read_text())["certificate"] == certificate
 
 
 def test_method_none_keeps_the_weights_and_needs_no_training_table(task, finished, tmp_path, monkeypatch):
@@ -312,7 +309,6 @@ def test_method_none_keeps_the_weights_and_needs_no_training_table(task, finishe
 def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(task, tmp_path, monkeypatch, capsys):
     tokenizer = small_tokenizer()
     classifier_checkpoint(tmp_path / "three", tokenizer, labels={0: "a", 1: "b", 2: "c"})
-    masked_lm_checkpoint(tmp_path / "random", tokenizer, trained=False)
     masked_lm_checkpoint(tmp_path / "base", tokenizer, trained=True)
     (tmp_path / "bare").mkdir()
 
@@ -323,7 +319,6 @@ def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(task, tmp_path, m
         assert nothing_left(tmp_path / "out")
 
     none = settings(None, method="none")
-    refused("random: its language-model loss", settings(None), "--checkpoint", tmp_path / "random")
     refused("base: holds no trained classification head", none, "--checkpoint", tmp_path / "base")
     refused("bare: holds no model", settings(None), "--checkpoint", tmp_path / "bare")
     refused("bare: holds no tokenizer", settings(), tokenizer=tmp_path / "bare")

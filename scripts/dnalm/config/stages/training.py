@@ -31,6 +31,15 @@ class TokenizeSettings(Settings):
     trust_remote_code: bool = Field(False, description="Run the tokenizer's own code.")
 
 
+class CertifySettings(Settings):
+    """A checkpoint to certify."""
+
+    checkpoint: Text = Field(description="What results call it; its directory is an option.")
+    dataset: Name = Field(description="The data set whose validation split it is asked about.")
+    max_tokens: int | None = Field(description="Most tokens of one input; None for the model's own limit.")
+    trust_remote_code: bool = Field(False, description="Run the checkpoint's own code.")
+
+
 class FinetuneSettings(Settings):
     """A fine-tuning: what is learnt, and what of."""
 

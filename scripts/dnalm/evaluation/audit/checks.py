@@ -7,7 +7,7 @@ from typing import Any
 from dnalm.evaluation.audit.token_counts import TokenCounts
 from dnalm.evaluation.report.text import listed, percent, plural
 from dnalm.evaluation.statistics.clusters import Groups
-from dnalm.names import SPLITS
+from dnalm.names import LABEL, SPLITS
 
 SEVERITY = ("pass", "warn", "fail")
 FEW_RECORDS = 10
@@ -19,12 +19,16 @@ Check = dict[str, Any]
 
 @dataclass(frozen=True)
 class Subject:
-    """What is audited: the data set's name and kind, names of its labels by number, its limits (config `audit`)."""
+    """What is audited: the data set's name and kind, names of its labels by number, its limits (config `audit`).
+
+    truth: the column of what is to be learnt, `label` or `target`.
+    """
 
     dataset: str
     kind: str
     labels: Mapping[int, str]
     limits: Mapping[str, Any]
+    truth: str = LABEL
 
     def key(self, path: str) -> str:
         """A setting of this data set, as it is called in the config."""
@@ -122,7 +126,7 @@ def overlong(subject: Subject, tokens: Mapping[str, TokenCounts]) -> Check:
     text = f"{'; '.join(words)}{rest}." if words else f"Every record fits into one input{rest}."
     limit, value = subject.limits["overlong"], max(fractions.values(), default=0.0)
     return check(
-        "overlong", "Records beyond a model's limit", above(value, limit), text if tokens else "No model is run.",
+        "overlong", "Records beyond a model's limit", above(value, limit), text,
         "What is cut off is not seen; in windows it is seen, but never all at once.",
         "`recipes.*.overlong`: window keeps all of it; a higher `models.*.max_tokens`, or a model or tokenizer with longer tokens, avoids it.",
         value, limit,
@@ -143,10 +147,10 @@ def unknown_tokens(subject: Subject, tokens: Mapping[str, TokenCounts]) -> Check
     ]
     limit = subject.limits["unknown"]
     value = max((unknown / total for unknown, total in totals.values() if total), default=0.0)
-    text = f"{'; '.join(words)}." if words else "Every token is known to its model." if tokens else "No model is run."
+    text = f"{'; '.join(words)}." if words else "Every token is known to its model."
     return check(
         "unknown_tokens", "Unknown tokens", above(value, limit), text,
-        "An unknown token hides the bases it stands for, and where they are rare letters it can mark a class.",
+        "An unknown token hides the bases it stands for, and where they are rare letters it can give the answer away.",
         "Take a model whose tokenizer knows these letters, or leave out records with letters other than ACGT.",
         value, limit,
         models={model: {"unknown": unknown, "tokens": total} for model, (unknown, total) in totals.items()},

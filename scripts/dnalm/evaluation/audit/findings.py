@@ -7,16 +7,17 @@ import numpy as np
 import pandas as pd
 
 from dnalm.errors import UserError
-from dnalm.evaluation.audit import checks, leaks
-from dnalm.evaluation.audit.checks import Subject, worst
+from dnalm.evaluation.audit import checks, leaks, targets
+from dnalm.evaluation.audit.checks import Check, Subject, worst
 from dnalm.evaluation.audit.probes import run_probes
 from dnalm.evaluation.audit.shortcuts import shortcuts
 from dnalm.evaluation.audit.token_counts import TokenCounts
 from dnalm.evaluation.statistics.clusters import Groups
-from dnalm.names import SPLITS
+from dnalm.names import LABEL, SPLITS, TARGET
+from dnalm.tables.sequences import truth_column
 
-COLUMNS = ("id", "sequence", "label", "group")
-"""Columns of a sequence table that the audit reads; `soft_masked` too where there is one."""
+COLUMNS = ("id", "sequence", "group")
+"""Columns of a sequence table that the audit reads, with `label` or `target`, and `soft_masked` where there is one."""
 
 
 def audit(
@@ -34,20 +35,19 @@ def audit(
     _check_facts(leakage, tables)
     records = pd.concat([tables[split] for split in SPLITS], ignore_index=True)
     limits = subject.limits
-    probes = run_probes(records, tokens, limits["shortcut_auroc"], limits["effective_groups"], subject.kind)
-    counts = {split: _by_label(table) for split, table in tables.items()}
+    probes = run_probes(records, tokens, limits, subject.kind)
     repeats = subject.kind == "repeats"
+    of_numbers = subject.truth == TARGET
     found = [
-        checks.classes(subject, counts),
+        *(_of_targets(subject, tables) if of_numbers else [checks.classes(subject, _by_label(tables))]),
         leaks.duplicates(subject, leakage),
         leaks.shared_sequences(subject, leakage),
         leaks.relatives("near_duplicates", subject, leakage),
-        leaks.conflicting_labels(subject, leakage),
+        targets.conflicting_targets(subject, leakage) if of_numbers else leaks.conflicting_labels(subject, leakage),
         *(leaks.relatives(name, subject, leakage) for name in leaks.OF_REPEATS if repeats),
         *(leaks.negatives(name, subject, leakage) for name in leaks.OF_NEGATIVES if repeats),
         shortcuts(subject, probes, "soft_masked" in records),
-        checks.overlong(subject, tokens),
-        checks.unknown_tokens(subject, tokens),
+        *([checks.overlong(subject, tokens), checks.unknown_tokens(subject, tokens)] if tokens else []),
         checks.effective_groups(subject, Groups.of(pd.factorize(tables["test"]["group"])[0])),
     ]
     made = [check for check in found if check is not None]
@@ -62,27 +62,36 @@ def audit(
     }
 
 
+def _of_targets(subject: Subject, tables: Mapping[str, pd.DataFrame]) -> list[Check]:
+    return [targets.sizes(subject, tables), targets.target_distributions(subject, tables)]
+
+
 def check_tables(tables: Mapping[str, pd.DataFrame], places: Mapping[str, Any]) -> None:
     """Refuse tables that cannot be audited. places: their files, for errors.
 
-    Raises `UserError` for a missing column, a missing group or label, and an id that occurs twice, also across splits.
+    Raises `UserError` for a missing column, a missing group, label or target, for tables of which some have labels and
+    some targets, and for an id that occurs twice, also across splits.
     """
     seen: dict[str, str] = {}
+    truth = truth_column(tables[SPLITS[0]])
     for split in SPLITS:
         table, place = tables[split], places[split]
-        for column in COLUMNS:
+        for column in (*COLUMNS, truth):
             if column not in table:
-                raise UserError(f"{place}: no column '{column}'; a sequence table has {', '.join(COLUMNS)} and more")
-        for column in ("label", "group"):
+                known = ", ".join((*COLUMNS, truth))
+                raise UserError(f"{place}: no column '{column}'; a sequence table has {known} and more")
+        for column in (truth, "group"):
             empty = table[column].isna().to_numpy() | (table[column].astype(str) == "").to_numpy()
             if empty.any():
                 first = table["id"].iloc[int(empty.argmax())]
                 raise UserError(
                     f"{place}: record '{first}': no {column} ({empty.sum():,} such records); split them anew"
                 )
-        label = table["label"].to_numpy()
-        if not np.issubdtype(label.dtype, np.integer) or label.min(initial=0) < 0:
-            raise UserError(f"{place}: labels have to be whole numbers from 0; found {table['label'].dtype}")
+        values = table[truth].to_numpy()
+        if truth == LABEL and (not np.issubdtype(values.dtype, np.integer) or values.min(initial=0) < 0):
+            raise UserError(f"{place}: labels have to be whole numbers from 0; found {table[truth].dtype}")
+        if truth == TARGET and not (np.issubdtype(values.dtype, np.floating) and np.isfinite(values).all()):
+            raise UserError(f"{place}: targets have to be finite numbers; found {table[truth].dtype}")
         twice = table["id"].duplicated().to_numpy()
         if twice.any():
             raise UserError(
@@ -101,6 +110,10 @@ def _check_facts(leakage: Mapping[str, Any], tables: Mapping[str, pd.DataFrame])
             raise UserError(f"--leakage: of {stated} {split} records, but there are {len(tables[split])}; compare anew")
 
 
-def _by_label(table: pd.DataFrame) -> dict[int, int]:
-    labels, numbers = np.unique(table["label"].to_numpy(np.int64), return_counts=True)
-    return dict(zip(labels.tolist(), numbers.tolist(), strict=True))
+def _by_label(tables: Mapping[str, pd.DataFrame]) -> dict[str, dict[int, int]]:
+    """Records by split and label."""
+    counts = {}
+    for split, table in tables.items():
+        labels, numbers = np.unique(table[LABEL].to_numpy(np.int64), return_counts=True)
+        counts[split] = dict(zip(labels.tolist(), numbers.tolist(), strict=True))
+    return counts

@@ -183,7 +183,7 @@ def negatives(name: str, subject: Subject, facts: Mapping[str, Any]) -> Check:
         fix = (
             f"{subject.key('mask.catalogues')}: name a catalogue that lies on the genome, such as one with `find: trf`."
             if by_catalogue
-            else "Install trf (conda: bioconda::trf, Debian: trf)."
+            else "Install trf (conda: bioconda::trf, Debian: trf) and run again with `--forcerun call_repeats`."
         )
         return check(name, heading, "warn", f"Not looked at: {unknown}.", why, fix, None, limit)
     number = found["number"]
@@ -195,6 +195,7 @@ def negatives(name: str, subject: Subject, facts: Mapping[str, Any]) -> Check:
     fix = (
         f"{subject.key('mask.catalogues')}: name every catalogue of repeats that lies on the genome."
         if by_catalogue
-        else f"{subject.key('balance.exclude_trf')}: true leaves them out with their positives."
+        else f"{subject.key('balance.exclude_trf')}: true leaves them out with their positives; a catalogue with `find: trf`"
+        f" in {subject.key('mask.catalogues')} keeps windows from holding any; shuffles of simple arrays stay repetitive."
     )
     return check(name, heading, above(value, limit), text, why, fix, value, limit, by_source=dict(found["by_source"]))

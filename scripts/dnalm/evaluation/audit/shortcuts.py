@@ -3,26 +3,29 @@
 from collections.abc import Sequence
 
 from dnalm.evaluation.audit.checks import Check, Subject, check, sentence, worst
-from dnalm.evaluation.audit.probes import ENDS, Probe, title
+from dnalm.evaluation.audit.measures import MEASURES, Measure
+from dnalm.evaluation.audit.probes import Probe
+from dnalm.evaluation.audit.properties import ENDS, title
 from dnalm.evaluation.report.text import decimal, listed
+from dnalm.names import TARGET
 
 
 def shortcuts(subject: Subject, probes: Sequence[Probe], case_kept: bool) -> Check:
     """What the probes found, in one entry: the gravest, and all that are not clean by name."""
-    limit = subject.limits["shortcut_auroc"]
-    judged = [probe for probe in probes if probe.auroc.low is not None]
+    measure = MEASURES[subject.truth]
+    judged = [probe for probe in probes if probe.found.low is not None]
     failed = [probe for probe in probes if probe.status == "fail"]
     warned = [probe for probe in probes if probe.status == "warn"]
     words = []
     if failed:
-        words.append(f"The classes can be told apart by {listed([_area(probe) for probe in failed])} alone")
+        words.append(measure.summary.format(listed([_told(probe, measure) for probe in failed])))
     if warned:
-        words.append(f"To be kept in mind: {listed([_area(probe) for probe in warned])}")
+        words.append(f"To be kept in mind: {listed([_told(probe, measure) for probe in warned])}")
     if not judged:
         words.append("There are too few groups of records to judge any shortcut")
-    text = f"{'. '.join(words)}." if words else "No simple property tells the classes apart."
+    text = f"{'. '.join(words)}." if words else measure.clean
     gravest = max(
-        (probe for probe in judged if not probe.excused), key=lambda probe: probe.auroc.low or 0.0, default=None
+        (probe for probe in judged if not probe.excused), key=lambda probe: probe.found.low or 0.0, default=None
     )
     notes = (
         {} if case_kept else {"case": "not looked at: the tables hold upper case only, and so does what a model sees"}
@@ -31,46 +34,64 @@ def shortcuts(subject: Subject, probes: Sequence[Probe], case_kept: bool) -> Che
         "shortcuts", "Shortcuts", worst([probe.status for probe in probes]), text,
         "What one number tells, a model need not learn: a high score may be nothing but that number.",
         _against_shortcuts(subject, failed or warned),
-        gravest.auroc.low if gravest else None, limit,
+        gravest.found.low if gravest else None, subject.limits[measure.limit],
         judged=gravest.name if gravest else None, not_looked_at=notes,
     )  # fmt: skip
 
 
-def _area(probe: Probe) -> str:
-    area = probe.auroc
-    if area.value is None:
+def _told(probe: Probe, measure: Measure) -> str:
+    found = probe.found
+    if found.value is None:
         return f"{title(probe.name)} (not measured)"
-    bounds = "no interval" if area.low is None else f"95 % interval {decimal(area.low)} to {decimal(area.high)}"
-    return f"{title(probe.name)} (AUROC {decimal(area.value)}, {bounds})"
+    bounds = "no interval" if found.low is None else f"95 % interval {decimal(found.low)} to {decimal(found.high)}"
+    return f"{title(probe.name)} ({measure.title} {decimal(found.value)}, {bounds})"
+
+
+_COMPOSITION = frozenset({"length", "gc", "length_gc", "tokens"})
+_LETTERS = frozenset({"case", "ambiguity"})
+_PERIODICITY = frozenset({"periodicity"})
 
 
 def _against_shortcuts(subject: Subject, found: Sequence[Probe]) -> str:
     """What to do about the shortcuts that were found."""
     names = {probe.name.partition("/")[0] for probe in found if not (probe.excused and probe.name in ENDS)}
-    repeats = subject.kind == "repeats"
-    advice = []
-    if names & {"length", "gc", "length_gc", "tokens"}:
-        advice.append(
-            f"{subject.key('balance.match')}: [length, gc] with a lower {subject.key('balance.gc_tolerance')} matches the classes"
-            if repeats
-            else "match the classes of the table by length and GC"
-        )
-    if names & ENDS:
-        advice.append(
-            f"a {subject.key('flank')} above 0 hides where an array begins and ends"
-            if repeats
-            else "cut the sequences of all classes in the same way, without adapters or sites"
-        )
-    if names & {"case", "ambiguity"}:
-        advice.append(
-            f"give `interspersed` negatives a weight in {subject.key('negatives')}"
-            if repeats
-            else "take the classes from sequence of one quality, or leave out records with letters other than ACGT"
-        )
-    if "periodicity" in names:
-        advice.append(
-            f"compare with the baseline `periodicity`; {subject.key('negatives')}: shuffled is harder"
-            if repeats
-            else "ask whether one class is merely repetitive; if so, sample the other one alike"
-        )
-    return sentence(advice)
+    return sentence([advice for shortcuts, advice in _advice(subject) if names & shortcuts])
+
+
+def _advice(subject: Subject) -> list[tuple[frozenset[str], str]]:
+    """What helps against which shortcuts."""
+    if subject.kind == "repeats":
+        matching = f"{subject.key('balance.match')}: [length, gc] with a lower {subject.key('balance.gc_tolerance')}"
+        return [
+            (_COMPOSITION, f"{matching} matches the classes"),
+            (ENDS, f"a {subject.key('flank')} above 0 hides where an array begins and ends"),
+            (_LETTERS, f"give `interspersed` negatives a weight in {subject.key('negatives')}"),
+            (_PERIODICITY, f"compare with the baseline `periodicity`; {subject.key('negatives')}: shuffled is harder"),
+        ]
+    if subject.truth == TARGET:
+        return [
+            (
+                _COMPOSITION,
+                "if length or GC is not what is to be learnt, choose records whose targets do not follow it; compare"
+                " with the baseline `length_gc`",
+            ),
+            (
+                ENDS,
+                "unless the ends are what is to be learnt, cut all sequences in the same way, without adapters or"
+                " sites",
+            ),
+            (
+                _LETTERS,
+                "take all records from sequence of one quality, or leave out those with letters other than ACGT",
+            ),
+            (_PERIODICITY, "compare with the baseline `periodicity`: the target follows how repetitive a sequence is"),
+        ]
+    return [
+        (_COMPOSITION, "match the classes of the table by length and GC"),
+        (ENDS, "cut the sequences of all classes in the same way, without adapters or sites"),
+        (
+            _LETTERS,
+            "take the classes from sequence of one quality, or leave out records with letters other than ACGT",
+        ),
+        (_PERIODICITY, "ask whether one class is merely repetitive; if so, sample the other one alike"),
+    ]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from dnalm.sequence.kmers import OTHER, canonical_kmers, encode, gc_counts
+from dnalm.sequence.kmers import OTHER, all_canonical_kmers, canonical_kmers, encode, gc_counts
 
 
 def length_gc(sequences: Sequence[str]) -> np.ndarray:
@@ -48,8 +48,6 @@ def kmer_frequencies(sequences: Sequence[str], longest: int) -> np.ndarray:
     """
     parts = []
     for k in range(1, longest + 1):
-        words = np.arange(4**k)
-        other = sum((3 - (words >> (2 * place)) % 4) << (2 * (k - 1 - place)) for place in range(k))
-        counts = kmer_counts(sequences, k)[:, np.flatnonzero(words <= other)].toarray()
+        counts = kmer_counts(sequences, k)[:, all_canonical_kmers(k)].toarray()
         parts.append((counts / counts.sum(axis=1, keepdims=True).clip(1)).astype(np.float32))
     return np.hstack(parts)

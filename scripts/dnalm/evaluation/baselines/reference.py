@@ -1,29 +1,36 @@
 """Tandem Repeats Finder as a baseline: the program that made the labels of tandem repeats."""
 
-from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+import pandas as pd
 
 from dnalm.errors import UserError
-from dnalm.sequence.trf import called_by_trf
+from dnalm.names import BACKGROUND
+from dnalm.tables.repeat_calls import read_calls
 
-_AT_ONCE = 2000
-"""Sequences that one run of trf gets, between two steps of the progress bar."""
+CALLED = "called"
+"""Column of whether trf calls a repeat."""
 
 
-def calls(sequences: Sequence[str]) -> np.ndarray:
-    """Whether trf finds a repeat in each sequence, shape (n, 1) bool; without trf, a `UserError`."""
-    found: list[bool] = []
-    for at in tqdm(range(0, len(sequences), _AT_ONCE), desc="trf", unit="batch", mininterval=1):
-        part = called_by_trf(sequences[at : at + _AT_ONCE])
-        if part is None:
+def with_calls(
+    tables: dict[str, pd.DataFrame], records: Path, background: Path | None = None
+) -> dict[str, pd.DataFrame]:
+    """The tables with a column `CALLED`, from what call_repeats.py wrote of the records and of the background.
+
+    Raises `UserError` if trf was not installed then.
+    """
+    result = {}
+    for split, table in tables.items():
+        path = background if background and split == BACKGROUND else records
+        called = read_calls(path, table["id"].tolist())
+        if called is None:
             raise UserError(
-                "baselines: trf is not installed; install it (conda: bioconda::trf, Debian: trf) or take `trf` from the"
-                " data set's baselines"
+                f"baselines: trf was not installed when {path} was made; install it (conda: bioconda::trf, Debian: trf),"
+                " delete that file and run again, or take `trf` from the data set's baselines"
             )
-        found += part
-    return np.array(found, dtype=bool)[:, None]
+        result[split] = table.assign(**{CALLED: called})
+    return result
 
 
 class Fractions:

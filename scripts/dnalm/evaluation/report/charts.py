@@ -19,6 +19,7 @@ MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#B8860B
 MODEL_DASHES: tuple[list[int], ...] = ([], [9, 3], [2, 2])
 BASELINE_STYLES: dict[str, tuple[str, list[int]]] = {
     "majority": ("#C3CAD0", [1, 3]),
+    "mean": ("#C3CAD0", [1, 5]),
     "length_gc": ("#A3ADB6", [2, 3]),
     "kmer": ("#7D8994", [6, 3]),
     "boosting": ("#A08A6C", [6, 3]),
@@ -81,7 +82,7 @@ def curves_chart(curves: Sequence[tuple[Style, Curve]], kind: str, key: str, abo
             .encode(x=_unit("x", x), y=_unit("y", y), order="x:Q")
         )
     title = "ROC curves" if kind == "roc" else "Precision-recall curves"
-    return _svg(alt.layer(*layers).properties(width=360, height=340), key, title, about)
+    return as_svg(alt.layer(*layers).properties(width=360, height=340), key, title, about)
 
 
 def _diagonal() -> Any:
@@ -125,7 +126,9 @@ def log_chart(log: pd.DataFrame, columns: dict[str, tuple[str, str]], title: str
         f"{name} {group.value.iloc[0]:g} to {group.value.iloc[-1]:g}"
         for name, group in data.groupby("series", sort=False)
     )
-    return _svg(chart.properties(width=390, height=180), key, f"{title} by epoch", f"{ends}; epoch {kept:g} was kept.")
+    return as_svg(
+        chart.properties(width=390, height=180), key, f"{title} by epoch", f"{ends}; epoch {kept:g} was kept."
+    )
 
 
 Bin = dict[str, Any]
@@ -145,7 +148,7 @@ def reliability_chart(runs: Sequence[Sequence[Bin]], style: Style, title: str, k
         )
         layers.append(base.mark_line(color=style.colour, strokeWidth=1.4, strokeDash=list(style.dash)))
         layers.append(base.mark_point(color=style.colour, filled=True, size=26, opacity=1))
-    return _svg(alt.layer(*layers).properties(width=170, height=170), key, f"Reliability of {title}", about)
+    return as_svg(alt.layer(*layers).properties(width=170, height=170), key, f"Reliability of {title}", about)
 
 
 Point = tuple[float, float | None, float | None]
@@ -153,9 +156,15 @@ Point = tuple[float, float | None, float | None]
 
 
 def ladder_chart(
-    rungs: Sequence[str], series: Sequence[tuple[Style, str, Sequence[Point | None]]], key: str, about: str
+    rungs: Sequence[str],
+    series: Sequence[tuple[Style, str, Sequence[Point | None]]],
+    measured: str,
+    key: str,
+    about: str,
 ) -> Markup:
-    """One band a rung, from the top; in it every series ((style, kind, a point a rung)) with its interval, in their order.
+    """What is measured, by rung: a band each, from the top.
+
+    In it every series ((style, kind, a point a rung)) with its interval, in their order.
 
     A thin line joins the points of a series from rung to rung.
     """
@@ -165,7 +174,7 @@ def ladder_chart(
         [0.0, *(bound for *_, points in series for point in points if point for bound in point if bound is not None)]
     )
     height = band * len(rungs)
-    x_axis = alt.Axis(title="Test MCC", orient="top", tickCount=6, format=".1f", labelFlush=False, gridColor=LINE)
+    x_axis = alt.Axis(title=measured, orient="top", tickCount=6, format=".1f", labelFlush=False, gridColor=LINE)
     x = alt.X("x:Q", scale=alt.Scale(domain=[low, 1], nice=False), axis=x_axis)
     y = alt.Y("y:Q", scale=alt.Scale(domain=[0, height], nice=False, reverse=True), axis=None)
     bands = pd.DataFrame({"y": [band * i for i in range(0, len(rungs), 2)]})
@@ -188,17 +197,13 @@ def ladder_chart(
             base.mark_line(color=style.colour, strokeWidth=1, strokeDash=dash, opacity=0.4).encode(x=x, order="y:Q"),
             base.transform_filter("isValid(datum.low)")
             .mark_rule(color=style.colour, strokeWidth=2.4)
-            .encode(x=_bound("low"), x2="high"),
+            .encode(x=alt.X("low:Q", title=measured), x2="high"),
             base.mark_point(shape=SHAPES[kind], color=style.colour, filled=True, size=50, opacity=1).encode(x=x),
         ]
-    return _svg(alt.layer(*layers).properties(width=470, height=height), key, "Test MCC on every rung", about)
+    return as_svg(alt.layer(*layers).properties(width=470, height=height), key, f"{measured} on every rung", about)
 
 
-def _bound(field: str) -> Any:
-    return alt.X(f"{field}:Q", title="Test MCC")
-
-
-def _svg(chart: Any, key: str, title: str, description: str) -> Markup:
+def as_svg(chart: Any, key: str, title: str, description: str) -> Markup:
     """Render a chart with a title and description for screen readers; its ids begin with `key`."""
     axis = {"labelColor": MUTED, "titleColor": INK, "gridColor": LINE, "domainColor": "#9aa5af", "tickColor": "#9aa5af"}
     size = {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal", "titlePadding": 8}

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dnalm.evaluation.report.results import Dataset
-from dnalm.evaluation.report.text import count, decimal, listed, percent, plural
+from dnalm.evaluation.report.text import count, decimal, listed, plural, significant, spanned
 from dnalm.names import SPLITS
+from dnalm.tables.predictions import ClassPredictions
 
 STAGES = {
     "import": "Import",
@@ -48,9 +49,10 @@ class Table:
 
 
 def label_names(dataset: Dataset) -> list[str]:
-    """A name for each class: the manifest's, or `label 0` ... where that has only numbers."""
+    """A name for each class: the manifest's, or `label 0` ... where that has numbers only. None where targets are learnt."""
     named = dataset.manifest["labels"]
-    classes = max([len(named), *(run.predictions["test"].classes for _, run in dataset.members)])
+    scored = [run.predictions["test"] for _, run in dataset.members]
+    classes = max([len(named), *(one.classes for one in scored if isinstance(one, ClassPredictions))])
     names = [named.get(str(k), str(k)) for k in range(classes)]
     return [f"label {name}" if name == str(k) else name for k, name in enumerate(names)]
 
@@ -68,6 +70,8 @@ def about(dataset: Dataset) -> str:
         )
         what = f"Tandem repeats of {config['catalogue']} against {sources} sequence of {config['genome']}, "
         what += f"matched by {match}" if match else "unmatched in length and GC"
+    elif target := config.get("target_column"):
+        what = f"Table with a number to predict, {target}"
     else:
         what = f"Labelled table with {plural(len(dataset.manifest['labels']), 'class')}"
     splitting = _SPLITTING[config["split"]["method"]] if not config.get("train") else "splits as published"
@@ -122,7 +126,8 @@ def _selection(dataset: Dataset) -> list[str]:
 
 def tables(dataset: Dataset) -> list[Table]:
     """The data as tables; one that the manifest has nothing for is left out."""
-    made = [_splits(dataset), _composition(dataset), _checks(dataset), _ledger(dataset), _comparison(dataset)]
+    truth = _targets(dataset) if dataset.manifest["splits"]["test"].get("targets") else _splits(dataset)
+    made = [truth, _composition(dataset), _checks(dataset), _ledger(dataset), _comparison(dataset)]
     return [table for table in made if table.rows]
 
 
@@ -142,21 +147,43 @@ def _splits(dataset: Dataset) -> Table:
     return Table("Splits", "", columns, rows)
 
 
+def _targets(dataset: Dataset) -> Table:
+    rows = []
+    for split in SPLITS:
+        facts = dataset.manifest["splits"][split]
+        told = facts["targets"]
+        numbers = [
+            significant(told["mean"]),
+            significant(told["sd"]),
+            significant(told["median"]),
+            spanned(told["quartile_1"], told["quartile_3"]),
+            spanned(told["minimum"], told["maximum"]),
+            count(told["distinct"]),
+        ]
+        rows.append([split, count(facts["records"]), count(facts["groups"]), *numbers])
+    names = ["Split", "Records", "Groups", "Mean target", "SD", "Median", "quartiles", "range", "different"]
+    return Table("Splits", "", list(map(Column, names)), rows)
+
+
 def _composition(dataset: Dataset) -> Table:
     rows = []
-    for label, name in enumerate(label_names(dataset)):
+    with_targets = bool(dataset.manifest["splits"]["test"].get("targets"))
+    kinds = {"all": ""} if with_targets else {str(k): f"{name}, " for k, name in enumerate(label_names(dataset))}
+    for key, name in kinds.items():
         for split in SPLITS:
             facts = dataset.manifest["splits"][split]
-            if length := facts["length"].get(str(label)):
-                rows.append([f"{name}, {split}", *_spread(length, 0), *_spread(facts["gc"][str(label)], 3)])
+            if length := facts["length"].get(key):
+                rows.append([f"{name}{split}", *_spread(length, 0), *_spread(facts["gc"][key], 3)])
     columns = [
-        Column("Label, split"),
+        Column("Split" if with_targets else "Label, split"),
         Column("Length, bp"),
         Column("quartiles"),
         Column("GC fraction"),
         Column("quartiles"),
     ]
-    note = "Medians, and lower to upper quartiles. Classes that differ here can be told apart without reading a motif."
+    note = "Medians, and lower to upper quartiles."
+    if not with_targets:
+        note += " Classes that differ here can be told apart without reading a motif."
     return Table("Length and GC", note, columns, rows)
 
 
@@ -178,14 +205,6 @@ def _checks(dataset: Dataset) -> Table:
         f"{' and '.join(pair.split('/'))} {number:,}" for pair, number in sorted(manifest["shared_sequences"].items())
     ]
     rows.append(["Sequences that two splits share", "; ".join(shared)])
-    calls = manifest["negatives_called_by_trf"]
-    if calls:
-        sources = [
-            f"{source} {percent(part['called'], part['of'])}" for source, part in sorted(calls["by_source"].items())
-        ]
-        by_source = f" ({', '.join(sources)})" if len(sources) > 1 else ""
-        text = f"{calls['called']:,} of {calls['of']:,}, {percent(calls['called'], calls['of'])}{by_source}"
-        rows.append(["Negatives that Tandem Repeats Finder calls", text])
     if inferred := groups.get("motifs_inferred"):
         rows.append(["Motifs inferred from the array", f"{inferred:,}: the catalogue names none for them"])
     if missing := groups.get("motifs_missing"):

@@ -12,10 +12,13 @@ _ORDER = {"model": 0, "baseline": 1, "reference": 2}
 
 
 def ladder(datasets: Sequence[Dataset]) -> dict[str, Any] | None:
-    """MCC of every run group on every data set, in the config's order; None unless all of them share a model.
+    """The primary metric of every run group on every data set, in the config's order.
 
-    The first data set is what the others are measured against: what is left of its MCC on each rung.
+    None unless all of them share a model, and what is learnt. The first data set is what the others are measured
+    against: how much of its figure is left on each rung.
     """
+    if len({rung.description.objective for rung in datasets}) > 1:
+        return None
     shared = (
         [group for group in datasets[0].groups if all(rung.group(group.key) for rung in datasets)] if datasets else []
     )
@@ -41,21 +44,24 @@ def ladder(datasets: Sequence[Dataset]) -> dict[str, Any] | None:
         for row in rows
     )
     about = "; ".join(f"{rung.name}: {text}" for rung, text in zip(datasets, said, strict=True))
+    metric = datasets[0].description.primary
+    drawn = charts.ladder_chart([rung.name for rung in datasets], series, f"Test {metric.prose}", "ladder", f"{about}.")
     return {
+        "metric": metric.prose,
         "columns": [{"name": group.name, "kind": group.kind} for group in columns],
         "rows": rows,
-        "chart": charts.ladder_chart([rung.name for rung in datasets], series, "ladder", f"{about}."),
+        "chart": drawn,
         "legend": [{"name": group.name, "style": look[group.name]} for group in columns],
         "account": _account(datasets, [group for group in shared if group.kind == "model"]),
     }
 
 
 def _point(rung: Dataset, key: str) -> tuple[float, float | None, float | None] | None:
-    group = rung.group(key)
-    value = group.mean("mcc") if group else None
+    group, metric = rung.group(key), rung.description.primary.name
+    value = group.mean(metric) if group else None
     if group is None or value is None:
         return None
-    return (value, *(group.interval("mcc") or (None, None)))
+    return (value, *(group.interval(metric) or (None, None)))
 
 
 def _cell(rung: Dataset, first: Dataset, key: str) -> dict[str, str]:
@@ -70,15 +76,15 @@ def _cell(rung: Dataset, first: Dataset, key: str) -> dict[str, str]:
 
 def _account(datasets: Sequence[Dataset], models: Sequence[Group]) -> list[str]:
     """What each shared model keeps from the first rung to the last, and where it does better than the reference."""
-    first, last = datasets[0], datasets[-1]
+    first, last, metric = datasets[0], datasets[-1], datasets[0].description.primary
     sentences = []
     for model in models:
         top, bottom = (rung.group(model.key) for rung in (first, last))
-        start, end = (group.mean("mcc") if group else None for group in (top, bottom))
+        start, end = (group.mean(metric.name) if group else None for group in (top, bottom))
         if start is None or end is None:
             continue
         left = f", {per_cent(round(end / start, 2))} of it" if start > 0 and end >= 0 else ""
-        text = f"{model.name}: MCC {decimal(start)} on {first.name}, {decimal(end)} on {last.name}{left}."
+        text = f"{model.name}: {metric.prose} {decimal(start)} on {first.name}, {decimal(end)} on {last.name}{left}."
         above = [rung.name for rung in datasets if _beats(rung, model.key, "baseline/trf")]
         if above:
             text += f" It scores above Tandem Repeats Finder on {listed(above)}."

@@ -7,25 +7,16 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dnalm.evaluation.report import datacard, trust
+from dnalm.evaluation.report.descriptions import Description
 from dnalm.evaluation.report.page import TEMPLATES
 from dnalm.evaluation.report.results import Dataset, Run
-from dnalm.evaluation.report.text import as_yaml, between, count, decimal, duration, energy, per_cent
-from dnalm.evaluation.report.verdict import RULES, audit_summary, compared
-from dnalm.evaluation.report.views import COLUMNS
+from dnalm.evaluation.report.text import as_yaml, count, decimal, duration, energy, per_cent, significant
+from dnalm.evaluation.report.verdict import audit_summary, compared
 
-HUB_METRICS = {
-    "mcc": "matthews_correlation",
-    "accuracy": "accuracy",
-    "macro_f1": "f1",
-    "macro_precision": "precision",
-    "macro_recall": "recall",
-    "auroc": "roc_auc",
-    "auprc": "average_precision",
-}
-"""What the Hugging Face hub calls our metrics."""
+PIPELINE = "text-classification"
+"""The hub's name for what has a head on a whole sequence, also where it predicts a number."""
 _CODE = re.compile("(`[^`<>&]+`)")
 _SIGNS = re.compile(r"[\\`*_\[\]|#~]")
-_MORE = {"log_loss": "Log loss", "brier": "Brier score", "ece": "Calibration error"}
 
 
 def model_card(dataset: Dataset, checkpoint: str | None, confidence: float) -> str:
@@ -41,8 +32,8 @@ def model_card(dataset: Dataset, checkpoint: str | None, confidence: float) -> s
         keep_trailing_newline=True,
     )
     environment.filters["plain"] = plain
-    record = run.record
-    return environment.get_template("model_card.md.j2").render(
+    record, told = run.record, dataset.description
+    return environment.get_template(f"{told.objective}.md.j2").render(
         metadata=as_yaml(_metadata(dataset, run, checkpoint)),
         name=group.name,
         dataset=dataset,
@@ -53,15 +44,19 @@ def model_card(dataset: Dataset, checkpoint: str | None, confidence: float) -> s
         about=datacard.about(dataset),
         origin=_origin(run),
         labels=datacard.label_names(dataset),
+        target=dataset.config.get("target_column"),
+        reach=_reach(dataset),
+        pipeline=PIPELINE,
+        metric=told.primary,
+        criterion=told.metric(record["spec"]["recipe"]["best_metric"] or told.primary.name).prose,
         splits=datacard.hashes(dataset),
         records={split: count(dataset.manifest["splits"][split]["records"]) for split, _ in datacard.hashes(dataset)},
-        metrics=_metrics(run),
+        metrics=_metrics(run, told),
         level=per_cent(confidence),
         comparisons=_comparisons(dataset, confidence),
         audit=audit_summary(dataset.audit)[1],
         findings=[check for check in trust.checks(dataset.audit) if check["status"] != "pass"],
         rare=_rare(run),
-        threshold=run.metrics["threshold"],
         cautions=datacard.cautions(dataset),
         time=duration(record["seconds"]),
         energy="" if record.get("training_joules") is None else energy(record["training_joules"]),
@@ -80,25 +75,26 @@ def plain(text: str) -> str:
 
 
 def _metadata(dataset: Dataset, run: Run, checkpoint: str | None) -> dict[str, Any]:
+    told = dataset.description
     metrics = [
-        {"type": hub, "name": COLUMNS[name], "value": round(run.metrics[name], 6)}
-        for name, hub in HUB_METRICS.items()
-        if run.metrics[name] is not None
+        {"type": metric.hub, "name": metric.title, "value": round(run.metrics[metric.name], 6)}
+        for metric in told.metrics
+        if run.metrics[metric.name] is not None
     ]
     kind = ["tandem-repeats"] if dataset.config["kind"] == "repeats" else []
     pretrained = checkpoint is not None and run.record["spec"].get("initialisation") != "random"
     base = {"base_model": checkpoint, "base_model_relation": "finetune"} if pretrained else {}
     result = {
-        "task": {"type": "text-classification", "name": "DNA sequence classification"},
+        "task": {"type": PIPELINE, "name": told.task},
         "dataset": {"name": dataset.name, "type": dataset.name, "split": "test"},
         "metrics": metrics,
     }
     return {
         "library_name": "transformers",
-        "pipeline_tag": "text-classification",
-        "tags": ["dna", "genomics", "biology", *kind],
+        "pipeline_tag": PIPELINE,
+        "tags": ["dna", "genomics", "biology", *told.tags, *kind],
         **base,
-        "metrics": list(HUB_METRICS.values()),
+        "metrics": [metric.hub for metric in told.metrics],
         "model-index": [{"name": f"{dataset.name}-{run.model}-{run.recipe}-seed{run.seed}", "results": [result]}],
     }
 
@@ -112,13 +108,14 @@ def _origin(run: Run) -> str:
     return f"from {spec['checkpoint']}"
 
 
-def _metrics(run: Run) -> list[tuple[str, str, str, str]]:
+def _metrics(run: Run, told: Description) -> list[tuple[str, str, str, str]]:
     """Name, test value, interval and validation value of each metric."""
     rows = []
-    for name, title in (COLUMNS | _MORE).items():
-        bounds = run.metrics["intervals"].get(name)
-        interval = between(bounds["low"], bounds["high"]) if bounds else "withheld"
-        rows.append((title, decimal(run.metrics[name]), interval, decimal(run.metrics["validation"][name])))
+    for metric in (*told.metrics, *told.more):
+        bounds = run.metrics["intervals"].get(metric.name)
+        interval = metric.between(bounds["low"], bounds["high"]) if bounds else "withheld"
+        test, validation = (metric.text(source[metric.name]) for source in (run.metrics, run.metrics["validation"]))
+        rows.append((metric.title, test, interval, validation))
     return rows
 
 
@@ -130,13 +127,19 @@ def _comparisons(dataset: Dataset, confidence: float) -> list[str]:
     for one in [primary, *dataset.comparison["others"]] if primary else dataset.comparison["others"]:
         if (one["model"], one["recipe"]) == (run.model, run.recipe):
             subject = f"{run.name} (mean of {one['seeds']} seeds)" if one["seeds"] > 1 else run.name
-            _, headline, meaning = compared(one, subject, RULES[one["against"]], confidence)
+            _, headline, meaning = compared(one, subject, dataset.description, confidence)
             sentences.append(f"{headline} {meaning}")
     return sentences
 
 
+def _reach(dataset: Dataset) -> str:
+    """The range of the training targets; empty where labels are learnt."""
+    facts = dataset.manifest["splits"]["train"].get("targets")
+    return f"{significant(facts['minimum'])} to {significant(facts['maximum'])}" if facts else ""
+
+
 def _rare(run: Run) -> list[str]:
-    found = run.metrics["prevalence"]
+    found = run.metrics.get("prevalence")
     if not found:
         return []
     parts = [

@@ -10,12 +10,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from dnalm.evaluation.report import datacard, origins, plots, trust, views
+from dnalm.evaluation.report.class_details import of_classes
 from dnalm.evaluation.report.ladder import ladder
+from dnalm.evaluation.report.number_details import of_numbers, targets
 from dnalm.evaluation.report.results import Dataset
 from dnalm.evaluation.report.table_links import downloads
 from dnalm.evaluation.report.text import as_yaml, listed, per_cent, plural
 from dnalm.evaluation.report.verdict import verdict
 
+_DETAILS = {"classification": of_classes, "regression": of_numbers}
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -56,44 +59,40 @@ def code(text: str) -> Markup:
 
 
 def _context(dataset: Dataset, confidence: float) -> dict[str, Any]:
-    labels = datacard.label_names(dataset)
+    told = dataset.description
+    details = _DETAILS[told.objective](dataset)
     context = {
         "key": f"data-{dataset.name}",
         "name": dataset.name,
         "about": datacard.about(dataset),
         "verdict": verdict(dataset, confidence),
         "cautions": datacard.cautions(dataset),
-        "labels": labels,
+        "metric": told.primary,
+        "details": details.shown,
+        "template": f"{told.objective}.html.j2",
         "audit": trust.checks(dataset.audit),
-        "probes": trust.probes(dataset.audit, dataset.config["audit"]["shortcut_auroc"]),
+        "probes": trust.probes(dataset.audit, dataset.config["audit"]),
         "forest": views.forest(dataset) if dataset.groups else None,
-        "board": views.leaderboard(dataset.groups),
+        "board": views.leaderboard(dataset),
         "comparisons": views.comparisons(dataset),
         "comparison_note": dataset.comparison["note"],
-        "curves": plots.curves(dataset),
-        "reliability": plots.reliability(dataset),
-        "calibration": trust.calibration(dataset),
-        "thresholds": trust.thresholds(dataset),
-        "prevalence": trust.prevalence(dataset),
-        "confusions": views.confusions(dataset, labels),
         "strata": views.strata(dataset),
         "training": plots.training(dataset),
         "warnings": dataset.manifest["warnings"],
+        "targets": targets(dataset),
         "tables": datacard.tables(dataset),
         "overview": origins.overview(dataset),
         "records": origins.records(dataset),
         "hashes": datacard.hashes(dataset),
-        "downloads": downloads(dataset),
+        "downloads": downloads(dataset, details.files),
     }
-    present = {
-        "runs": dataset.groups,
-        "audit": True,
-        "test": dataset.groups,
-        "rare": context["prevalence"].rows,
-        "probabilities": dataset.groups,
-        "strata": context["strata"],
-        "training": context["training"],
-        "data": True,
-        "origin": True,
-    }
-    return context | {"parts": [part for part, found in present.items() if found]}
+    parts = [
+        ("runs", "Runs", dataset.groups),
+        ("audit", "Audit", True),
+        *((key, name, True) for key, name in details.parts),
+        ("strata", "Strata", context["strata"]),
+        ("training", "Training", context["training"]),
+        ("data", "Data", True),
+        ("origin", "Origin", True),
+    ]
+    return context | {"parts": [(key, name) for key, name, found in parts if found]}

@@ -1,6 +1,6 @@
 """The results of one data set, as the report needs them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -9,13 +9,16 @@ from typing import Any
 import pandas as pd
 
 from dnalm.errors import UserError
+from dnalm.evaluation.report.descriptions import DESCRIPTIONS, Description
 from dnalm.evaluation.report.summary import run_directory
 from dnalm.evaluation.statistics.comparison import REFERENCE
 from dnalm.files import read_json
-from dnalm.tables.predictions import ClassPredictions, read_predictions
+from dnalm.names import LABEL, METRICS, TARGET, TRUTH
+from dnalm.tables.predictions import Predictions, read_predictions
 
 BASELINE_NAMES = {
     "majority": "commonest label",
+    "mean": "mean target",
     "length_gc": "length and GC",
     "kmer": "k-mer regression",
     "boosting": "k-mer boosting",
@@ -33,7 +36,7 @@ class Run:
     recipe: str
     seed: int
     metrics: dict[str, Any]
-    predictions: dict[str, ClassPredictions]
+    predictions: dict[str, Predictions]
     record: dict[str, Any]
     log: pd.DataFrame | None
 
@@ -102,6 +105,19 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Details:
+    """What a page shows of the test set beside the scores, which depends on what is learnt.
+
+    parts: (key, name) of the sections that it adds; shown: what the objective's template lays out; files: tables that
+    can be downloaded, by name, as columns and rows.
+    """
+
+    parts: Sequence[tuple[str, str]]
+    shown: Mapping[str, Any]
+    files: Mapping[str, tuple[Sequence[str], list[list[Any]]]]
+
+
+@dataclass(frozen=True)
 class Dataset:
     """One data set: its config, what its preparation, audit and comparison say, and its runs by group, in config order."""
 
@@ -111,6 +127,12 @@ class Dataset:
     audit: dict[str, Any]
     comparison: dict[str, Any]
     groups: Sequence[Group]
+
+    @property
+    def description(self) -> Description:
+        """How pages tell of what is learnt here; by the config, as an audit may be all there is."""
+        truth = TARGET if self.config.get("target_column") else LABEL
+        return next(DESCRIPTIONS[objective] for objective, column in TRUTH.items() if column == truth)
 
     @property
     def members(self) -> list[tuple[Group, Run]]:
@@ -150,20 +172,22 @@ def read_dataset(results: Path, name: str, config: dict[str, Any], runs: Sequenc
 
 
 def _read_run(directory: Path, run: dict[str, Any]) -> Run:
+    predictions = read_predictions(directory / "predictions.parquet")
+    primary = METRICS[predictions["test"].objective][0]
     return Run(
         run["model"],
         run["recipe"],
         run["seed"],
         read_json(directory / "metrics.json"),
-        read_predictions(directory / "predictions.parquet"),
+        predictions,
         read_json(directory / "run.json"),
-        None if run["model"] == "baseline" else _read_log(directory / "training_log.tsv"),
+        None if run["model"] == "baseline" else _read_log(directory / "training_log.tsv", primary),
     )
 
 
-def _read_log(path: Path) -> pd.DataFrame:
+def _read_log(path: Path, primary: str) -> pd.DataFrame:
     log = pd.read_csv(path, sep="\t")
-    missing = [name for name in ("epoch", "training_loss", "validation_loss", "mcc") if name not in log]
+    missing = [name for name in ("epoch", "training_loss", "validation_loss", primary) if name not in log]
     if missing or log.empty:
         raise UserError(f"{path}: {f'no column {missing[0]!r}' if missing else 'no rows'}; not a training log")
     return log

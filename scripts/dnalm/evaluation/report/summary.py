@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from dnalm.evaluation.statistics.run_metrics import METRICS
+from dnalm.evaluation.statistics.metric_names import METRICS
 from dnalm.files import read_json
 
-FLOAT_FORMAT = "%.6f"
+FLOAT_FORMAT = "%.6g"
+"""An RMSE is in the unit of its targets, which may be small."""
 _RUN = ("dataset", "model", "recipe", "seed")
 
 
@@ -19,14 +20,19 @@ def run_directory(results: Path, run: dict[str, Any]) -> Path:
 
 
 def summarize(results: Path, runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """One row a run, in the order given: its names, `n` and `METRICS` of test, the same of validation (prefixed)."""
+    """One row a run, in the order given: its names, objective, `n` and metrics of test, the same of validation (prefixed).
+
+    There are the columns of every objective that occurs; a metric of another objective is missing.
+    """
+    found = [read_json(run_directory(results, run) / "metrics.json") for run in runs]
+    objectives = [name for name in METRICS if any(metrics["objective"] == name for metrics in found)]
+    names = [name for objective in objectives for name in METRICS[objective]]
     rows = []
-    for run in runs:
-        metrics = read_json(run_directory(results, run) / "metrics.json")
-        row = {name: run[name] for name in _RUN}
+    for run, metrics in zip(runs, found, strict=True):
+        row = {**{name: run[name] for name in _RUN}, "objective": metrics["objective"]}
         for prefix, values in (("", metrics), ("validation_", metrics["validation"])):
-            row |= {f"{prefix}{name}": values[name] for name in ("n", *METRICS)}
+            row |= {f"{prefix}{name}": values[name] for name in ("n", *METRICS[metrics["objective"]])}
         rows.append(row)
-    numbers = [f"{prefix}{name}" for prefix in ("", "validation_") for name in METRICS]
-    columns = [*_RUN, "n", *METRICS, "validation_n", *(f"validation_{name}" for name in METRICS)]
+    numbers = [f"{prefix}{name}" for prefix in ("", "validation_") for name in names]
+    columns = [*_RUN, "objective", "n", *names, "validation_n", *(f"validation_{name}" for name in names)]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))

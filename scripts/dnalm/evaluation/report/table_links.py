@@ -1,32 +1,35 @@
 """The report's tables as files: tab-separated text inside the page itself."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dnalm.evaluation.report.results import Dataset
 from dnalm.evaluation.report.text import plural
-from dnalm.evaluation.statistics.run_metrics import METRICS
+from dnalm.evaluation.statistics.metric_names import METRICS
 
 _COMPARED = (
     "model", "recipe", "against", "metric", "value", "against_value", "difference", "low", "high", "p", "p_holm",
     "significant", "detectable", "groups_effective", "note",
 )  # fmt: skip
 _CHECKED = ("name", "title", "status", "value", "threshold", "found", "why", "fix")
-_PROBED = ("probe", "auroc", "low", "high", "n", "groups_effective", "status", "note")
-_BOUNDED = ("tpr", "fpr", "fpr_low", "fpr_high", "recall_at_1_percent_fpr", "n_negatives", "negatives")
+_PROBED = ("probe", "metric", "value", "low", "high", "n", "groups_effective", "status", "note")
+RUN = ("dataset", "model", "recipe", "seed")
+"""Columns that name a run."""
+
+Rows = tuple[Sequence[str], list[list[Any]]]
+"""Columns and rows."""
 
 
-def downloads(dataset: Dataset) -> list[dict[str, str]]:
-    """Tables with something in them: a file name, a `data:` address, and how many rows it has."""
+def downloads(dataset: Dataset, more: Mapping[str, Rows]) -> list[dict[str, str]]:
+    """Tables with something in them: a file name, a `data:` address, and how many rows it has. more: tables by name."""
     primary = dataset.comparison["primary"]
     compared = [primary, *dataset.comparison["others"]] if primary else []
     made = {
         "metrics": _metrics(dataset),
         "comparison": (_COMPARED, [[one[name] for name in _COMPARED] for one in compared]),
         "strata": _strata(dataset),
-        "prevalence": _prevalence(dataset),
-        "calibration": _calibration(dataset),
+        **more,
         "audit": (_CHECKED, [[check[name] for name in _CHECKED] for check in dataset.audit["checks"]]),
         "shortcuts": (_PROBED, [[probe[name] for name in _PROBED] for probe in dataset.audit["shortcuts"]]),
     }
@@ -37,57 +40,32 @@ def downloads(dataset: Dataset) -> list[dict[str, str]]:
     ]
 
 
-_Rows = tuple[Sequence[str], list[list[Any]]]
-
-
-def _runs(dataset: Dataset) -> Iterable[tuple[list[Any], dict[str, Any]]]:
+def runs(dataset: Dataset) -> Iterable[tuple[list[Any], dict[str, Any]]]:
+    """What names each run, and its metrics."""
     for _, run in dataset.members:
         yield [dataset.name, run.model, run.recipe, run.seed], run.metrics
 
 
-_RUN = ("dataset", "model", "recipe", "seed")
-
-
-def _metrics(dataset: Dataset) -> _Rows:
-    rows = []
-    for names, metrics in _runs(dataset):
+def _metrics(dataset: Dataset) -> Rows:
+    rows, recorded = [], METRICS[dataset.description.objective]
+    for names, metrics in runs(dataset):
         row = [*names, metrics["n"]]
-        for name in METRICS:
+        for name in recorded:
             bounds = metrics["intervals"].get(name) or {}
             row += [metrics[name], bounds.get("low"), bounds.get("high")]
-        rows.append([*row, *(metrics["validation"][name] for name in METRICS)])
-    tested = [column for name in METRICS for column in (name, f"{name}_low", f"{name}_high")]
-    return [*_RUN, "n", *tested, *(f"validation_{name}" for name in METRICS)], rows
+        rows.append([*row, *(metrics["validation"][name] for name in recorded)])
+    tested = [column for name in recorded for column in (name, f"{name}_low", f"{name}_high")]
+    return [*RUN, "n", *tested, *(f"validation_{name}" for name in recorded)], rows
 
 
-def _strata(dataset: Dataset) -> _Rows:
+def _strata(dataset: Dataset) -> Rows:
     rows = [
         [dataset.name, axis["axis"], part["label"], part["n"], part["groups_effective"], key, value]
         for axis in dataset.comparison["strata"]
         for part in axis["bins"]
         for key, value in sorted(part["values"].items())
     ]
-    return ("dataset", "axis", "bin", "n", "groups_effective", "run_group", "mcc"), rows
-
-
-def _prevalence(dataset: Dataset) -> _Rows:
-    rows = [
-        [*names, *(found[name] for name in _BOUNDED), part["prevalence"], part["precision"], part["low"], part["high"]]
-        for names, metrics in _runs(dataset)
-        if (found := metrics["prevalence"])
-        for part in found["precision"]
-    ]
-    return (*_RUN, *_BOUNDED, "prevalence", "precision", "precision_low", "precision_high"), rows
-
-
-def _calibration(dataset: Dataset) -> _Rows:
-    columns = ("low", "high", "mean_score", "fraction", "n")
-    rows = [
-        [*names, *(part[name] for name in columns)]
-        for names, metrics in _runs(dataset)
-        for part in metrics["calibration"]["bins"]
-    ]
-    return (*_RUN, *columns), rows
+    return ("dataset", "axis", "bin", "n", "groups_effective", "run_group", dataset.description.primary.name), rows
 
 
 def _address(columns: Sequence[str], rows: list[list[Any]]) -> str:

@@ -1,12 +1,10 @@
 """Numbers and settings as text."""
 
-import json
-import re
 from typing import Any
 
+import yaml
+
 MISSING = "–"
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9 _./@:+-]*[A-Za-z0-9_./@+-]|[A-Za-z]")
-_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 
 def decimal(value: float | None, places: int = 3) -> str:
@@ -23,6 +21,18 @@ def signed(value: float, places: int = 3) -> str:
 def between(low: float, high: float, places: int = 3) -> str:
     """Two bounds as a range: `0.1–0.2`, and `−0.1 to 0.2` where a minus sign stands beside."""
     return (" to " if low < 0 else "–").join((decimal(low, places), decimal(high, places)))
+
+
+def significant(value: float) -> str:
+    """A number of any size with four significant digits and a true minus: `0.01234`, `12.30`, `12,350`; `12` as it is."""
+    rounded = float(f"{value:.4g}") + 0.0
+    whole = abs(rounded) < 1e7 and (abs(rounded) >= 1e3 or value == int(value))
+    return (f"{rounded:,.0f}" if whole else f"{rounded:#.4g}").replace("-", "−")
+
+
+def spanned(low: float, high: float) -> str:
+    """Two bounds of any size as a range, as `between` writes one."""
+    return (" to " if low < 0 else "–").join((significant(low), significant(high)))
 
 
 def chance(p: float) -> str:
@@ -72,34 +82,22 @@ def listed(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
 
 
-def as_yaml(value: Any, indent: int = 0) -> str:
+class _Dumper(yaml.CSafeDumper):
+    """YAML in blocks, lists of plain values on one line."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write no anchors: a value that occurs twice is written in full."""
+        return True
+
+
+_Dumper.add_representer(
+    list,
+    lambda dumper, items: dumper.represent_sequence(
+        "tag:yaml.org,2002:seq", items, flow_style=not any(isinstance(item, dict | list) for item in items)
+    ),
+)
+
+
+def as_yaml(value: dict[str, Any]) -> str:
     """JSON-like data as YAML text: nested mappings in blocks, lists of plain values on one line."""
-    lines = []
-    pad = "  " * indent
-    for key, item in value.items():
-        if isinstance(item, dict) and item:
-            lines += [f"{pad}{_scalar(key)}:", as_yaml(item, indent + 1)]
-        elif isinstance(item, list) and any(isinstance(element, dict | list) for element in item):
-            lines += [f"{pad}{_scalar(key)}:", *(f"{pad}- {_flow(element)}" for element in item)]
-        else:
-            lines.append(f"{pad}{_scalar(key)}: {_flow(item)}")
-    return "\n".join(lines)
-
-
-def _flow(value: Any) -> str:
-    """A value on one line."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_scalar(key)}: {_flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    return _scalar(value)
-
-
-def _scalar(value: Any) -> str:
-    """A string as it is where YAML reads it back as that string, else as JSON."""
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS and ": " not in value:
-        return value
-    text = json.dumps(value, ensure_ascii=False)
-    if isinstance(value, float) and "e" in text and "." not in text:
-        return text.replace("e", ".0e", 1)  # YAML 1.1 reads 1e-06 as a string
-    return text
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1 << 30).removesuffix("\n")

@@ -4,18 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dnalm.evaluation.report.descriptions import Description
 from dnalm.evaluation.report.results import Dataset, Group
-from dnalm.evaluation.report.text import between, chance, decimal, listed, per_cent, percent, plural, signed
-
-RULES = {
-    "majority": "always answering the commonest label",
-    "length_gc": "length and GC alone",
-    "kmer": "a k-mer logistic regression",
-    "boosting": "gradient boosting on k-mers",
-    "periodicity": "one periodicity number",
-    "cnn": "a small convolutional network",
-    "trf": "Tandem Repeats Finder",
-}
+from dnalm.evaluation.report.text import between, chance, decimal, listed, per_cent, plural, signed
 
 
 @dataclass(frozen=True)
@@ -35,35 +26,39 @@ class Verdict:
 def verdict(dataset: Dataset, confidence: float) -> Verdict:
     """Say what the comparison declared primary, and the audit, found. `confidence` is the intervals' level."""
     status, found = audit_summary(dataset.audit)
+    told, primary_metric = dataset.description, dataset.description.primary
     primary = dataset.comparison["primary"]
     model = primary and dataset.group(f"{primary['model']}/{primary['recipe']}")
     rival = primary and dataset.group(f"baseline/{primary['against']}")
     if primary and model and rival:
         subject = "The best model" if len(dataset.models) > 1 else "The model"
-        tone, headline, meaning = compared(primary, subject, RULES[rival.runs[0].recipe], confidence)
+        tone, headline, meaning = compared(primary, subject, told, confidence)
         if tone == "above" and status == "fail":
             headline = f"{headline.removesuffix('.')}, but the audit of the data failed."
-        account = [meaning, _origin("model", model), _origin("baseline", rival)]
+        account = [meaning, _origin("model", model, told), _origin("baseline", rival, told)]
         caution = primary["note"] if primary["low"] is not None else ""
-        return Verdict(tone, headline, account, status, found, _caveat(model, caution, dataset.comparison["note"]))
-    best = _best(dataset.models) or _best([group for group in dataset.baselines if group.kind == "baseline"])
+        return Verdict(
+            tone, headline, account, status, found, _caveat(model, told, caution, dataset.comparison["note"])
+        )
+    best = _best(dataset.models, told) or _best([one for one in dataset.baselines if one.kind == "baseline"], told)
     if best is None:
         return Verdict("none", "Nothing was run on this data set.", [], status, found, "")
+    score = f"has a test {primary_metric.prose} of {primary_metric.text(best.mean(primary_metric.name))}"
     if best.is_baseline:
-        headline = f"No language model was run here. The best baseline, {RULES[best.runs[0].recipe]}, has a test MCC of"
-        headline += f" {decimal(best.mean('mcc'))}."
+        rule = told.rules[best.runs[0].recipe]
+        headline = f"No language model was run here. The best baseline, {rule}, {score}."
     else:
-        headline = f"{best.name} has a test MCC of {decimal(best.mean('mcc'))}; no baseline was run to say whether that is much."
+        headline = f"{best.name} {score}; no baseline was run to say whether that is much."
     what = "baseline" if best.is_baseline else "model"
-    return Verdict(
-        "none", headline, [_origin(what, best)], status, found, _caveat(best, best.runs[0].metrics["intervals_note"])
-    )
+    caveat = _caveat(best, told, best.runs[0].metrics["intervals_note"])
+    return Verdict("none", headline, [_origin(what, best, told)], status, found, caveat)
 
 
-def compared(found: dict[str, Any], subject: str, rule: str, confidence: float) -> tuple[str, str, str]:
-    """Tone, headline and meaning of one comparison ({value, against_value, difference, low, high, p ...}) with a baseline."""
-    figures = f"MCC {decimal(found['value'])} against {decimal(found['against_value'])}"
-    difference = f"The difference is {signed(found['difference'])} MCC"
+def compared(found: dict[str, Any], subject: str, told: Description, confidence: float) -> tuple[str, str, str]:
+    """Tone, headline and meaning of a comparison ({against, value, against_value, difference ...}) with a baseline."""
+    metric, rule = told.metric(found["metric"]), told.rules[found["against"]]
+    figures = f"{metric.prose} {metric.text(found['value'])} against {metric.text(found['against_value'])}"
+    difference = f"The difference in {metric.prose} is {signed(found['difference'])}"
     if found["low"] is None:
         direction = "higher" if found["difference"] > 0 else "lower" if found["difference"] < 0 else "no higher"
         headline = f"{subject} scores {direction} than {rule} on this test set ({figures}), and no more can be said."
@@ -107,27 +102,33 @@ def _lower(title: str) -> str:
     return title if title[1:2].isupper() else title[:1].lower() + title[1:]
 
 
-def _best(groups: Sequence[Group]) -> Group | None:
-    """The group with the highest mean MCC on validation; of equal ones the first."""
-    return max(groups, key=lambda group: group.mean("mcc", "validation") or 0.0, default=None)
+def _best(groups: Sequence[Group], told: Description) -> Group | None:
+    """The group with the highest mean of the primary metric on validation; of equal ones the first."""
+    return max(groups, key=lambda group: group.mean(told.primary.name, "validation") or 0.0, default=None)
 
 
-def _origin(what: str, group: Group) -> str:
+def _origin(what: str, group: Group, told: Description) -> str:
     """How a group was chosen and how it did."""
-    values = group.values("mcc")
-    spread = f" (mean of {len(values)} seeds, {decimal(min(values))} to {decimal(max(values))})" if values[1:] else ""
+    metric, beside = told.primary, told.metric(told.beside)
+    values = group.values(metric.name)
+    spread = (
+        f" (mean of {len(values)} seeds, {metric.text(min(values))} to {metric.text(max(values))})"
+        if values[1:]
+        else ""
+    )
+    chosen = f"{metric.prose} ({metric.text(group.mean(metric.name, 'validation'))})"
+    scores = f"{metric.prose} {metric.text(group.mean(metric.name))}{spread}"
     return (
-        f"The best {what} by validation MCC ({decimal(group.mean('mcc', 'validation'))}) is {group.name}:"
-        f" test MCC {decimal(group.mean('mcc'))}{spread}, accuracy {decimal(group.mean('accuracy'))}."
+        f"The best {what} by validation {chosen} is {group.name}:"
+        f" test {scores}, {beside.prose} {beside.text(group.mean(beside.name))}."
     )
 
 
-def _caveat(group: Group, *notes: str) -> str:
+def _caveat(group: Group, told: Description, *notes: str) -> str:
     metrics = group.runs[0].metrics
-    commonest = percent(max(metrics["n_per_class"].values()), metrics["n"])
     groups = metrics["groups"]
     sentences = [
-        f"Always answering the commonest label would be right for {commonest} of the {metrics['n']:,} test records, which"
+        f"{told.trivial(metrics)} the {metrics['n']:,} test records, which"
         f" lie in {plural(groups['number'], 'independent group')} (worth {groups['effective']:,.0f} equal ones).",
         *notes,
     ]

@@ -5,20 +5,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dnalm.evaluation.report import charts
+from dnalm.evaluation.report.descriptions import Metric
 from dnalm.evaluation.report.results import Dataset, Group, Run
 from dnalm.evaluation.report.text import MISSING, between, chance, count, decimal, signed
 
-COLUMNS = {
-    "mcc": "MCC",
-    "accuracy": "Accuracy",
-    "macro_f1": "Macro F1",
-    "macro_precision": "Macro precision",
-    "macro_recall": "Macro recall",
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-}
 _DIFFERENT = 0.02
-"""A difference of MCC from which a cell of the strata is tinted: about what a reader would call one."""
+"""A difference of MCC, or of a correlation, from which a cell of the strata is tinted."""
 
 
 def styles(groups: Sequence[Group]) -> dict[str, charts.Style]:
@@ -32,9 +24,10 @@ def styles(groups: Sequence[Group]) -> dict[str, charts.Style]:
     }
 
 
-def ranked(groups: Sequence[Group]) -> list[Group]:
-    """Groups by mean test MCC, best first; equal ones as in the config."""
-    return sorted(groups, key=lambda group: -(group.mean("mcc") or 0.0))
+def ranked(dataset: Dataset) -> list[Group]:
+    """Groups by the mean of the primary metric on test, best first; equal ones as in the config."""
+    primary = dataset.description.primary.name
+    return sorted(dataset.groups, key=lambda group: -(group.mean(primary) or 0.0))
 
 
 def run_name(run: Run, group: Group) -> str:
@@ -75,11 +68,12 @@ def _step(least: float) -> float:
 
 
 def forest(dataset: Dataset) -> dict[str, Any]:
-    """Test MCC of every group with its interval, on one scale; a line marks the baseline to beat."""
-    groups = ranked(dataset.groups)
+    """The primary metric of every group on test with its interval, on one scale; a line marks the baseline to beat."""
+    groups = ranked(dataset)
     look = styles(dataset.groups)
-    bounds = {group.name: group.interval("mcc") or () for group in groups}
-    scale = Scale(value for group in groups for value in (*group.values("mcc"), *bounds[group.name]))
+    metric = dataset.description.primary
+    bounds = {group.name: group.interval(metric.name) or () for group in groups}
+    scale = Scale(value for group in groups for value in (*group.values(metric.name), *bounds[group.name]))
     rows: list[dict[str, Any]] = [
         {
             "name": group.name,
@@ -87,23 +81,25 @@ def forest(dataset: Dataset) -> dict[str, Any]:
             "style": look[group.name],
             "kind": group.kind,
             "status": "",
-            "x": scale.place(group.mean("mcc") or 0.0),
+            "x": scale.place(group.mean(metric.name) or 0.0),
             "bar": [scale.place(bound) for bound in bounds[group.name]],
-            "seeds": [scale.place(value) for value in group.values("mcc")] if len(group.runs) > 1 else [],
-            "value": decimal(group.mean("mcc")),
+            "seeds": [scale.place(value) for value in group.values(metric.name)] if len(group.runs) > 1 else [],
+            "value": metric.text(group.mean(metric.name)),
             "range": between(*bounds[group.name]) if bounds[group.name] else "",
         }
         for group in groups
     ]
     primary = dataset.comparison["primary"]
     rival = primary and dataset.group(f"baseline/{primary['against']}")
-    about = "Test MCC. " + "; ".join(f"{row['name']}: {row['value']}{_bracketed(row['range'])}" for row in rows)
+    about = f"Test {metric.prose}. " + "; ".join(
+        f"{row['name']}: {row['value']}{_bracketed(row['range'])}" for row in rows
+    )
     return {
         "rows": rows,
-        "axis": "Test MCC",
+        "axis": f"Test {metric.prose}",
         "ticks": scale.ticks,
         "about": about,
-        "mark": scale.place(rival.mean("mcc") or 0.0) if rival else None,
+        "mark": scale.place(rival.mean(metric.name) or 0.0) if rival else None,
         "mark_name": rival.name if rival else "",
         "several_seeds": any(row["seeds"] for row in rows),
     }
@@ -113,51 +109,57 @@ def _bracketed(text: str) -> str:
     return f" ({text})" if text else ""
 
 
-def leaderboard(groups: Sequence[Group]) -> dict[str, Any]:
+def leaderboard(dataset: Dataset) -> dict[str, Any]:
     """One block a group, best first: a row with its figures and, of several seeds, one with each seed's."""
-    best = {}
-    for metric in COLUMNS:
-        values = [group.mean(metric) for group in groups if group.kind != "reference"]
-        known = [round(value, 3) for value in values if value is not None]
-        best[metric] = max(known, default=None)
+    metrics, groups = dataset.description.metrics, ranked(dataset)
+    rivals = [group for group in groups if group.kind != "reference"]
+    means = {metric.name: [group.mean(metric.name) for group in rivals] for metric in metrics}
+    best = {
+        metric.name: metric.best([value for value in means[metric.name] if value is not None]) for metric in metrics
+    }
     blocks = []
-    for group in ranked(groups):
+    for group in groups:
         several = len(group.runs) > 1
-        cells = [_cell(group, metric, best[metric]) for metric in COLUMNS]
-        cells += [_plain(group.mean("mcc", "validation")), _size(*{run.metrics["n"] for run in group.runs})]
+        cells = [_cell(group, metric, best[metric.name]) for metric in metrics]
+        cells += [_validated(group, metrics[0]), _size(*{run.metrics["n"] for run in group.runs})]
         note = f"mean of {len(group.runs)} seeds" if several else ""
         rows = [{"name": group.name, "kind": group.kind, "is_seed": False, "cells": cells, "note": note}]
         for run in group.runs if several else []:
             single = Group([run])
-            cells = [_plain(single.mean(metric), _interval(single, metric)) for metric in COLUMNS]
-            cells += [_plain(single.mean("mcc", "validation")), _size(run.metrics["n"])]
+            cells = [_plain(metric, single.mean(metric.name), _interval(single, metric)) for metric in metrics]
+            cells += [_validated(single, metrics[0]), _size(run.metrics["n"])]
             rows.append({"name": f"seed {run.seed}", "kind": "", "is_seed": True, "cells": cells, "note": ""})
         blocks.append(rows)
     notes = [
         (run_name(run, group), note)
-        for group in ranked(groups)
+        for group in groups
         for run in group.runs
         if (note := run.metrics["intervals_note"])
     ]
-    return {"columns": [*COLUMNS.values(), "Validation MCC", "n"], "blocks": blocks, "notes": notes}
+    titles = [metric.title for metric in metrics]
+    return {"columns": [*titles, f"Validation {titles[0]}", "n"], "blocks": blocks, "notes": notes}
 
 
-def _cell(group: Group, metric: str, best: float | None) -> dict[str, Any]:
-    value, values = group.mean(metric), group.values(metric)
+def _cell(group: Group, metric: Metric, best: str | None) -> dict[str, Any]:
+    value, values = group.mean(metric.name), group.values(metric.name)
     several = len(values) > 1
-    spread = between(min(values), max(values)) if several else _interval(group, metric)
-    is_best = value is not None and round(value, 3) == best and group.kind != "reference"
+    spread = metric.between(min(values), max(values)) if several else _interval(group, metric)
+    is_best = value is not None and metric.text(value) == best and group.kind != "reference"
     marks = {"best": is_best, "of_seeds": several}
-    return _plain(value, spread) | marks
+    return _plain(metric, value, spread) | marks
 
 
-def _interval(group: Group, metric: str) -> str:
-    bounds = group.interval(metric)
-    return between(*bounds) if bounds else ""
+def _interval(group: Group, metric: Metric) -> str:
+    bounds = group.interval(metric.name)
+    return metric.between(*bounds) if bounds else ""
 
 
-def _plain(value: float | None, spread: str = "") -> dict[str, Any]:
-    return {"text": decimal(value), "sort": value, "best": False, "range": spread, "of_seeds": False}
+def _validated(group: Group, metric: Metric) -> dict[str, Any]:
+    return _plain(metric, group.mean(metric.name, "validation"))
+
+
+def _plain(metric: Metric, value: float | None, spread: str = "") -> dict[str, Any]:
+    return {"text": metric.text(value), "sort": value, "best": False, "range": spread, "of_seeds": False}
 
 
 def _size(*sizes: int) -> dict[str, Any]:
@@ -204,30 +206,8 @@ def _said(one: dict[str, Any]) -> str:
     return "better" if one["difference"] > 0 else "worse"
 
 
-def confusions(dataset: Dataset, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """The confusion matrix of every run: counts, and per cent of the row, which also shades the cell."""
-    result = []
-    for group in ranked(dataset.groups):
-        for run in group.runs:
-            rows = []
-            for label, counts in zip(labels, run.metrics["confusion_matrix"], strict=True):
-                total = sum(counts)
-                shares = [number / total if total else 0.0 for number in counts]
-                cells = [
-                    {
-                        "count": count(number),
-                        "share": f"{100 * share:.1f} %" if total else "",
-                        "level": round(share * 10),
-                    }
-                    for number, share in zip(counts, shares, strict=True)
-                ]
-                rows.append({"label": label, "cells": cells})
-            result.append({"name": run_name(run, group), "rows": rows})
-    return result
-
-
 def strata(dataset: Dataset) -> list[dict[str, Any]]:
-    """For each axis a heat map: rows are groups, columns bins, cells MCC; last, the primary model less its baseline."""
+    """For each axis a heat map of the primary metric: rows are groups, columns bins; last, the best model less its rival."""
     primary = dataset.comparison["primary"]
     sides = (f"{primary['model']}/{primary['recipe']}", f"baseline/{primary['against']}") if primary else None
     result = []
@@ -239,7 +219,7 @@ def strata(dataset: Dataset) -> list[dict[str, Any]]:
             for part in bins
         ]
         rows = []
-        for group in ranked(dataset.groups):
+        for group in ranked(dataset):
             values = [part["values"].get(group.key) for part in bins]
             cells = map(_heat, values, best if group.kind != "reference" else [None] * len(bins))
             rows.append({"name": group.name, "kind": group.kind, "cells": list(cells)})

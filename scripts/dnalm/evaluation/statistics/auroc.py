@@ -1,22 +1,10 @@
 """AUROC of scores that several models gave, each to its own stratum, with an interval that heeds groups of records."""
 
-from dataclasses import dataclass
-
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
+from dnalm.evaluation.statistics.bounded import LOGIT, Bounded, bound
 from dnalm.evaluation.statistics.clusters import Groups
-
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Auroc:
-    """`value`, None where no stratum holds two classes; `low` and `high` bound it, None where not asked for or not known."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
 
 
 def weakest_class(labels: np.ndarray, codes: np.ndarray) -> float:
@@ -24,39 +12,26 @@ def weakest_class(labels: np.ndarray, codes: np.ndarray) -> float:
     return min((Groups.of(codes[labels == label]).effective for label in np.unique(labels)), default=0.0)
 
 
-def clustered_auroc(scores: np.ndarray, labels: np.ndarray, strata: np.ndarray, codes: np.ndarray) -> Auroc:
+def clustered_auroc(scores: np.ndarray, labels: np.ndarray, strata: np.ndarray, codes: np.ndarray) -> Bounded:
     """Mean over classes of the AUROC of each against the rest (of label 1 alone where there are two), with 95 % bounds.
 
     scores: (n, k); labels: (n,) in 0 .. k-1; strata, codes: (n,) integers from 0, the fold and the group of each record.
     Only records of one stratum are compared, as scores of different models have no common scale; strata weigh by their
     numbers of pairs. The variance is that of Obuchowski 1997 (Biometrics 53:567, doi:10.2307/2533958): placement values
     (DeLong 1988) summed by group, whatever classes a group holds. The bounds lie symmetrically on the logit scale, by
-    Student's t with the effective groups of the scarcest class less one degrees of freedom. Where there is no effect,
-    two folds score each other by the same products, which at most doubles the variance (such scores depend on each
-    other: Nadeau and Bengio 2003, doi:10.1023/A:1024068626366); bounds that then hold .5 are the ones given.
+    Student's t with the effective groups of the scarcest class less one degrees of freedom (`bound`).
     """
     present = np.unique(labels)
     if len(present) < 2:
-        return Auroc(None)
+        return Bounded(None)
     classes = present[1:] if len(present) == 2 else present
     tried = (_one_class(labels == label, scores[:, label], strata) for label in classes)
     parts = [part for part in tried if part is not None]
     if not parts:
-        return Auroc(None)
+        return Bounded(None)
     value = float(np.mean([part[0] for part in parts]))
-    by_group = np.bincount(codes, np.mean([part[1] for part in parts], axis=0))
-    number, freedom = Groups.of(codes).number, weakest_class(labels, codes) - 1
-    if freedom <= 0:
-        return Auroc(value)
-    error = float(np.sqrt(number / (number - 1) * (by_group**2).sum()))
-    if not 0 < value < 1:
-        return Auroc(value, value, value)
-    margin = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error / (value * (1 - value))
-    for width in (np.sqrt(2) * margin, margin):
-        low, high = special.expit(special.logit(value) + np.array([-width, width]))
-        if low <= 0.5 <= high:
-            break
-    return Auroc(value, float(low), float(high))
+    influence = np.mean([part[1] for part in parts], axis=0)
+    return bound(value, influence, codes, weakest_class(labels, codes) - 1, 0.5, LOGIT)
 
 
 def _one_class(truth: np.ndarray, scores: np.ndarray, strata: np.ndarray) -> tuple[float, np.ndarray] | None:

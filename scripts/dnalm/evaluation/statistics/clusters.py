@@ -8,7 +8,9 @@ import pandas as pd
 
 from dnalm.errors import UserError
 from dnalm.files import read_table
-from dnalm.tables.predictions import ClassPredictions
+from dnalm.names import TRUTH
+from dnalm.tables.predictions import Predictions
+from dnalm.tables.sequences import truth_column
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,12 @@ class Groups:
 
 
 def read_clusters(path: Path | str) -> pd.DataFrame:
-    """Read a split's sequence table and check what predictions are joined by: `id`, `label` and `group`.
+    """Read a split's sequence table and check what predictions are joined by: `id`, `label` or `target`, and `group`.
 
     Raises `UserError`, naming the first offending record, for a missing column, a duplicate id and a missing group.
     """
     table = read_table(path)
-    for name in ("id", "label", "group"):
+    for name in ("id", truth_column(table), "group"):
         if name not in table:
             raise UserError(f"{path}: no column '{name}'; run split_labels again")
     ids = table["id"].astype(str)
@@ -55,15 +57,21 @@ def read_clusters(path: Path | str) -> pd.DataFrame:
     return table.assign(id=ids)
 
 
-def match(predictions: ClassPredictions, table: pd.DataFrame, place: str) -> np.ndarray:
+def match(predictions: Predictions, table: pd.DataFrame, place: str) -> np.ndarray:
     """The row of `table` that each prediction is of, (n,); rows that nothing was predicted for are nobody's.
 
-    Raises `UserError`, beginning with `place`, for a prediction that is in no row, or has another label than its row.
+    Raises `UserError`, beginning with `place`, for predictions of labels on a table of targets or the other way round, for
+    a prediction that is in no row, and for one with another label or target than its row.
     """
+    column = truth_column(table)
+    if column != TRUTH[predictions.objective]:
+        raise UserError(
+            f"{place}: predicts a {TRUTH[predictions.objective]}, and the data set's records have a {column}"
+        )
     rows: np.ndarray = pd.Index(table["id"]).get_indexer(pd.Index(predictions.ids))
     problems = (
         (rows < 0, "is not in the data set's table"),
-        (table["label"].to_numpy(np.int64)[rows] != predictions.labels, "has another label than in the data set"),
+        (table[column].to_numpy()[rows] != predictions.truth, f"has another {column} than in the data set"),
     )
     for wrong, what in problems:
         if wrong.any():

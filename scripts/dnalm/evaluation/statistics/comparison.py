@@ -1,8 +1,8 @@
 """Is one run group better than another? Paired on the test records, resampled by group, the trained models held fixed.
 
-The statistic is the mean over seeds of the runs' MCC less that of the baseline. Its interval and p value come from one
-symmetric studentised bootstrap (Hall 1992, chapter 3.5), so the interval excludes 0 just where p <= 1 - confidence. The
-spread over seeds is another matter: it stands beside them as `by_seed`, and is no part of them.
+The statistic is the mean over seeds of the runs' primary metric (MCC of classes, Spearman correlation of numbers) less
+that of the baseline. Its interval and p value come from one symmetric studentised bootstrap (Hall 1992, chapter 3.5), so
+the interval excludes 0 just where p <= 1 - confidence. The spread over seeds is not part of them: it is given as `by_seed`.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from dnalm.errors import UserError
 from dnalm.evaluation.statistics.clusters import Groups, match
-from dnalm.evaluation.statistics.grouped import group_confusions, mcc, prediction_mcc, standard_errors
+from dnalm.evaluation.statistics.grouped import standard_errors
+from dnalm.evaluation.statistics.primary import Statistic, primary_metric, primary_statistic, primary_value
 from dnalm.evaluation.statistics.resampling import SMALLEST_ERROR, caution, critical, draws, studentised, too_few
 from dnalm.evaluation.statistics.strata import strata
-from dnalm.tables.predictions import ClassPredictions
+from dnalm.tables.predictions import Predictions
 
 REFERENCE = "trf"
 """The baseline that made the labels of tandem repeats: compared like a model, never the one to beat."""
@@ -33,7 +34,7 @@ class RunGroup:
 
     model: str
     recipe: str
-    runs: Sequence[dict[str, ClassPredictions]]
+    runs: Sequence[dict[str, Predictions]]
 
     @property
     def name(self) -> str:
@@ -51,24 +52,24 @@ class RunGroup:
         return not self.is_model and self.recipe != REFERENCE
 
     @property
-    def validation_mcc(self) -> float:
-        """Mean over the runs of their MCC on validation."""
-        return float(np.mean([prediction_mcc(run["validation"]) for run in self.runs]))
+    def on_validation(self) -> float:
+        """Mean over the runs of their primary metric on validation."""
+        return float(np.mean([primary_value(run["validation"]) for run in self.runs]))
 
 
 def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: dict[str, Any]) -> dict[str, Any]:
     """The content of a comparison.json: `primary`, `others`, `detectable`, `strata`, `note`.
 
-    The primary comparison is of the model with the highest MCC on validation and the baseline with the highest: chosen
-    without a look at test. The others, of every other model and of the reference with the same baseline, are exploratory
+    The primary comparison is of the model with the highest primary metric on validation and the baseline with the highest:
+    chosen without a look at test. The others, of every other model and of the reference with the same baseline, are exploratory
     and Holm-corrected together. Of equal groups the first is taken.
 
     table: the test split's sequence table. settings: kind, confidence, replicates, seed, effective_groups, largest_group.
     Raises `UserError` for a prediction that doesn't fit the table, and for runs without a test record in common.
     """
     paired, clusters, missing = _paired(groups, table)
-    rival = max((group for group in groups if group.is_rival), key=lambda group: group.validation_mcc, default=None)
-    best = max((group for group in groups if group.is_model), key=lambda group: group.validation_mcc, default=None)
+    rival = max((group for group in groups if group.is_rival), key=lambda group: group.on_validation, default=None)
+    best = max((group for group in groups if group.is_model), key=lambda group: group.on_validation, default=None)
     named = [group for group in paired if not group.is_rival]
     results = []
     if rival:
@@ -99,31 +100,31 @@ def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: dict[str,
 
 
 def differences(
-    rival: Sequence[ClassPredictions],
-    contenders: Sequence[Sequence[ClassPredictions]],
+    rival: Sequence[Predictions],
+    contenders: Sequence[Sequence[Predictions]],
     groups: np.ndarray,
     settings: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """Compare the runs of each contender with those of a rival on the same records, whose `groups` are (n,).
 
-    Keys: metric, value, against_value, difference; low, high, p, detectable (None where `note` says why); by_seed (the
-    MCC of each of the contender's runs); groups_effective; note.
+    Keys: metric (mcc or spearman), value, against_value, difference; low, high, p, detectable (None where `note` says why);
+    by_seed (the metric of each of the contender's runs); groups_effective; note.
     """
     codes = np.unique(groups, return_inverse=True)[1]
     facts = Groups.of(codes)
-    confusions = [[group_confusions(run, codes, facts.number) for run in runs] for runs in (rival, *contenders)]
+    statistics = [[primary_statistic(run, codes, facts.number) for run in runs] for runs in (rival, *contenders)]
     reason = too_few(facts, settings)
     with threadpool_limits(limits=1):  # sums in another order would be another result
-        observed = _resampled(confusions, np.ones((1, facts.number)))
-        drawn = [] if reason else [_resampled(confusions, weights) for weights in draws(facts.number, settings)]
+        observed = _resampled(statistics, np.ones((1, facts.number)))
+        drawn = [] if reason else [_resampled(statistics, weights) for weights in draws(facts.number, settings)]
     result = []
     for i, runs in enumerate(contenders):
         value, error = observed[0][i][0], observed[1][i][0]
-        by_seed = [prediction_mcc(run) for run in runs]
+        by_seed = [primary_value(run) for run in runs]
         entry = {
-            "metric": "mcc",
+            "metric": primary_metric(runs[0]),
             "value": float(np.mean(by_seed)),
-            "against_value": float(np.mean([prediction_mcc(run) for run in rival])),
+            "against_value": float(np.mean([primary_value(run) for run in rival])),
             "difference": float(value),
             **dict.fromkeys(("low", "high", "p", "detectable")),
             "by_seed": by_seed,
@@ -155,7 +156,7 @@ def _is_small(p: float | None, alpha: float) -> bool:
     return p is not None and p <= alpha + 1e-12
 
 
-def _tests(group: RunGroup) -> list[ClassPredictions]:
+def _tests(group: RunGroup) -> list[Predictions]:
     return [run["test"] for run in group.runs]
 
 
@@ -178,22 +179,22 @@ def _paired(groups: Sequence[RunGroup], table: pd.DataFrame) -> tuple[list[RunGr
         for run, found in zip(group.runs, places, strict=True):
             where = np.empty(len(table), int)
             where[found] = np.arange(len(found))
-            test, kept = run["test"], where[common]
-            runs.append({**run, "test": ClassPredictions(test.ids[kept], test.labels[kept], test.scores[kept])})
+            runs.append({**run, "test": run["test"].take(where[common])})
         paired.append(replace(group, runs=runs))
     return paired, table["group"].to_numpy(dtype=str)[common], len(table) - len(common)
 
 
-def _resampled(confusions: list[list[np.ndarray]], weights: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _resampled(
+    statistics: Sequence[Sequence[Statistic]], weights: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Each contender's difference from the rival (the first) under B weightings (B, groups), and their standard errors."""
     means = []
-    for runs in confusions:
+    for runs in statistics:
         values, derivatives = np.zeros(len(weights)), np.zeros(weights.shape)
-        for cells in runs:
-            classes = int(np.sqrt(cells.shape[1]))
-            value, gradient = mcc((weights @ cells).reshape(-1, classes, classes))
+        for statistic in runs:
+            value, slope = statistic(weights)
             values += value / len(runs)
-            derivatives += gradient.reshape(len(weights), -1) @ cells.T / len(runs)
+            derivatives += slope / len(runs)
         means.append((values, derivatives))
     (against, base), *others = means
     return [value - against for value, _ in others], [standard_errors(weights, slope - base) for _, slope in others]

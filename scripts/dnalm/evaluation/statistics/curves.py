@@ -1,7 +1,6 @@
 """ROC and precision-recall curves, at as many points as a chart can show."""
 
 import numpy as np
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from dnalm.tables.predictions import ClassPredictions
 
@@ -20,8 +19,8 @@ def roc(predictions: ClassPredictions) -> Curve | None:
     grid = np.linspace(0, 1, POINTS + 1)
     heights = []
     for truth, scores in predictions.one_against_rest():
-        false_positive, true_positive, _ = roc_curve(truth, scores)
-        heights.append(np.interp(grid, false_positive, true_positive))
+        true, false = _positives(truth, scores)
+        heights.append(np.interp(grid, np.append(0, false / false[-1]), np.append(0, true / true[-1])))
     return (np.append(0, grid), np.append(0, np.mean(heights, axis=0))) if heights else None
 
 
@@ -33,6 +32,17 @@ def precision_recall(predictions: ClassPredictions) -> Curve | None:
     grid = np.linspace(0, 1, POINTS + 1)[1:]
     heights = []
     for truth, scores in predictions.one_against_rest():
-        precision, recall, _ = precision_recall_curve(truth, scores)
-        heights.append(precision[::-1][np.searchsorted(recall[::-1], grid)])
+        true, false = _positives(truth, scores)
+        heights.append((true / (true + false))[np.searchsorted(true / true[-1], grid)])
     return (grid, np.mean(heights, axis=0)) if heights else None
+
+
+def _positives(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """True and false positives where all that score at least as much are called positive.
+
+    One number a distinct score, highest score first; the last ones are all positives and all negatives of `truth`.
+    """
+    order = np.argsort(-scores, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(scores[order]), 1))
+    true = np.cumsum(truth[order])[last]
+    return true, last + 1 - true

@@ -116,13 +116,6 @@ def mcc(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values, np.where(scale[:, None, None] > 0, gradient, 0)
 
 
-def prediction_mcc(predictions: ClassPredictions) -> float:
-    """Matthews correlation of predictions, each record counting once."""
-    k = predictions.classes
-    cells = group_confusions(predictions, np.zeros(len(predictions.labels), int), 1)
-    return float(mcc(cells.reshape(1, k, k))[0][0])
-
-
 def _macro(counts: np.ndarray, of_truth: float, of_guess: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean over classes of right / (of_truth * records of the class + of_guess * predictions of it)."""
     k = counts.shape[1]

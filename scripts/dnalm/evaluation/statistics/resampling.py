@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from dnalm.evaluation.statistics.clusters import Groups
 from dnalm.evaluation.statistics.grouped import Estimate, GroupedMetrics
-from dnalm.tables.predictions import ClassPredictions
+from dnalm.evaluation.statistics.grouped_numbers import GroupedNumbers
+from dnalm.tables.predictions import ClassPredictions, Predictions
 
 SMALLEST_ERROR = 1e-9
 """A standard error below this is rounding: resampling does not move the metric."""
@@ -34,7 +35,7 @@ class Intervals:
     note: str
 
 
-def intervals(predictions: ClassPredictions, groups: np.ndarray, settings: dict[str, Any]) -> Intervals:
+def intervals(predictions: Predictions, groups: np.ndarray, settings: dict[str, Any]) -> Intervals:
     """Intervals of every metric of `predictions`, clustered by `groups` (n,).
 
     settings: confidence, replicates, seed; effective_groups (fewest for which intervals are given) and largest_group (the
@@ -44,7 +45,11 @@ def intervals(predictions: ClassPredictions, groups: np.ndarray, settings: dict[
     facts = Groups.of(codes)
     if reason := too_few(facts, settings):
         return Intervals({}, f"Intervals not given: {reason}.")
-    metrics = GroupedMetrics(predictions, codes, facts.number)
+    metrics: GroupedMetrics | GroupedNumbers
+    if isinstance(predictions, ClassPredictions):
+        metrics = GroupedMetrics(predictions, codes, facts.number)
+    else:
+        metrics = GroupedNumbers(predictions, codes, facts.number)
     with threadpool_limits(limits=1):  # sums in another order would be another result
         observed = metrics.measure(np.ones((1, facts.number)))
         parts = [metrics.measure(weights) for weights in draws(facts.number, settings)]
@@ -117,7 +122,8 @@ def interval(name: str, observed: Estimate, replicates: Estimate, confidence: fl
         margin = scaled[0] * critical(studentised(place[0], place[1:], scaled[1:]), confidence)
     if not np.isfinite(margin):
         return np.nan, np.nan
-    return _restored(name, place[0] - margin), _restored(name, place[0] + margin)
+    low, high = sorted(_restored(name, place[0] + side * margin) for side in (-1, 1))
+    return low, high
 
 
 def studentised(value: float, values: np.ndarray, errors: np.ndarray) -> np.ndarray:
@@ -136,20 +142,27 @@ def critical(distances: np.ndarray, confidence: float) -> float:
     return float(np.sort(distances)[rank - 1]) if rank <= len(distances) else np.inf
 
 
-_CORRELATIONS = ("mcc",)
-_LOSSES = ("log_loss", "brier")
+_CORRELATIONS = ("mcc", "spearman", "pearson")
+_ERRORS = ("log_loss", "brier", "rmse")
 
 
 def _transformed(name: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The scale on which a metric's interval is symmetric, and its slope: atanh, logarithm, or logit."""
+    """The scale on which a metric's interval is symmetric, and the absolute value of its slope.
+
+    atanh of a correlation, the logarithm of an error, that of the unexplained share 1 - R2, and else the logit.
+    """
     if name in _CORRELATIONS:
         return np.arctanh(values), 1 / (1 - values**2)
-    if name in _LOSSES:
+    if name in _ERRORS:
         return np.log(values), 1 / values
+    if name == "r2":
+        return np.log(1 - values), 1 / (1 - values)
     return np.log(values / (1 - values)), 1 / (values * (1 - values))
 
 
 def _restored(name: str, place: float) -> float:
     if name in _CORRELATIONS:
         return float(np.tanh(place))
-    return float(np.exp(place)) if name in _LOSSES else float(expit(place))
+    if name == "r2":
+        return float(1 - np.exp(place))
+    return float(np.exp(place)) if name in _ERRORS else float(expit(place))

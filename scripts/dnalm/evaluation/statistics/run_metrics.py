@@ -1,5 +1,6 @@
 """How good a run's predictions are, as numbers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,37 +11,61 @@ from dnalm.evaluation.statistics.prevalence import prevalence
 from dnalm.evaluation.statistics.record_losses import record_losses
 from dnalm.evaluation.statistics.resampling import group_facts, intervals
 from dnalm.evaluation.statistics.thresholds import threshold
-from dnalm.metrics import classification_metrics
+from dnalm.metrics import classification_metrics, regression_metrics
 from dnalm.names import SCORED_SPLITS
-from dnalm.tables.predictions import ClassPredictions
+from dnalm.tables.predictions import ClassPredictions, NumberPredictions, Predictions
 
-METRICS = (
-    "accuracy",
-    "mcc",
-    "macro_f1",
-    "macro_precision",
-    "macro_recall",
-    "auroc",
-    "auprc",
-    "log_loss",
-    "brier",
-    "ece",
-)
-"""The numbers that compare runs, in the order of tables."""
+_QUANTILES = {"minimum": 0.0, "quartile_1": 0.25, "median": 0.5, "quartile_3": 0.75, "maximum": 1.0}
 
 
 def evaluate(
-    predictions: dict[str, ClassPredictions], groups: dict[str, np.ndarray], settings: dict[str, Any]
+    predictions: Mapping[str, Predictions], groups: dict[str, np.ndarray], settings: dict[str, Any]
 ) -> dict[str, Any]:
     """The content of a metrics.json.
 
-    The test split's metrics by most probable class (`split_metrics`), comparable with the literature, and the same names
-    under `validation`; `intervals` of the test metrics by name, with `intervals_note`; `groups` of the test records;
-    `threshold`, `calibration` and `prevalence`, as the modules of these names give them.
+    `objective`; the test split's metrics and `n`, and the same names under `validation`; `intervals` of the test metrics by
+    name, with `intervals_note`; `groups` of the test records. Of classes metrics are those of the most probable class
+    (`split_metrics`), comparable with the literature, with `threshold`, `calibration` and `prevalence`, as the modules of
+    these names give them; of numbers `residuals`, the distribution of target - prediction in test, stand beside them.
 
     groups: the group of each record, (n,), for `validation` and `test`. settings: confidence, replicates, seed,
     effective_groups, largest_group, calibration_bins, temperature, prevalences.
     """
+    numbers = {split: part for split, part in predictions.items() if isinstance(part, NumberPredictions)}
+    classes = {split: part for split, part in predictions.items() if isinstance(part, ClassPredictions)}
+    measured = _of_numbers(numbers, groups, settings) if numbers else _of_classes(classes, groups, settings)
+    return {
+        **measured,
+        "objective": predictions["test"].objective,
+        "groups": group_facts(groups["test"]),
+    }
+
+
+def _of_numbers(
+    predictions: dict[str, NumberPredictions], groups: dict[str, np.ndarray], settings: dict[str, Any]
+) -> dict[str, Any]:
+    test, validation = (
+        {**regression_metrics(part.targets, part.predicted), "n": len(part)}
+        for part in (predictions["test"], predictions["validation"])
+    )
+    found = intervals(predictions["test"], groups["test"], settings)
+    residuals = predictions["test"].targets - predictions["test"].predicted
+    return {
+        **test,
+        "validation": validation,
+        "intervals": found.bounds,
+        "intervals_note": found.note,
+        "residuals": {
+            "mean": float(residuals.mean()),
+            "sd": float(residuals.std(ddof=1)) if len(residuals) > 1 else 0.0,
+            **{name: float(np.quantile(residuals, place)) for name, place in _QUANTILES.items()},
+        },
+    }
+
+
+def _of_classes(
+    predictions: dict[str, ClassPredictions], groups: dict[str, np.ndarray], settings: dict[str, Any]
+) -> dict[str, Any]:
     test, validation = (
         split_metrics(predictions[split], settings["calibration_bins"]) for split in ("test", "validation")
     )
@@ -54,7 +79,6 @@ def evaluate(
         "validation": validation,
         "intervals": bounds,
         "intervals_note": found.note,
-        "groups": group_facts(groups["test"]),
         "threshold": threshold(predictions),
         "calibration": {**calibrated, "brier_interval": bounds.get("brier")},
         "prevalence": prevalence(predictions, settings),
@@ -64,7 +88,7 @@ def evaluate(
 def split_metrics(predictions: ClassPredictions, bins: int) -> dict[str, Any]:
     """Metrics of one split.
 
-    `METRICS`, `n`, `n_per_class` {label: records}, and `confusion_matrix` (k rows of truth by k columns of
+    Those of `metric_names.METRICS`, `n`, `n_per_class` {label: records}, and `confusion_matrix` (k rows of truth by k columns of
     prediction). AUROC and AUPRC (average precision) are those of label 1, or with more than two classes the mean over
     one class against the rest, for the classes that occur; None where only one class occurs. `ece` is the calibration
     error in so many `bins` at most.

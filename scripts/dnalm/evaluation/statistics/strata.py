@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 
 from dnalm.errors import UserError
 from dnalm.evaluation.statistics.clusters import Groups
-from dnalm.evaluation.statistics.grouped import prediction_mcc
-from dnalm.tables.predictions import ClassPredictions
+from dnalm.evaluation.statistics.primary import primary_value
+from dnalm.names import LABEL, TARGET
+from dnalm.tables.predictions import Predictions
+from dnalm.tables.sequences import truth_column
 
 QUANTILES = (0.25, 0.5, 0.75)
 """Where a measured axis is cut; equal values share a bin."""
 FEWEST_RECORDS = 30
 FEWEST_OF_A_CLASS = 5
 """What a bin must hold of at least two classes, or it has no MCC."""
+NARROW = "within a bin targets differ little, so that ranks are harder to predict than over all records"
 
 Mask = NDArray[np.bool_]
 
@@ -31,27 +34,27 @@ class _Axis:
     note: str = ""
 
 
-def strata(groups: Mapping[str, Sequence[ClassPredictions]], table: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
-    """MCC of each run group (mean over its runs) in bins of the test split, for each axis.
+def strata(groups: Mapping[str, Sequence[Predictions]], table: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
+    """MCC or Spearman correlation of each run group (mean over its runs) in bins of the test split, for each axis.
 
     groups: by name, the test predictions of each run. table: the test split's sequence table. kind: repeats or table.
     Records that a run did not score (left out as overlong, say) are left out for all. Each axis is {axis, title, note,
-    bins}, each bin {label, n, groups_effective, values: {name: MCC or None}, note}. An axis that nothing varies along, or
+    bins}, each bin {label, n, groups_effective, values: {name: metric or None}, note}. An axis that nothing varies along, or
     that the table holds no values for, is left out. Raises `UserError` for a prediction whose id is not in the table, and
     for run groups that have no record in common.
     """
     table = _scored_by_all(groups, table)
     rows = {name: [pd.Index(run.ids).get_indexer(table["id"]) for run in runs] for name, runs in groups.items()}
-    labels = table["label"].to_numpy(np.int64)
+    truth = table[truth_column(table)].to_numpy()
     _, group = np.unique(table["group"].to_numpy(str), return_inverse=True)
 
     def measured(label: str, chosen: Mask) -> dict[str, Any]:
         number, effective = int(chosen.sum()), Groups.of(group[chosen]).effective
         values: dict[str, float | None] = dict.fromkeys(groups)
-        reason = _too_little(labels[chosen])
+        reason = _too_little(truth[chosen])
         if not reason:
             for name, runs in groups.items():
-                found = [prediction_mcc(run.take(at[chosen])) for run, at in zip(runs, rows[name], strict=True)]
+                found = [primary_value(run.take(at[chosen])) for run, at in zip(runs, rows[name], strict=True)]
                 values[name] = float(np.mean(found))
         return {"label": label, "n": number, "groups_effective": effective, "values": values, "note": reason}
 
@@ -67,7 +70,7 @@ def strata(groups: Mapping[str, Sequence[ClassPredictions]], table: pd.DataFrame
     ]
 
 
-def _scored_by_all(groups: Mapping[str, Sequence[ClassPredictions]], table: pd.DataFrame) -> pd.DataFrame:
+def _scored_by_all(groups: Mapping[str, Sequence[Predictions]], table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the table that every run has scored."""
     known = pd.Index(table["id"])
     common = np.ones(len(table), bool)
@@ -84,10 +87,12 @@ def _scored_by_all(groups: Mapping[str, Sequence[ClassPredictions]], table: pd.D
     return table[common].reset_index(drop=True)
 
 
-def _too_little(labels: NDArray[np.int64]) -> str:
-    if len(labels) < FEWEST_RECORDS:
+def _too_little(truth: NDArray[Any]) -> str:
+    if len(truth) < FEWEST_RECORDS:
         return f"too few records (fewer than {FEWEST_RECORDS})"
-    counts = np.bincount(labels)
+    if truth.dtype.kind == "f":
+        return "" if np.ptp(truth) else "one target only"
+    counts = np.bincount(truth)
     if np.sum(counts > 0) < 2:
         return "one class only"
     if np.sum(counts >= FEWEST_OF_A_CLASS) < 2:
@@ -106,7 +111,10 @@ def _axes(table: pd.DataFrame, kind: str) -> list[_Axis]:
         _measured("group_size", "Test records in the group", size, everyone, _alone),
     ]
     if kind != "repeats":
-        return [_measured("length", "Length (bases)", length, everyone, _alone), *common]
+        by_length = _measured("length", "Length (bases)", length, everyone, _alone)
+        if LABEL in table:
+            return [by_length, *common]
+        return [_measured("target", "Target", _numbers(table, TARGET), everyone, _alone, NARROW), by_length, *common]
     arrays = _array_lengths(table, length)
     twins = _Twins(table)
     axes = [
@@ -208,4 +216,6 @@ def _label(values: NDArray[np.float64]) -> str:
         f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
         for value in (values.min(), values.max())
     )
-    return low if low == high else f"{low}–{high}"
+    if low == high:
+        return low.replace("-", "−")
+    return (" to " if values.min() < 0 else "–").join((low, high)).replace("-", "−")

@@ -106,7 +106,9 @@ class Contender:
         if self.on_gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        model = build(self.suite.architecture, Classification(LABELS).head, SPECIALS, VOCABULARY, seed=1).to(self.device)
+        model = build(self.suite.architecture, Classification(LABELS).head, SPECIALS, VOCABULARY, seed=1).to(
+            self.device
+        )
         self.parameters = model.num_parameters()
         self._wait()
         started = time.perf_counter()

@@ -1,11 +1,13 @@
-"""The weight gate: a checkpoint that loads without complaint may still hold random weights.
+"""The certificate of a checkpoint: what loads without complaint may still hold random weights.
 
-Three checks: nothing but the head is missing; two loads with different seeds agree (random weights would not); and
-the checkpoint's own language-model head, where it has one, predicts real DNA better than a uniform guess.
+Found once a model, before anything is trained: nothing but the head is missing; two loads with different seeds agree
+(random weights would not); the checkpoint's own language-model head, where it has one, predicts real DNA better than a
+uniform guess; and its tokenizer gives back what it was given.
 """
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,67 +15,123 @@ import numpy as np
 import torch
 
 from dnalm.errors import UserError
+from dnalm.sequence.markov import ORDER, bits_per_base
 from dnalm.training.engine.feeds import Examples
-from dnalm.training.models.loading import Loaded, load
+from dnalm.training.engine.windows import cut
+from dnalm.training.models.loading import Loaded, check_vocabulary, load, token_limit, window_size
 from dnalm.training.models.remote_code import HINT, sources
-from dnalm.training.models.tokenizers import Specials
-from dnalm.training.objectives.base import Head
+from dnalm.training.models.tokenization import in_memory
+from dnalm.training.models.tokenizers import Specials, kmer_of, load_tokenizer, specials_of
+from dnalm.training.objectives.base import SEQUENCE_CLASS, SEQUENCE_MODEL, Head
 
 PROBES = 32
 """Sequences that the checks look at."""
+
+FITTED = 1000
+"""Most sequences that the Markov chain is fitted on; none of the probes is among them."""
 
 MASKED_FRACTION = 0.15
 
 MARGIN = 0.01
 """How far below a uniform guess a trained head must be, in parts of it; random weights scatter by some thousandths."""
 
+SEEDS = (1, 2)
+"""Of what a checkpoint lacks, in its two loads; the first one also draws the probes and the tokens that are masked."""
 
-def check_weights(
-    loaded: Loaded,
-    directory: Path | str,
-    head: Head,
-    probes: Examples,
-    seed: int,
-    trained_head: bool,
-    trust: bool = False,
+
+def certify(
+    directory: Path | str, sequences: Sequence[str], max_tokens: int | None = None, trust: bool = False
 ) -> dict[str, Any]:
-    """Check the weights of a classifier that was loaded from `directory` with `seed`; return what was found.
+    """What a certificate.json holds: the checks of a checkpoint and its tokenizer on real sequences.
 
-    probes: windows of real sequences, of which the first `PROBES` are used. trained_head: the head must have come
-    with the checkpoint too. trust: run the checkpoint's own code, as it was loaded. Raises `UserError` for weights
-    that are missing or random.
+    sequences: at least one; `PROBES` of them (half, if there are few), drawn at random, are what the model is asked about,
+    each cut to what one input holds; others, `FITTED` at most, are what a Markov chain is fitted on. trust: run code that comes with the checkpoint.
+    Raises `UserError` for weights that are missing or random, and for a tokenizer that goes beyond the model's embeddings.
+
+    `language_model` has `loss`, the mean cross-entropy of a token in nats, of tokens that are masked or that follow (see
+    `objective`); `uniform_loss`, ln(embeddings); `bits_per_base`, loss / ln 2 times the tokens a base of the probes; and
+    `markov_bits_per_base`, of a chain of order `markov_order` on the same probes. A masked model sees both sides of a
+    token and a chain one only, so that it should be the better one.
     """
-    specials = probes.specials
+    tokenizer = load_tokenizer(directory, trust)
+    specials = specials_of(tokenizer)
+    head = Head(SEQUENCE_CLASS, SEQUENCE_MODEL, None)
+    loaded = load(directory, head, specials, SEEDS[0], trust)
     if loaded.missing_body:
         hint = f"; it has code of its own, which is not run: {HINT}" if sources(directory) and not trust else ""
         raise UserError(
             f"{directory}: {len(loaded.missing_body)} weights of the model are not in the checkpoint"
             f" ({loaded.missing_body[0]} ...){hint}"
         )
-    if trained_head and loaded.missing:
-        raise UserError(
-            f"{directory}: holds no trained classification head for {loaded.model.config.num_labels} classes"
-            f" ({loaded.missing[0]} is missing or of another size); use a recipe that trains"
-        )
-    batch = probes.padded(np.arange(min(PROBES, len(probes))))
-    difference = _reload_difference(loaded, load(directory, head, specials, seed + 1, trust), batch)
+    check_vocabulary(loaded.model, tokenizer, directory)
+    probes, fitted = _chosen(sequences)
+    tokens = in_memory(tokenizer, probes)
+    size = window_size(token_limit(loaded.model, tokenizer, max_tokens), specials)
+    windows = cut(tokens.lengths, size, "truncate", [""] * len(probes))
+    batch = Examples(tokens, windows, specials).padded(np.arange(len(probes)))
+    difference = _reload_difference(loaded, load(directory, head, specials, SEEDS[1], trust), batch)
     if difference > 0:
         raise UserError(f"{directory}: two loads give different outputs (by {difference:.3g}): some weights are random")
-    loss = _language_model_loss(directory, specials, batch, seed, trust)
-    embeddings = loaded.model.get_input_embeddings().num_embeddings
-    uniform = math.log(embeddings)
-    if loss is not None and not loss < uniform * (1 - MARGIN):
-        raise UserError(
-            f"{directory}: its language-model loss on real sequences is {loss:.3f}, a uniform guess has {uniform:.3f}:"
-            " the weights look random or belong to another tokenizer"
-        )
+    bases = sum(map(len, probes))
+    found = _language_model(directory, specials, batch, trust)
+    if found is not None:
+        objective, loss = found
+        uniform = math.log(loaded.model.get_input_embeddings().num_embeddings)
+        if not loss < uniform * (1 - MARGIN):
+            raise UserError(
+                f"{directory}: its language-model loss on real sequences is {loss:.3f}, a uniform guess has {uniform:.3f}:"
+                " the weights look random or belong to another tokenizer"
+            )
+        language_model = {
+            "objective": objective,
+            "loss": loss,
+            "uniform_loss": uniform,
+            "bits_per_base": loss / math.log(2) * len(tokens.ids) / bases,
+            "markov_order": ORDER,
+            "markov_bits_per_base": bits_per_base(fitted, probes) if fitted else None,
+        }
+    unknown = specials.unknown
     return {
         "missing": loaded.missing,
         "unexpected": loaded.unexpected,
         "reload_difference": difference,
-        "language_model_loss": loss,
-        "uniform_loss": uniform,
+        "language_model": language_model if found is not None else None,
+        "tokenizer": {
+            "tokens": len(tokens.ids),
+            "unknown_tokens": 0 if unknown is None else tokens.count(unknown),
+            "changed_by_round_trip": _changed(tokenizer, probes, tokens),
+        },
+        "probes": {"sequences": len(probes), "bases": bases, "fitted": len(fitted)},
     }
+
+
+def check_head(loaded: Loaded, directory: Path | str) -> None:
+    """Refuse a model that is to be kept as it is, if its head is not from the checkpoint."""
+    if loaded.missing:
+        raise UserError(
+            f"{directory}: holds no trained classification head for {loaded.model.config.num_labels} classes"
+            f" ({loaded.missing[0]} is missing or of another size); use a recipe that trains"
+        )
+
+
+def _chosen(sequences: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The probes, and the other sequences that the Markov chain is fitted on."""
+    # at random: every second record may be the negative of the one before it
+    order = np.random.default_rng(SEEDS[0]).permutation(len(sequences))
+    number = min(PROBES, -(-len(order) // 2))
+    return [sequences[i] for i in order[:number]], [sequences[i] for i in order[number : number + FITTED]]
+
+
+def _changed(tokenizer: Any, probes: Sequence[str], tokens: Any) -> int | None:
+    """Probes that the tokenizer does not give back letter by letter; None if its tokens overlap, so that it cannot."""
+    if kmer_of(tokenizer) is not None:
+        return None
+    changed = 0
+    for number, sequence in enumerate(probes):
+        ids = tokens.ids[tokens.offsets[number] : tokens.offsets[number + 1]].tolist()
+        text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        changed += "".join(text.split()) != sequence
+    return changed
 
 
 def _reload_difference(first: Loaded, second: Loaded, batch: dict[str, torch.Tensor]) -> float:
@@ -86,10 +144,13 @@ def _reload_difference(first: Loaded, second: Loaded, batch: dict[str, torch.Ten
     return max(float((a - b).abs().max()) for a, b in pairs)
 
 
-def _language_model_loss(
-    directory: Path | str, specials: Specials, batch: dict[str, torch.Tensor], seed: int, trust: bool
-) -> float | None:
-    """Mean cross-entropy of the checkpoint's masked or causal head on `batch`; None if it has no such head."""
+def _language_model(
+    directory: Path | str, specials: Specials, batch: dict[str, torch.Tensor], trust: bool
+) -> tuple[str, float] | None:
+    """What the checkpoint's own head predicts, `masked` or `causal` tokens, and its mean cross-entropy on `batch`, in nats.
+
+    None if it has no such head.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
     place = os.fspath(directory)
@@ -98,9 +159,11 @@ def _language_model_loss(
     architecture = (getattr(config, "architectures", None) or [""])[0]
     factory: Any
     if architecture.endswith(("ForMaskedLM", "ForPreTraining")) and specials.mask is not None:
-        factory, (shown, targets) = AutoModelForMaskedLM, _masked(batch, specials, specials.mask, seed)
+        objective, factory = "masked", AutoModelForMaskedLM
+        shown, targets = _masked(batch, specials, specials.mask, SEEDS[0])
     elif architecture.endswith(("ForCausalLM", "LMHeadModel")):
-        factory, (shown, targets) = AutoModelForCausalLM, _shifted(batch)
+        objective, factory = "causal", AutoModelForCausalLM
+        shown, targets = _shifted(batch)
     else:
         return None
     if trust and factory.__name__ not in (getattr(config, "auto_map", None) or {factory.__name__}):
@@ -112,7 +175,7 @@ def _language_model_loss(
         return None
     with torch.inference_mode():
         logits = model.eval()(input_ids=shown, attention_mask=batch["attention_mask"]).logits
-    return float(torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets))
+    return objective, float(torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets))
 
 
 def _masked(

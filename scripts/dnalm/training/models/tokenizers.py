@@ -9,10 +9,11 @@ from typing import Any
 
 from dnalm.errors import UserError
 from dnalm.files import read_json
+from dnalm.sequence.alphabet import BASES
 from dnalm.training.models.remote_code import loading
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-ALPHABET = "ACGTN"
+ALPHABET = BASES + "N"
 """Letters a trained vocabulary always knows; any other becomes [UNK]."""
 
 _ROLES = {

@@ -1,14 +1,15 @@
 """GPUs of one machine, shared among runs that know nothing of each other."""
 
-import fcntl
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from dnalm.errors import UserError
 
@@ -18,6 +19,9 @@ _GIVEN = (
     "SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID", "_CONDOR_JOB_AD", "KUBERNETES_SERVICE_HOST",
 )  # fmt: skip
 """What schedulers set in their jobs."""
+
+_FOR_ALL = 0o666
+"""Mode of the lock files, whatever the umask: other users take part."""
 
 _POLL, _REMINDER = 1.0, 300.0
 """Seconds between two looks for a free GPU, and between two lines that say so."""
@@ -82,7 +86,7 @@ def visible_gpus() -> list[str]:
 
 
 def _wait(gpus: list[str], count: int, held: ExitStack) -> list[str]:
-    """Lock `count` of `gpus`, whose locks `held` then closes."""
+    """Lock `count` of `gpus`; `held` gives the locks back, and so does the kernel when this process is killed."""
     folder = Path(tempfile.gettempdir()) / "dnalm-gpus"
     if not folder.is_dir():
         folder.mkdir(exist_ok=True)
@@ -90,9 +94,12 @@ def _wait(gpus: list[str], count: int, held: ExitStack) -> list[str]:
     said: float | None = None
     while True:
         mine: list[str] = []
-        with _locked(folder / "choosing", wait=True), ExitStack() as attempt:
+        with FileLock(folder / "choosing", mode=_FOR_ALL), ExitStack() as attempt:
             for uuid in gpus:
-                if len(mine) < count and attempt.enter_context(_locked(folder / uuid, wait=False)):
+                if len(mine) == count:
+                    break
+                with suppress(Timeout):
+                    attempt.enter_context(FileLock(folder / uuid, timeout=0, mode=_FOR_ALL))
                     mine.append(uuid)
             if len(mine) == count:
                 held.push(attempt.pop_all())
@@ -104,36 +111,3 @@ def _wait(gpus: list[str], count: int, held: ExitStack) -> list[str]:
                 file=sys.stderr,
             )
         time.sleep(_POLL)
-
-
-@contextmanager
-def _locked(path: Path, wait: bool) -> Iterator[bool]:
-    """Hold the lock of `path`; False if another process does and is not to be waited for.
-
-    A POSIX record lock: the kernel drops it with this very process, and forked helpers that linger do not keep it.
-    """
-    lock = _open(path)
-    try:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except (BlockingIOError, PermissionError):
-            yield False
-            return
-        yield True
-    finally:
-        os.close(lock)
-
-
-def _open(path: Path) -> int:
-    while True:
-        # Linux refuses O_CREAT on another user's file in a shared temporary directory, even to open it.
-        try:
-            return os.open(path, os.O_RDWR)
-        except FileNotFoundError:
-            pass
-        try:
-            made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        except FileExistsError:
-            continue
-        os.fchmod(made, 0o666)
-        return made

@@ -104,7 +104,9 @@ def _locked(folder: Path) -> int | None:
     """A descriptor that holds `folder`'s lock until it is closed or the process ends; None if it was just removed.
 
     Raises `BlockingIOError` if another process holds it. A POSIX record lock: unlike one of `flock` it is not handed
-    down to forked workers, which may outlive the process, and on NFS it holds between machines.
+    down to forked workers, which may outlive the process, and on NFS it holds between machines. Kept: where a file
+    system has no locks filelock refuses or leaves a file behind that outlives a kill, and it cannot tell that the
+    folder was replaced while it waited.
     """
     path = folder / LOCK
     try:

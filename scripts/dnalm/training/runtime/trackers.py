@@ -1,4 +1,8 @@
-"""Where a training's course is reported beside its log: TensorBoard, Weights & Biases."""
+"""Where a training's course is reported beside its log: TensorBoard, Weights & Biases.
+
+Kept: accelerate's trackers log only after its `PartialState` was made, which sets the device and may start the process
+group; and all but the two calls that log a row would stay here (packages that are missing, wandb's errors, the end).
+"""
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack

@@ -10,13 +10,17 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from dnalm.config.datasets import Audit
 from dnalm.evaluation.audit.findings import audit
-from dnalm.evaluation.audit.probes import CONTROL, Probe, _folds, run_probes, title, triplets
+from dnalm.evaluation.audit.measures import MEASURES
+from dnalm.evaluation.audit.probes import Probe, _folds, run_probes
+from dnalm.evaluation.audit.properties import CONTROL, title, triplets
 from dnalm.evaluation.audit.token_counts import TokenCounts
 from dnalm.evaluation.statistics.auroc import clustered_auroc, weakest_class
 from dnalm.evaluation.statistics.clusters import Groups
+from dnalm.names import LABEL
 
-FEWEST = 30
+LIMITS = Audit().model_dump()
 
 
 def two_columns(score):
@@ -24,7 +28,7 @@ def two_columns(score):
 
 
 def found(table, kind="table", tokens=None) -> dict[str, Probe]:
-    return {probe.name: probe for probe in run_probes(table, tokens or {}, 0.6, FEWEST, kind)}
+    return {probe.name: probe for probe in run_probes(table, tokens or {}, LIMITS, kind)}
 
 
 def area(score, labels, codes=None, strata=None):
@@ -100,13 +104,11 @@ def test_more_classes_are_averaged_one_against_the_rest():
 @pytest.mark.parametrize("effect", [0, 0.4])
 def test_the_interval_of_out_of_fold_scores_covers(effect):
     """100 data sets of 100 twins whose number is known to tell the classes apart at an AUROC of Phi(effect / sqrt 2)."""
-    from dnalm.evaluation.audit.probes import _cross_validated
-
     rng, truth, covered = np.random.default_rng(4), stats.norm.cdf(effect / np.sqrt(2)), 0
     labels, codes = np.tile([0, 1], 100), np.repeat(np.arange(100), 2)
     for _ in range(100):
         value = 0.6 * rng.normal(size=100)[codes] + 0.8 * rng.normal(size=200) + effect * labels
-        result = _cross_validated(value[:, None], labels, codes, _folds(codes))
+        result = MEASURES[LABEL].cross_validated(value[:, None], labels, codes, _folds(codes))
         covered += result.low <= truth <= result.high
     assert covered >= 90
 
@@ -146,7 +148,7 @@ def test_a_planted_shortcut_is_caught(name):
     probes = found(planted(PLANTED[name]))
     failed = {probe.name for probe in probes.values() if probe.status == "fail"}
     assert name in failed and failed <= {name, *KIN.get(name, set())}, failed
-    assert title(name) in probes[name].note and probes[name].auroc.low > 0.6
+    assert title(name) in probes[name].note and probes[name].found.low > 0.6
 
 
 def test_both_extremes_of_a_number_are_caught():
@@ -183,14 +185,14 @@ def test_composition_is_no_shortcut_of_the_ends():
         "".join(rng.choice(rich[label], len(s))) for s, label in zip(table["sequence"], table["label"], strict=True)
     ]
     probes = found(table)
-    assert probes["gc"].status == "pass" and probes[CONTROL].status == "pass" and probes[CONTROL].auroc.low > 0.6
+    assert probes["gc"].status == "pass" and probes[CONTROL].status == "pass" and probes[CONTROL].found.low > 0.6
     for name in ("first_kmer", "last_kmer"):
         assert probes[name].status == "warn" and probes[name].note.startswith("Composition, not the ends")
 
 
 def test_a_matched_number_has_an_area_of_a_half():
     probe = found(records(11))["length"]
-    assert (probe.auroc.value, probe.auroc.low, probe.auroc.high) == (0.5, 0.5, 0.5)
+    assert (probe.found.value, probe.found.low, probe.found.high) == (0.5, 0.5, 0.5)
 
 
 def test_below_a_half_is_an_artifact_and_not_clean():
@@ -208,14 +210,14 @@ def test_below_a_half_is_an_artifact_and_not_clean():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_folds", lambda codes: folds)
         probe = found(table)["length"]
-    assert probe.auroc.high < 0.5 and probe.status == "warn" and probe.note.startswith("Matching artifact, not clean")
+    assert probe.found.high < 0.5 and probe.status == "warn" and probe.note.startswith("Matching artifact, not clean")
 
 
 def test_too_few_groups_are_said():
     table = records(13)
     table["group"] = [f"g{row // 2 % 3}" for row in range(len(table))]
     probe = found(table)["gc"]
-    assert probe.auroc.value is not None and probe.auroc.low is None
+    assert probe.found.value is not None and probe.found.low is None
     assert probe.note.startswith("Interval not given: 3.0 effective groups in the scarcest class")
 
 
@@ -223,19 +225,19 @@ def test_too_few_groups_are_said():
 def test_hardly_any_records(rows):
     probes = found(records(14).head(rows))
     assert {probe.status for probe in probes.values()} <= {"pass", "warn"}
-    assert all(probe.auroc.low is None for probe in probes.values())
+    assert all(probe.found.low is None for probe in probes.values())
 
 
 def test_one_class_is_not_measured():
     table = records(15)
     probe = found(table[table["label"] == 1])["gc"]
-    assert probe.auroc.value is None and probe.note.startswith("Not measured")
+    assert probe.found.value is None and probe.note.startswith("Not measured")
 
 
 def test_nothing_depends_on_the_order_of_records():
     table = planted(PLANTED["gc"])
     shuffled = table.sample(frac=1, random_state=1)
-    one, other = ({name: p.auroc.value for name, p in found(t).items()} for t in (table, shuffled))
+    one, other = ({name: p.found.value for name, p in found(t).items()} for t in (table, shuffled))
     assert close(one, other, 2e-3)
     assert [p.as_json() for p in found(table).values()] == [p.as_json() for p in found(table).values()]
 

@@ -13,22 +13,23 @@ from closeness import close
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from needed import needs
 from threadpoolctl import threadpool_limits
 
 from dnalm.errors import UserError
+from dnalm.evaluation.baselines.candidates import LONGEST_KMER
 from dnalm.evaluation.baselines.features import kmer_counts, kmer_features, kmer_frequencies, length_gc
-from dnalm.evaluation.baselines.reference import Fractions, calls
-from dnalm.evaluation.baselines.simple import LONGEST_KMER, fit_baseline
+from dnalm.evaluation.baselines.reference import Fractions
+from dnalm.evaluation.baselines.simple import fit_baseline
+from dnalm.files import write_table
 from dnalm.metrics import classification_metrics
 from dnalm.names import TRF_PARAMETERS
 from dnalm.sequence.alphabet import reverse_complement
 from dnalm.sequence.periodicity import FEWEST_PAIRS, best_self_match
 from dnalm.tables.predictions import read_predictions
+from dnalm.tables.repeat_calls import repeat_calls
 
 SCRIPTS = ROOT / "scripts"
-needs_trf = needs("trf")
-ALL = ["majority", "length_gc", "kmer", "boosting", "periodicity", pytest.param("trf", marks=needs_trf)]
+ALL = ["majority", "length_gc", "kmer", "boosting", "periodicity", "trf"]
 DNA = st.lists(st.text("ACGTN", max_size=60), min_size=1, max_size=8)
 
 
@@ -136,6 +137,13 @@ def tables(*makers, n: int = 240) -> dict[str, pd.DataFrame]:
     return result
 
 
+def with_calls(data):
+    """A stand-in for TRF's calls, so that none of these tests needs it."""
+    return {
+        split: table.assign(called=best_self_match(table["sequence"].tolist()) > 0.75) for split, table in data.items()
+    }
+
+
 PLANTED = {
     "length_gc": tables(lambda r: bases(r, 60, "ACGTAT"), lambda r: bases(r, 60, "ACGTCG")),
     "kmer": tables(
@@ -143,7 +151,10 @@ PLANTED = {
     ),
     "periodicity": tables(lambda r: bases(r, 90), lambda r: tandem(r, 90)),
 }
-PLANTED |= {"boosting": PLANTED["kmer"], "trf": PLANTED["periodicity"]}
+PLANTED |= {
+    "boosting": PLANTED["kmer"],
+    "trf": with_calls(PLANTED["periodicity"]),
+}
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name != "majority"])
@@ -199,35 +210,19 @@ def test_fractions_by_hand():
     ]
 
 
-@needs_trf
 def test_trf_decides_by_its_call():
     data = PLANTED["trf"]
     outcome = fit_baseline("trf", data)
-    called = calls(data["test"]["sequence"].tolist())[:, 0]
+    called = data["test"]["called"].to_numpy()
     test = outcome.predictions["test"]
     assert 80 < called.sum() < 130 and (test.predicted == called).all() and len(np.unique(test.scores[:, 1])) == 2
-    known = calls(data["train"]["sequence"].tolist())[:, 0]
+    known = data["train"]["called"].to_numpy()
     expected = (1 + (known & (data["train"]["label"] == 1)).sum()) / (2 + known.sum())
     assert test.scores[called, 1] == pytest.approx(np.full(called.sum(), expected))
     assert f"trf {' '.join(map(str, TRF_PARAMETERS))}" in outcome.account["description"]
 
 
-@needs_trf
-def test_trf_is_called_in_parts(monkeypatch):
-    sequences = [*PLANTED["trf"]["test"]["sequence"][:30], "", "N" * 50, "AC" * 40, ""]
-    whole = calls(sequences)
-    monkeypatch.setattr("dnalm.evaluation.baselines.reference._AT_ONCE", 7)
-    assert (calls(sequences) == whole).all() and whole[-4:, 0].tolist() == [False, False, True, False]
-    assert calls([]).shape == (0, 1)
-
-
-def test_without_trf(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match=r"trf is not installed; install it .* or take `trf` from"):
-        fit_baseline("trf", PLANTED["trf"])
-
-
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [name for name in ALL if name != "trf"])
 def test_sequences_without_a_base_are_scored_too(name):
     data = {split: table.copy() for split, table in PLANTED["kmer"].items()}
     for table in data.values():
@@ -236,7 +231,7 @@ def test_sequences_without_a_base_are_scored_too(name):
     assert np.isfinite(scores).all() and scores.sum(axis=1) == pytest.approx(np.ones(240))
 
 
-@pytest.mark.parametrize("name", ["length_gc", pytest.param("trf", marks=needs_trf)])
+@pytest.mark.parametrize("name", ["length_gc", "trf"])
 def test_the_background_is_scored_and_changes_nothing(name):
     data = PLANTED.get(name, PLANTED["kmer"])
     plain = fit_baseline(name, data).predictions
@@ -249,6 +244,7 @@ def test_the_background_is_scored_and_changes_nothing(name):
 @pytest.mark.parametrize("name", ALL)
 def test_three_classes_and_one_that_train_lacks(name):
     data = tables(lambda r: bases(r, 40, "ACGTAT"), lambda r: bases(r, 90, "ACGTCG"), lambda r: tandem(r, 150), n=90)
+    data = with_calls(data)
     scores = fit_baseline(name, data).predictions["test"].scores
     assert scores.shape == (90, 3) and scores.sum(axis=1) == pytest.approx(np.ones(90))
     data["train"] = data["train"][data["train"]["label"] < 2]
@@ -272,8 +268,11 @@ def test_splits_of_no_use_are_errors():
         fit_baseline("boosting", {**data, "validation": data["validation"].assign(label=2)})
 
 
-def call(data: Path, out: Path, name: str, threads: int = 1, **settings: bool) -> subprocess.CompletedProcess[str]:
+def call(
+    data: Path, out: Path, name: str, threads: int = 1, calls: tuple[Path, ...] = (), **settings: bool
+) -> subprocess.CompletedProcess[str]:
     files = ["--data", data, "--output", out / "predictions.parquet", "--run", out / "run.json"]
+    files += ["--calls", *calls] if calls else []
     return subprocess.run(
         [sys.executable, SCRIPTS / "baseline.py", "--spec", "-", *map(str, files)],
         input=json.dumps({"name": name, "seed": 1, **settings}), capture_output=True, text=True, check=False,
@@ -318,7 +317,35 @@ def test_the_script_scores_the_background_and_says_what_is_missing(tmp_path):
     done = call(tmp_path, tmp_path / "out", "majority", background=True)
     assert done.returncode == 0, done.stderr
     assert set(read_predictions(tmp_path / "out/predictions.parquet")) == {"validation", "test", "background"}
-    failed = call(tmp_path, tmp_path / "none", "trf")  # the PATH is empty
-    assert failed.returncode == 1 and "Traceback" not in failed.stderr
-    assert failed.stderr.splitlines()[-1].startswith("error: baselines: trf is not installed; install it")
-    assert not (tmp_path / "none").exists()
+
+
+def test_the_script_reads_what_trf_calls(tmp_path):
+    for split, table in PLANTED["trf"].items():
+        table.drop(columns="called").to_parquet(tmp_path / f"{split}.parquet")
+    table = PLANTED["trf"]["test"]
+    names = [f"background{i}" for i in range(len(table))]
+    table.drop(columns="called").assign(label=0, id=names).to_parquet(tmp_path / "background.parquet")
+    everyone = pd.concat(PLANTED["trf"].values())
+    calls = tmp_path / "calls.parquet", tmp_path / "background_calls.parquet"
+
+    def called(ids, rows):
+        return repeat_calls(ids, None if rows is None else [(7, 5.0, 100) if one else None for one in rows])
+
+    write_table(calls[0], called(everyone["id"].tolist(), everyone["called"]))
+    write_table(calls[1], called(names, table["called"]))
+    done = call(tmp_path, tmp_path / "out", "trf", calls=calls, background=True)  # the PATH is empty
+    assert done.returncode == 0, done.stderr
+    found = read_predictions(tmp_path / "out/predictions.parquet")
+    expected = fit_baseline("trf", PLANTED["trf"]).predictions["test"]
+    assert found["test"].scores == pytest.approx(expected.scores, abs=1e-6)
+    assert found["background"].scores == pytest.approx(expected.scores, abs=1e-6)
+
+    def refused(message):
+        failed = call(tmp_path, tmp_path / "none", "trf", calls=calls, background=True)
+        assert failed.returncode == 1 and "Traceback" not in failed.stderr and not (tmp_path / "none").exists()
+        assert failed.stderr.splitlines()[-1].startswith(message), failed.stderr
+
+    write_table(calls[1], called(names, None))
+    refused(f"error: baselines: trf was not installed when {calls[1]} was made; install it (conda: bioconda::trf,")
+    write_table(calls[1], called(names[1:], table["called"][1:]))
+    refused(f"error: {calls[1]}: no record 'background0'; ")

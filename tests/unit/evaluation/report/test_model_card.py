@@ -11,7 +11,8 @@ from fake_results import add_manifest, add_run
 from markdown_it import MarkdownIt
 from script_runs import run_script
 
-from dnalm.evaluation.report.modelcard import HUB_METRICS, model_card, plain
+from dnalm.evaluation.report.descriptions import DESCRIPTIONS
+from dnalm.evaluation.report.modelcard import model_card, plain
 from dnalm.evaluation.report.results import read_dataset
 from dnalm.files import read_json, write_json
 
@@ -20,6 +21,7 @@ CONFIG = {
     "kind": "repeats", "genome": "hg38", "catalogue": "arrays", "negatives": {"unique": 1.0}, "balance": {"match": []},
     "split": {"method": "random"}, "audit": {"shortcut_auroc": 0.6},
 }  # fmt: skip
+HUB_METRICS = {metric.name: metric.hub for metric in DESCRIPTIONS["classification"].metrics}
 SPEC = {"run": RUN, "dataset": CONFIG, "checkpoint": "PoetschLab/GROVER", "confidence": 0.95}
 
 

@@ -3,17 +3,22 @@
 import base64
 import hashlib
 import json
+import os
 import re
-from html.parser import HTMLParser
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from fake_findings import add_audit, add_comparison, check, comparison, probe
-from fake_results import add_manifest, add_run, distribution
+from fake_results import add_manifest, add_run, distribution, run_of
+from pages import SAID, checked
 from script_runs import run_script, start_script
 
 from dnalm.errors import UserError
-from dnalm.evaluation.report import charts, datacard, table_links, trust, views
+from dnalm.evaluation.report import charts, class_details, datacard, table_links, trust, views
+from dnalm.evaluation.report.descriptions import DESCRIPTIONS
 from dnalm.evaluation.report.page import code, render
 from dnalm.evaluation.report.results import read_dataset
 from dnalm.files import write_json
@@ -31,12 +36,7 @@ LEDGER = [
     {"stage": "split_labels", "source": "unique", "in": 12, "kept": 12, "dropped": {}},
 ]  # fmt: skip
 BASELINES = ("majority", "length_gc", "kmer", "boosting", "periodicity", "cnn", "trf")
-SAID = {"evaluation": {"confidence": 0.95}}
 FEW = "6.3 effective groups of records, at least 30 are needed"
-
-
-def run_of(dataset: str, model: str, recipe: str, seed: int = 1) -> dict:
-    return {"dataset": dataset, "model": model, "recipe": recipe, "seed": seed}
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,7 @@ def tree(tmp_path_factory):
     compared = {"kept": distribution(80), "dropped": distribution(90), "ks": 0.0241}
     add_manifest(
         results, "rich", ["no repeat", "tandem repeat"], ledger=LEDGER, kept_vs_dropped={"gc": compared, "length": compared},
-        negatives_called_by_trf={"called": 192, "of": 2866, "fraction": 0.066992, "by_source": {}},
-        warnings=["TRF calls 6.7% of the unique negatives."],
+        warnings=["3 sequences occur in both train and test."],
     )  # fmt: skip
     add_manifest(results, "table", ["0", "1"])
     add_manifest(results, "three", ["none", "<script>alert(1)</script>", "donor & 'co'"])
@@ -100,52 +99,6 @@ def page(tree):
     results, spec = tree
     datasets = [read_dataset(results, name, config, spec["runs"]) for name, config in spec["datasets"].items()]
     return render(datasets, spec["config"])
-
-
-class Checker(HTMLParser):
-    """Collects ids, text and resources, and fails on a tag that is not closed in order."""
-
-    VOID = frozenset({"meta", "br", "hr", "img", "input", "link"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.references: list[str] = []
-        self.files: dict[str, str] = {}
-        self.text: list[str] = []
-
-    def handle_starttag(self, tag, attributes):
-        values = dict(attributes)
-        assert tag not in ("link", "iframe", "img", "object", "use", "image", "form", "base")
-        assert not any(name.startswith("on") for name in values)
-        if "download" in values:
-            self.files[values["download"]] = values.pop("href")
-        self.ids += [values["id"]] if "id" in values else []
-        self.references += [values[name] for name in ("href", "src", "xlink:href") if name in values]
-        self.references += re.findall(r"url\(([^)]*)\)", " ".join(value or "" for value in values.values()))
-        self.references += [f"#{key}" for key in (values.get("aria-labelledby") or "").split()]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        self.handle_endtag(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open and self.open.pop() == tag, tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.text.append(data)
-
-
-def checked(page: str) -> Checker:
-    checker = Checker()
-    checker.feed(page)
-    checker.close()
-    assert checker.open == []
-    return checker
 
 
 def test_the_page_is_whole_and_needs_no_network(page):
@@ -191,8 +144,8 @@ def test_every_run_and_every_number_of_the_data_is_there(page):
     ):  # fmt: skip
         assert name in text
     for said in (
-        "13 duplicate; 14 shorter than min_length", "Divide into splits", "192 of 2,866, 6.7 %", "0.024",
-        "TRF calls 6.7% of the unique negatives.", "Nothing was trained", "Epoch 4 of 6 was kept (highest validation MCC",
+        "13 duplicate; 14 shorter than min_length", "Divide into splits", "0.024",
+        "3 sequences occur in both train and test.", "Nothing was trained", "Epoch 4 of 6 was kept (highest validation MCC",
         "Tandem repeats of arrays against shuffled and unique sequence of hg38, matched by length and GC; 1,500 records",
         "Labelled table with 2 classes; 1,500 records, splits as published.", "456,194 parameters", "0123456789abcdef" * 4,
         "4 data sets, 6 model runs and 9 baselines", "packed (shown to give the same results as padded; 16.4 % padding)",
@@ -214,6 +167,16 @@ def test_the_same_results_give_the_same_bytes_through_the_script(tree, page, tmp
     done = start_script("report.py", "--results", results, "--output", output, spec=spec)
     assert done.returncode == 0, done.stderr
     assert output.read_text() == page
+
+
+def test_the_page_needs_no_scikit_learn(tree, page, tmp_path):
+    results, spec = tree
+    blocked = f"import runpy, sys; sys.modules['sklearn'] = None; runpy.run_path({str(ROOT / 'scripts/report.py')!r}, run_name='__main__')"
+    command = [sys.executable, "-c", blocked, "--spec", "-", "--results", results, "--output", tmp_path / "index.html"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    done = subprocess.run([*map(str, command)], input=json.dumps(spec), text=True, capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "index.html").read_text() == page
 
 
 def test_one_data_set_has_no_contents_list_and_missing_parts_vanish(tree):
@@ -320,12 +283,12 @@ def test_motifs_that_were_inferred_or_are_missing_are_told(tmp_path):
 
 def test_the_best_of_a_column_is_marked_by_mean_and_never_the_reference(tree):
     results, spec = tree
-    board = views.leaderboard(read_dataset(results, "rich", REPEATS, spec["runs"]).groups)
+    board = views.leaderboard(read_dataset(results, "rich", REPEATS, spec["runs"]))
     heads = [block[0] for block in board["blocks"]]
     assert [head["name"] for head in heads[:3]] == ["Tandem Repeats Finder", "periodicity", "grover · full"]
     assert [head["kind"] for head in heads[:3]] == ["reference", "baseline", "model"]
     marked = [row["name"] for block in board["blocks"] for row in block for cell in row["cells"] if cell["best"]]
-    assert set(marked) == {"periodicity"} and len(marked) == len(views.COLUMNS)
+    assert set(marked) == {"periodicity"} and len(marked) == len(DESCRIPTIONS["classification"].metrics)
     seeds = next(block for block in board["blocks"] if block[0]["name"] == "small · scratch")
     assert len(seeds) == 4 and seeds[0]["cells"][0]["of_seeds"] and not seeds[1]["cells"][0]["of_seeds"]
 
@@ -333,19 +296,19 @@ def test_the_best_of_a_column_is_marked_by_mean_and_never_the_reference(tree):
 def test_probes_and_calibration_are_told_in_words(tree):
     results, spec = tree
     dataset = read_dataset(results, "rich", REPEATS, spec["runs"])
-    found = trust.probes(dataset.audit, 0.6)
+    found = trust.probes(dataset.audit, {"shortcut_auroc": 0.6})
     assert [(row["name"], row["status"], row["range"]) for row in found["rows"]] == [
         ("Length", "pass", "0.480–0.540"),
         ("GC", "fail", "0.800–0.860"),
         ("The number of tokens of small", "warn", "0.380–0.440"),
     ]
     assert found["silent"] == ["soft-masking (upper case)"] and found["mark"] == "60.00"
-    assert trust.probes({"shortcuts": []}, 0.6) is None
-    table = trust.calibration(dataset)
+    assert trust.probes({"shortcuts": []}, {"shortcut_auroc": 0.6}) is None
+    table = class_details.calibration(dataset)
     assert [column.name for column in table.columns][-3:] == ["Temperature", "error with it", "Brier with it"]
     assert {len(row) for row in table.rows} == {len(table.columns)} and len(table.rows) == len(dataset.members)
     three = read_dataset(results, "three", TABLE, spec["runs"])
-    assert trust.thresholds(three).rows == [] and trust.prevalence(three).rows == []
+    assert class_details.thresholds(three).rows == [] and class_details.prevalence(three).rows == []
 
 
 def test_ids_of_charts_do_not_clash():

@@ -18,7 +18,8 @@ from sklearn import metrics as sk
 from dnalm.errors import UserError
 from dnalm.evaluation.report.summary import summarize
 from dnalm.evaluation.statistics.curves import precision_recall, roc
-from dnalm.evaluation.statistics.run_metrics import METRICS, evaluate, split_metrics
+from dnalm.evaluation.statistics.metric_names import METRICS
+from dnalm.evaluation.statistics.run_metrics import evaluate, split_metrics
 from dnalm.files import write_json
 from dnalm.tables.predictions import ClassPredictions, read_predictions, write_predictions
 
@@ -99,6 +100,23 @@ def test_areas_under_the_curves_are_the_metrics(given_predictions):
     assert len(x) <= 400 and len(recall) <= 400
 
 
+@given(st.integers(2, 4).flatmap(scored))
+@settings(max_examples=40, deadline=None)
+def test_curves_are_those_of_scikit_learn(given_predictions):
+    rankings = given_predictions.one_against_rest()
+    if not rankings:
+        return
+    x, y = roc(given_predictions)
+    expected = [np.interp(x[1:], *sk.roc_curve(truth, scores)[:2]) for truth, scores in rankings]
+    assert y[1:] == pytest.approx(np.mean(expected, axis=0), rel=1e-12)
+    x, y = precision_recall(given_predictions)
+    heights = []
+    for truth, scores in rankings:
+        precision, recall, _ = sk.precision_recall_curve(truth, scores)
+        heights.append(precision[::-1][np.searchsorted(recall[::-1], x)])
+    assert y == pytest.approx(np.mean(heights, axis=0), rel=1e-12)
+
+
 def test_a_metrics_file_holds_what_the_contract_names():
     rng = np.random.default_rng(0)
     for classes in (2, 3):
@@ -108,8 +126,9 @@ def test_a_metrics_file_holds_what_the_contract_names():
         groups = np.arange(300) // 3
         both = dict.fromkeys(("validation", "test"), scored)
         found = evaluate(both, dict.fromkeys(both, groups), {**SETTINGS, "temperature": True})
-        assert set(METRICS) <= set(found) and set(METRICS) <= set(found["validation"])
-        assert set(found["intervals"]) == set(METRICS) and found["intervals_note"] == ""
+        names = set(METRICS["classification"])
+        assert names <= set(found) and names <= set(found["validation"]) and found["objective"] == "classification"
+        assert set(found["intervals"]) == names and found["intervals_note"] == ""
         for name, bound in found["intervals"].items():
             assert bound["low"] <= found[name] <= bound["high"]
         assert found["groups"] == {"number": 100, "effective": 100, "largest": 3, "largest_fraction": 0.01}
@@ -212,8 +231,9 @@ def test_summary_has_one_row_a_run_in_fixed_columns(tmp_path):
     output = tmp_path / "summary" / "metrics.tsv"
     assert call("summarize.py", {"runs": runs}, "--results", tmp_path, "--output", output).returncode == 0
     lines = [line.split("\t") for line in output.read_text().splitlines()]
-    assert lines[0][:7] == ["dataset", "model", "recipe", "seed", "n", "accuracy", "mcc"]
-    assert lines[0][5:15] == list(METRICS) and lines[0][16:] == [f"validation_{name}" for name in METRICS]
-    assert lines[1][:7] == ["d", "baseline", "kmer", "1", "2", "1.000000", "1.000000"]
-    assert lines[2][lines[0].index("auroc")] == "NA" and lines[2][lines[0].index("validation_auroc")] == "0.500000"
-    assert list(summarize(tmp_path, []).columns) == lines[0]
+    names = list(METRICS["classification"])
+    assert lines[0][:16] == ["dataset", "model", "recipe", "seed", "objective", "n", *names]
+    assert lines[0][16] == "validation_n" and lines[0][17:] == [f"validation_{name}" for name in names]
+    assert lines[1][:8] == ["d", "baseline", "kmer", "1", "classification", "2", "1", "1"]
+    assert lines[2][lines[0].index("auroc")] == "NA" and lines[2][lines[0].index("validation_auroc")] == "0.5"
+    assert list(summarize(tmp_path, []).columns) == [*lines[0][:6], "validation_n"]

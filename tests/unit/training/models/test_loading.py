@@ -1,17 +1,12 @@
 import json
 import os
 
-import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from small_models import TINY, classifier_checkpoint, masked_lm_checkpoint, records, small_tokenizer
+from small_models import TINY, classifier_checkpoint, masked_lm_checkpoint, small_tokenizer
 
 from dnalm.errors import UserError
-from dnalm.training.engine.feeds import Examples
-from dnalm.training.engine.windows import cut
-from dnalm.training.models.certificate import check_weights
 from dnalm.training.models.loading import (
     build,
     check_vocabulary,
@@ -23,7 +18,6 @@ from dnalm.training.models.loading import (
     token_limit,
     window_size,
 )
-from dnalm.training.models.tokenization import in_memory
 from dnalm.training.models.tokenizers import Specials, specials_of
 from dnalm.training.objectives.classification import Classification
 
@@ -36,15 +30,6 @@ ITS_OWN = Classification().head
 
 def make(**changes):
     return build({**TINY, **changes}, HEAD, SPECIALS, len(TOKENIZER), seed=1)
-
-
-def probes():
-    tokens = in_memory(TOKENIZER, records(40, 7)["sequence"].tolist())
-    return Examples(tokens, cut(tokens.lengths, 62, "window", [""] * 40), SPECIALS)
-
-
-def check(directory, head=HEAD, trained_head=False):
-    return check_weights(load(directory, head, SPECIALS, 1), directory, head, probes(), 1, trained_head)
 
 
 def same(one, other):
@@ -123,72 +108,6 @@ def test_a_base_checkpoint_gets_a_head_drawn_from_the_seed(tmp_path):
 def test_half_precision_is_loaded_as_single(tmp_path):
     make().bfloat16().save_pretrained(tmp_path)
     assert load(tmp_path, ITS_OWN, SPECIALS, 1).model.dtype == torch.float32
-
-
-def test_the_gate_passes_a_trained_checkpoint_and_reports(tmp_path):
-    found = check(masked_lm_checkpoint(tmp_path, TOKENIZER, trained=True))
-    assert found["reload_difference"] == 0
-    assert found["language_model_loss"] < 0.95 * found["uniform_loss"]
-    assert found["uniform_loss"] == pytest.approx(np.log(40))
-    json.dumps(found)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_gate_refuses_random_weights(tmp_path, seed):
-    masked_lm_checkpoint(tmp_path, TOKENIZER, trained=False, seed=seed)
-    with pytest.raises(UserError, match="the weights look random or belong to another tokenizer"):
-        check(tmp_path)
-
-
-@pytest.mark.parametrize("kind", ["llama", "mixtral"])
-def test_the_gate_reads_causal_heads_too(tmp_path, kind):
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    sizes = {k: v for k, v in TINY.items() if k != "model_type"}
-    config = AutoConfig.for_model(kind, **sizes, num_key_value_heads=2, vocab_size=40, pad_token_id=0)
-    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="language-model loss on real sequences is"):
-        check(tmp_path)
-
-
-def test_the_gate_refuses_missing_weights(tmp_path):
-    masked_lm_checkpoint(tmp_path, TOKENIZER, trained=True)
-    weights = load_file(tmp_path / "model.safetensors")
-    gone = {k: v for k, v in weights.items() if "attention.self.query" not in k}
-    save_file(gone, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UserError, match=r"2 weights of the model are not in the checkpoint \(bert.encoder.layer.0"):
-        check(tmp_path)
-
-
-def test_the_gate_refuses_weights_of_another_shape(tmp_path):
-    masked_lm_checkpoint(tmp_path, TOKENIZER, trained=True)
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, "intermediate_size": 32}))
-    with pytest.raises(UserError, match="weights of the model are not in the checkpoint"):
-        check(tmp_path)
-
-
-def test_the_gate_tells_loads_that_differ(tmp_path):
-    classifier_checkpoint(tmp_path, TOKENIZER)
-    loaded = load(tmp_path, HEAD, SPECIALS, 1)
-    with torch.no_grad():
-        loaded.model.bert.encoder.layer[0].output.dense.weight.add_(torch.randn(32, 64))
-    with pytest.raises(UserError, match="two loads give different outputs"):
-        check_weights(loaded, tmp_path, HEAD, probes(), 1, trained_head=True)
-
-
-def test_scoring_as_is_needs_a_trained_head(tmp_path):
-    masked_lm_checkpoint(tmp_path / "base", TOKENIZER, trained=True)
-    with pytest.raises(UserError, match="holds no trained classification head for 2 classes"):
-        check(tmp_path / "base", trained_head=True)
-    classifier_checkpoint(tmp_path / "done", TOKENIZER)
-    assert check(tmp_path / "done", head=ITS_OWN, trained_head=True)["missing"] == []
-    with pytest.raises(UserError, match="no trained classification head for 3 classes"):
-        check(tmp_path / "done", head=THREE, trained_head=True)
-    assert check(tmp_path / "done", head=THREE)["missing"] == [
-        "classifier.bias",
-        "classifier.weight",
-    ]
 
 
 def test_what_is_no_finished_model_is_named(tmp_path):

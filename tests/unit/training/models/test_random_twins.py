@@ -99,16 +99,13 @@ def finetune(monkeypatch, task, out, spec):
     return call(monkeypatch, "finetune.py", *places, *outputs, *scratch, "--device", "cpu", spec=spec)
 
 
-def test_a_twin_is_fine_tuned_and_said_to_be_random(task, tmp_path, monkeypatch, capsys):
+def test_a_twin_is_fine_tuned_and_said_to_be_random(task, tmp_path, monkeypatch):
     random = {**settings(epochs=1), "initialisation": "random"}
-    # the gate refuses these weights, and has nothing to say of a twin
-    assert finetune(monkeypatch, task, tmp_path / "out", {**random, "initialisation": "pretrained"}) == 1
-    assert "the weights look random" in error_line(capsys)
     for name in ("one", "two"):
         assert finetune(monkeypatch, task, tmp_path / name, random) == 0
     run = json.loads((tmp_path / "one/run.json").read_text())
     assert run["initialisation"] == "random" == run["spec"]["initialisation"]
-    assert run["spec"]["checkpoint"] == "base@1" and run["gate"] is None
+    assert run["spec"]["checkpoint"] == "base@1" and run["certificate"] is None
     for file in ("training_log.tsv", "model/model.safetensors", "model/config.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
     assert str(tmp_path) not in (tmp_path / "one/model/config.json").read_text()

@@ -28,9 +28,14 @@ def through_the_chain(monkeypatch, root, base, trust, **recipe):
         options = ["--tokenizer", base, "--table", table, "--threads", 2, *words]
         if code := call(monkeypatch, "tokenize_records.py", *options, spec=spec):
             return code
+    spec = {"checkpoint": "base", "dataset": "d", "max_tokens": None, "trust_remote_code": trust}
+    options = ["--checkpoint", base, "--probes", root / "data/validation.parquet"]
+    if code := call(monkeypatch, "certify.py", *options, "--output", root / "certificate.json", spec=spec):
+        return code
     where = ["--data", root / "data", "--tokens", root / "tokens"]
     spec = {**settings(None, epochs=3, learning_rate=1e-2, **recipe), "checkpoint": "base", "trust_remote_code": trust}
     options = ["--tokenizer", base, "--checkpoint", base, "--model", root / "model", "--device", "cpu"]
+    options += ["--certificate", root / "certificate.json"]
     options += ["--training-log", root / "log.tsv", "--record", root / "run.json", "--scratch", root / "scratch"]
     if code := call(monkeypatch, "finetune.py", *where, *options, spec=spec):
         return code
@@ -65,7 +70,7 @@ def test_a_checkpoint_with_code_is_trained_and_scored_where_it_is_trusted(base, 
     run = json.loads((tmp_path / "run/run.json").read_text())
     assert run["spec"]["trust_remote_code"] is True
     assert {"modeling_bag.py", "configuration_bag.py", "tokenization_bases.py"} <= set(run["files"])
-    assert "classifier.weight" in run["gate"]["missing"] and run["gate"]["reload_difference"] == 0
+    assert "classifier.weight" in run["certificate"]["missing"] and run["certificate"]["reload_difference"] == 0
     log = pd.read_csv(tmp_path / "run/log.tsv", sep="\t")
     assert log["mcc"].iloc[-1] > (0.5 if method == "full" else 0)
     # the finished model, alone, by the user's own program, gives the same scores: with its code, and not without

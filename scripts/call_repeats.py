@@ -1,0 +1,28 @@
+"""Run Tandem Repeats Finder once over the records of a data set, for every stage that asks what it calls.
+
+Settings: {"parameters": TRF's}. Where trf is not installed the table says so, in a column `called` without values.
+"""
+
+from pathlib import Path
+
+from dnalm.cli import main, parser
+
+
+def run() -> None:
+    """Read a sequence table; write what TRF finds in each record."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--records", type=Path, required=True, help="sequence table (parquet)")
+    arguments.add_argument("--output", type=Path, required=True, help="what TRF calls in each record (parquet)")
+    args = arguments.parse_args()
+
+    from dnalm import files
+    from dnalm.sequence.trf import best_repeats
+    from dnalm.tables.repeat_calls import repeat_calls
+
+    records = files.read_table(args.records, ["id", "sequence"])
+    found = best_repeats(records["sequence"].tolist(), args.spec["parameters"])
+    files.write_table(args.output, repeat_calls(records["id"].tolist(), found))
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,108 @@
+"""Properties of a sequence that may give the answer away: what the probes look at; needs no scikit-learn."""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from dnalm.evaluation.audit.token_counts import TokenCounts
+from dnalm.evaluation.baselines.features import length_gc
+from dnalm.sequence.kmers import OTHER, encode
+from dnalm.sequence.periodicity import best_self_match
+
+END_BASES = 6
+"""Bases at either end, and from inside, that are looked at, as triplets."""
+CONTROL = "inner_kmer"
+"""Fails nothing: bases from inside show what composition, which is no shortcut, tells at any place."""
+BATCH = 20_000
+"""Sequences whose features are made together, which bounds the memory that takes."""
+
+Features = Any
+"""What scikit-learn takes: a dense or sparse matrix with one row a sequence."""
+
+
+def _inside(text: str) -> str:
+    """Bases from a place inside that the sequence alone decides, so that no motif's own place is preferred."""
+    places = len(text) - 3 * END_BASES + 1
+    start = END_BASES + zlib.crc32(text.encode()) % places if places > 0 else max(len(text) - END_BASES, 0) // 2
+    return text[start : start + END_BASES]
+
+
+_PLACES: dict[str, Callable[[str], str]] = {
+    CONTROL: _inside,
+    "first_kmer": lambda text: text[:END_BASES],
+    "last_kmer": lambda text: text[-END_BASES:],
+}
+"""Where bases are looked at."""
+ENDS = frozenset(_PLACES) - {CONTROL}
+
+
+def title(probe: str) -> str:
+    """A probe's name in words."""
+    name, _, model = probe.partition("/")
+    return _TITLES[name] + (f" of {model}" if model else "")
+
+
+_TITLES = {
+    "length": "length",
+    "gc": "GC",
+    "length_gc": "length with GC",
+    "case": "soft-masking",
+    "ambiguity": "letters other than ACGT",
+    "inner_kmer": f"{END_BASES} bases from inside (control)",
+    "first_kmer": f"the first {END_BASES} bases",
+    "last_kmer": f"the last {END_BASES} bases",
+    "periodicity": "best self-match at any period",
+    "tokens": "the number of tokens",
+}
+
+
+def features(records: pd.DataFrame, tokens: Mapping[str, TokenCounts]) -> Iterator[tuple[str, Features]]:
+    """Each probe's name and features, one row a record: what is looked at depends on what `records` and `tokens` hold.
+
+    records: columns sequence and, if the case of the genome was kept, soft_masked (fraction or boolean).
+    """
+    sequences = records["sequence"].tolist()
+    simple = _in_batches(length_gc, sequences)
+    yield "length", simple[:, :1]
+    yield "gc", simple[:, 1:]
+    yield "length_gc", simple
+    if "soft_masked" in records:
+        yield "case", records["soft_masked"].to_numpy(np.float64, na_value=0.0)[:, None]
+    yield "ambiguity", _in_batches(_ambiguity, sequences)
+    for model, counts in tokens.items():
+        yield f"tokens/{model}", np.log(counts.lengths.clip(1))[:, None]
+    for name, cut in _PLACES.items():
+        yield name, _in_batches(lambda batch, cut=cut: triplets([cut(text) for text in batch]), sequences)  # type: ignore[misc]
+    yield "periodicity", best_self_match(sequences)[:, None]
+
+
+def _in_batches(make: Callable[[Sequence[str]], Features], sequences: Sequence[str]) -> Features:
+    parts = [make(sequences[at : at + BATCH]) for at in range(0, max(len(sequences), 1), BATCH)]
+    return sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
+
+
+def _ambiguity(sequences: Sequence[str]) -> np.ndarray:
+    """Fraction of letters other than ACGT, shape (n, 1)."""
+    codes, offsets = encode(sequences)
+    lengths = np.diff(offsets)
+    rows = np.repeat(np.arange(len(sequences)), lengths)
+    other = np.bincount(rows[codes == OTHER], minlength=len(sequences))
+    fractions: np.ndarray = (other / lengths.clip(1))[:, None]
+    return fractions
+
+
+def triplets(words: Sequence[str]) -> sparse.csr_array:
+    """Which triplet stands at each place of short sequences, shape (n, 64 * (END_BASES // 3)), ones and zeros.
+
+    A triplet with a letter other than ACGT, or beyond the end, has no column.
+    """
+    padded = encode([word.ljust(END_BASES, "N") for word in words])[0].reshape(len(words), END_BASES // 3, 3)
+    known = (padded < 4).all(axis=2)
+    column = padded @ np.array([16, 4, 1]) + 64 * np.arange(END_BASES // 3)
+    rows = np.broadcast_to(np.arange(len(words))[:, None], column.shape)
+    ones = np.ones(int(known.sum()))
+    return sparse.csr_array((ones, (rows[known], column[known])), shape=(len(words), 64 * (END_BASES // 3)))

@@ -1,0 +1,100 @@
+"""Checks of numbers to predict: are they many, alike in every split, and without contradiction?"""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import ks_2samp
+
+from dnalm.evaluation.audit.checks import FEW_RECORDS, Check, Subject, check, sentence
+from dnalm.evaluation.report.text import decimal, percent, plural
+from dnalm.evaluation.statistics.clusters import Groups
+from dnalm.names import SPLITS, TARGET
+
+DIFFERENT = 0.1
+"""A Kolmogorov-Smirnov distance of two splits' targets that is worth a word, if chance does not explain it."""
+CHANCE = 1.63
+"""This, times sqrt(1 / n + 1 / m), the distance of two samples of n and m exceeds once in 100 times (Smirnov 1948)."""
+
+
+def sizes(subject: Subject, tables: Mapping[str, pd.DataFrame]) -> Check:
+    """Records and different targets enough in every split?"""
+    targets = {split: tables[split][TARGET].to_numpy(np.float64) for split in SPLITS}
+    distinct = {split: len(np.unique(values)) for split, values in targets.items()}
+    empty = [f"{split} has no records" for split in SPLITS if not len(targets[split])]
+    empty += [f"every target of {split} is the same" for split in SPLITS if distinct[split] == 1]
+    few = [
+        f"{split} has only {plural(distinct[split], 'different target')}"
+        for split in SPLITS
+        if 1 < distinct[split] < FEW_RECORDS
+    ]
+    counts = [f"{split} {len(values):,} ({distinct[split]:,} different)" for split, values in targets.items()]
+    return check(
+        "sizes", "Enough targets in every split", "fail" if empty else "warn" if few else "pass",
+        sentence([*empty, *few]) or f"Targets: {'; '.join(counts)}.",
+        "Where targets are all the same no model can be told from a constant; of a few values a correlation says little.",
+        f"Give more records, or move them by {subject.key('split.fractions')}, another {subject.key('split.seed')}, or"
+        f" a higher {subject.key('max_records')}; numbers that take few values may be labels"
+        f" ({subject.key('label_column')}).",
+        min(distinct.values()), FEW_RECORDS,
+        records={split: len(values) for split, values in targets.items()}, distinct=distinct,
+    )  # fmt: skip
+
+
+def target_distributions(subject: Subject, tables: Mapping[str, pd.DataFrame]) -> Check:
+    """Are the targets of the splits alike? By the two-sample Kolmogorov-Smirnov distance, with groups for records."""
+    effective = {split: Groups.of(pd.factorize(tables[split]["group"])[0]).effective for split in SPLITS}
+    distances, different = {}, []
+    for pair in combinations(SPLITS, 2):
+        one, other = (tables[split][TARGET].to_numpy(np.float64) for split in pair)
+        if not len(one) or not len(other):
+            continue
+        distance = float(ks_2samp(one, other, method="asymp").statistic)
+        distances["/".join(pair)] = round(distance, 6)
+        if distance > max(DIFFERENT, CHANCE * np.sqrt(sum(1 / effective[split] for split in pair))):
+            medians = " against ".join(f"{np.median(values):.4g}" for values in (one, other))
+            names = " and ".join(pair)
+            different.append(f"the targets of {names} differ (distance {decimal(distance)}; median {medians})")
+    told = "; ".join(f"{pair.replace('/', ' and ')} {decimal(distance)}" for pair, distance in distances.items())
+    return check(
+        "target_distributions", "Targets alike in every split", "warn" if different else "pass",
+        sentence(different) or f"Kolmogorov-Smirnov distances of the targets: {told}.",
+        "Where a split holds other targets than train, its scores are about another range, and R2 may be below 0 for a"
+        " good ranking.",
+        f"Another {subject.key('split.seed')} or more records; {subject.key('split.method')}: random, if no records are"
+        " related.",
+        max(distances.values(), default=None), DIFFERENT,
+        distances=distances, effective_groups={split: round(value, 1) for split, value in effective.items()},
+    )  # fmt: skip
+
+
+def conflicting_targets(subject: Subject, facts: Mapping[str, Any]) -> Check:
+    """The same sequence, or a near-identical one, with targets far apart."""
+    found = facts["conflicting_targets"]
+    total = sum(facts["splits"][split]["records"] for split in SPLITS)
+    same, near = found["same"], found["near"]
+    value, limit = same["records"] / total if total else 0.0, subject.limits["duplicates"]
+    apart = f"targets more than {found['apart']:.4g} apart (half a standard deviation)"
+    words = []
+    if same["records"]:
+        words.append(
+            f"{plural(same['sequences'], 'sequence')} ({plural(same['records'], 'record')},"
+            f" {percent(same['records'], total)}), either strand, with {apart}"
+        )
+    if near["records"]:
+        beside, share = "more " if words else "", percent(near["records"], total)
+        words.append(
+            f"{near['records']:,} {beside}records ({share}) have a near-identical sequence with"
+            f" {'such a difference' if words else apart}"
+        )
+    status = "fail" if value > limit else "warn" if words else "pass"
+    return check(
+        "conflicting_targets", "Conflicting targets", status, sentence(words) or f"No like sequences have {apart}.",
+        "No model can be right about both records of one sequence; of near-identical ones it hardly can, unless"
+        " single bases are what is to be learnt.",
+        "Decide on one target for each of these sequences in the table (the median of its measurements, say), or leave"
+        " them out.",
+        value, limit, same=dict(same), near=dict(near), apart=found["apart"], examples=found["examples"],
+    )  # fmt: skip

@@ -1,0 +1,194 @@
+"""What a page shows of the test set where labels are learnt: curves, confusions, probabilities, rare positives."""
+
+from typing import Any, cast
+
+from dnalm.evaluation.report import charts
+from dnalm.evaluation.report.datacard import Column, Table, label_names
+from dnalm.evaluation.report.results import Dataset, Details
+from dnalm.evaluation.report.table_links import RUN, Rows, runs
+from dnalm.evaluation.report.text import MISSING, between, count, decimal, per_cent
+from dnalm.evaluation.report.views import ranked, run_name, styles
+from dnalm.evaluation.statistics.curves import precision_recall, roc
+from dnalm.tables.predictions import ClassPredictions
+
+_BOUNDED = ("tpr", "fpr", "fpr_low", "fpr_high", "recall_at_1_percent_fpr", "n_negatives", "negatives")
+
+
+def of_classes(dataset: Dataset) -> Details:
+    """The parts of the page, what its template lays out, and the tables that can be downloaded."""
+    if not dataset.groups:
+        return Details([], {}, {})
+    rarely = prevalence(dataset)
+    shown = {
+        "labels": label_names(dataset),
+        "curves": curves(dataset),
+        "confusions": confusions(dataset),
+        "prevalence": rarely,
+        "reliability": reliability(dataset),
+        "calibration": calibration(dataset),
+        "thresholds": thresholds(dataset),
+    }
+    rare = [("rare", "Rare positives")] if rarely.rows else []
+    parts = [("test", "Test set"), *rare, ("probabilities", "Probabilities")]
+    return Details(parts, shown, {"prevalence": _rows_of_prevalence(dataset), "calibration": _rows_of_bins(dataset)})
+
+
+def curves(dataset: Dataset) -> dict[str, Any]:
+    """ROC and precision-recall curves of all runs of a data set, with one legend; the charts may be none."""
+    look = styles(dataset.groups)
+    shown = []
+    for kind, curve, metric in (("roc", roc, "auroc"), ("precision_recall", precision_recall, "auprc")):
+        lines = [
+            (look[group.name], points)
+            for group, run in dataset.members
+            if (points := curve(cast("ClassPredictions", run.predictions["test"]))) is not None
+        ]
+        areas = "; ".join(f"{group.name} {decimal(group.mean(metric))}" for group in ranked(dataset))
+        if lines:
+            shown.append(charts.curves_chart(lines, kind, f"{dataset.name}-{kind}", f"Areas: {areas}."))
+    legend = [{"name": group.name, "style": look[group.name]} for group in ranked(dataset)]
+    return {"charts": shown, "legend": legend}
+
+
+def reliability(dataset: Dataset) -> list[dict[str, Any]]:
+    """A reliability plot for each group: how often a probability came true, one line a seed."""
+    look = styles(dataset.groups)
+    result = []
+    for number, group in enumerate(ranked(dataset)):
+        bins = [run.metrics["calibration"]["bins"] for run in group.runs]
+        error = decimal(group.mean("ece"))
+        chart = charts.reliability_chart(
+            bins, look[group.name], group.name, f"{dataset.name}-reliability{number}", f"Calibration error {error}."
+        )
+        result.append({"name": group.name, "chart": chart})
+    return result
+
+
+def confusions(dataset: Dataset) -> list[dict[str, Any]]:
+    """The confusion matrix of every run: counts, and per cent of the row, which also shades the cell."""
+    labels, result = label_names(dataset), []
+    for group in ranked(dataset):
+        for run in group.runs:
+            rows = []
+            for label, counts in zip(labels, run.metrics["confusion_matrix"], strict=True):
+                total = sum(counts)
+                shares = [number / total if total else 0.0 for number in counts]
+                cells = [
+                    {
+                        "count": count(number),
+                        "share": f"{100 * share:.1f} %" if total else "",
+                        "level": round(share * 10),
+                    }
+                    for number, share in zip(counts, shares, strict=True)
+                ]
+                rows.append({"label": label, "cells": cells})
+            result.append({"name": run_name(run, group), "rows": rows})
+    return result
+
+
+def calibration(dataset: Dataset) -> Table:
+    """Calibration error, Brier score and log loss of every run, and what a temperature makes of them."""
+    rows: list[list[str]] = []
+    notes: list[tuple[str, str]] = []
+    heated = False
+    for group in ranked(dataset):
+        for run in group.runs:
+            found = run.metrics["calibration"]
+            warmth = found["temperature"]
+            heated |= warmth is not None
+            after = [decimal(warmth["value"], 2), decimal(warmth["ece"]), decimal(warmth["brier"])] if warmth else []
+            figures = [
+                decimal(found["ece"]) + _range(found["ece_interval"]),
+                decimal(found["brier"]) + _range(found["brier_interval"]),
+                decimal(run.metrics["log_loss"]),
+            ]
+            rows.append([run_name(run, group), *figures, *after])
+            notes.append((run_name(run, group), found["note"]))
+    columns = ["Run", "Calibration error", "Brier score", "Log loss"]
+    columns += ["Temperature", "error with it", "Brier with it"] if heated else []
+    rows = [row + [MISSING] * (len(columns) - len(row)) for row in rows]
+    return Table("Calibration", *_remarked(list(map(Column, columns)), rows, notes))
+
+
+def _range(bounds: dict[str, float] | None) -> str:
+    return f" ({between(bounds['low'], bounds['high'])})" if bounds else ""
+
+
+def _remarked(columns: list[Column], rows: list[list[str]], notes: list[tuple[str, str]]) -> tuple[Any, ...]:
+    """The rest of a table: a note that holds for all rows stands above it, others are remarks."""
+    distinct = {note for _, note in notes}
+    return (next(iter(distinct)), columns, rows) if len(distinct) == 1 else ("", columns, rows, notes)
+
+
+def thresholds(dataset: Dataset) -> Table:
+    """What every run reaches at the threshold that was chosen on validation; no rows for more than two classes."""
+    rows = [
+        [
+            run_name(run, group),
+            decimal(chosen["value"]),
+            decimal(chosen["validation_mcc"]),
+            *(decimal(chosen[name]) for name in ("mcc", "accuracy", "macro_f1", "precision", "recall")),
+            decimal(run.metrics["mcc"]),
+        ]
+        for group in ranked(dataset)
+        for run in group.runs
+        if (chosen := run.metrics["threshold"])
+    ]
+    names = [
+        "Run",
+        "Threshold",
+        "Validation MCC",
+        "Test MCC",
+        "Accuracy",
+        "Macro F1",
+        "Precision",
+        "Recall",
+        "MCC at 0.5",
+    ]
+    note = "The threshold with the highest MCC on validation, frozen before the test set was scored."
+    return Table("Decision threshold", note, list(map(Column, names)), rows)
+
+
+def prevalence(dataset: Dataset) -> Table:
+    """Precision of every run where positives are rarer than here; no rows for more than two classes."""
+    rows: list[list[str]] = []
+    notes: list[tuple[str, str]] = []
+    shares: list[float] = []
+    for group in ranked(dataset):
+        for run in group.runs:
+            if found := run.metrics["prevalence"]:
+                shares = [part["prevalence"] for part in found["precision"]]
+                rows.append([run_name(run, group), *_rates(found), *map(_precision, found["precision"])])
+                notes.append((run_name(run, group), found["note"]))
+    columns = ["Run", "Recall", "False positive rate (FPR)", "Recall at 1 % FPR"]
+    columns += [f"Precision at {'1:1' if share == 0.5 else per_cent(share)}" for share in shares]
+    return Table("Precision by prevalence", *_remarked(list(map(Column, columns)), rows, notes))
+
+
+def _rates(found: dict[str, Any]) -> list[str]:
+    interval = "" if found["fpr_low"] is None else f" ({between(found['fpr_low'], found['fpr_high'], 4)})"
+    return [decimal(found["tpr"]), decimal(found["fpr"], 4) + interval, decimal(found["recall_at_1_percent_fpr"])]
+
+
+def _precision(part: dict[str, Any]) -> str:
+    return decimal(part["precision"]) + ("" if part["low"] is None else _range(part))
+
+
+def _rows_of_prevalence(dataset: Dataset) -> Rows:
+    rows = [
+        [*names, *(found[name] for name in _BOUNDED), part["prevalence"], part["precision"], part["low"], part["high"]]
+        for names, metrics in runs(dataset)
+        if (found := metrics["prevalence"])
+        for part in found["precision"]
+    ]
+    return (*RUN, *_BOUNDED, "prevalence", "precision", "precision_low", "precision_high"), rows
+
+
+def _rows_of_bins(dataset: Dataset) -> Rows:
+    columns = ("low", "high", "mean_score", "fraction", "n")
+    rows = [
+        [*names, *(part[name] for name in columns)]
+        for names, metrics in runs(dataset)
+        for part in metrics["calibration"]["bins"]
+    ]
+    return (*RUN, *columns), rows

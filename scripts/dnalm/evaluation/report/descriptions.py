@@ -1,0 +1,134 @@
+"""What pages show of a data set, by what is learnt of its records: metrics, and the words for them."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dnalm.evaluation.report.text import MISSING, between, decimal, percent, significant, spanned
+from dnalm.names import METRICS, SMALLER_IS_BETTER
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: `name` in files, `title` above a column, `prose` in a sentence, `hub` on the Hugging Face hub.
+
+    has_unit: whether it is in the unit of the targets, so that decimals would say nothing.
+    """
+
+    name: str
+    title: str
+    prose: str
+    hub: str = ""
+    has_unit: bool = False
+
+    def text(self, value: float | None) -> str:
+        """A value for reading; a dash for None."""
+        if value is None:
+            return MISSING
+        return significant(value) if self.has_unit else decimal(value)
+
+    def between(self, low: float, high: float) -> str:
+        """Two bounds as a range."""
+        return spanned(low, high) if self.has_unit else between(low, high)
+
+    def best(self, values: Sequence[float]) -> str | None:
+        """The best of some values as text, so that what reads the same is as good; None of none."""
+        if not values:
+            return None
+        return self.text((min if self.name in SMALLER_IS_BETTER else max)(values))
+
+
+@dataclass(frozen=True)
+class Description:
+    """How pages tell of one objective.
+
+    metrics: columns of the leaderboard, the one that runs are ranked and compared by first; more: what a model card
+    lists beside them. beside: the metric that a verdict names after the first. rules: what a baseline does, in a sentence.
+    trivial: the beginning of a sentence on how well one answer for all fits the test records of a metrics.json, with
+    which preposition they follow. task: what a model does, for the hub; tags: its own.
+    """
+
+    objective: str
+    metrics: Sequence[Metric]
+    beside: str
+    rules: Mapping[str, str]
+    trivial: Callable[[Mapping[str, Any]], str]
+    task: str
+    more: Sequence[Metric] = ()
+    tags: Sequence[str] = ()
+
+    @property
+    def primary(self) -> Metric:
+        """What runs are ranked and compared by."""
+        return self.metrics[0]
+
+    def metric(self, name: str) -> Metric:
+        """A metric of a run, by its name in files; also `loss`."""
+        return next(metric for metric in (*self.metrics, *self.more, _LOSS) if metric.name == name)
+
+
+def _commonest(metrics: Mapping[str, Any]) -> str:
+    share = percent(max(metrics["n_per_class"].values()), metrics["n"])
+    return f"Always answering the commonest label would be right for {share} of"
+
+
+def _mean(metrics: Mapping[str, Any]) -> str:
+    deviation = metrics["rmse"] / math.sqrt(1 - metrics["r2"]) if metrics["r2"] < 1 else 0.0
+    return f"Always answering their mean would have an RMSE of {significant(deviation)} on"
+
+
+_LOSS = Metric("loss", "Loss", "loss")
+_RULES = {
+    "length_gc": "length and GC alone",
+    "boosting": "gradient boosting on k-mers",
+    "periodicity": "one periodicity number",
+}
+
+DESCRIPTIONS = {
+    "classification": Description(
+        objective="classification",
+        metrics=(
+            Metric("mcc", "MCC", "MCC", "matthews_correlation"),
+            Metric("accuracy", "Accuracy", "accuracy", "accuracy"),
+            Metric("macro_f1", "Macro F1", "macro F1", "f1"),
+            Metric("macro_precision", "Macro precision", "macro precision", "precision"),
+            Metric("macro_recall", "Macro recall", "macro recall", "recall"),
+            Metric("auroc", "AUROC", "AUROC", "roc_auc"),
+            Metric("auprc", "AUPRC", "AUPRC", "average_precision"),
+        ),
+        beside="accuracy",
+        rules=_RULES
+        | {
+            "majority": "always answering the commonest label",
+            "kmer": "a k-mer logistic regression",
+            "cnn": "a small convolutional network",
+            "trf": "Tandem Repeats Finder",
+        },
+        trivial=_commonest,
+        task="DNA sequence classification",
+        more=(
+            Metric("log_loss", "Log loss", "log loss"),
+            Metric("brier", "Brier score", "Brier score"),
+            Metric("ece", "Calibration error", "calibration error"),
+        ),
+    ),
+    "regression": Description(
+        objective="regression",
+        metrics=(
+            Metric("spearman", "Spearman", "Spearman correlation", "spearmanr"),
+            Metric("pearson", "Pearson", "Pearson correlation", "pearsonr"),
+            Metric("r2", "R²", "R²", "r_squared"),
+            Metric("rmse", "RMSE", "RMSE", "rmse", has_unit=True),
+        ),
+        beside="rmse",
+        rules=_RULES | {"mean": "always answering the mean", "kmer": "a k-mer ridge regression"},
+        trivial=_mean,
+        task="DNA sequence regression",
+        tags=("regression",),
+    ),
+}
+"""By objective."""
+
+if any(one.primary.name != METRICS[objective][0] for objective, one in DESCRIPTIONS.items()):
+    raise AssertionError("runs are ranked by another metric than epochs are chosen by")

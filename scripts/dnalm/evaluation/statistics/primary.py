@@ -1,0 +1,41 @@
+"""The metric by which models are chosen and compared: MCC of classes, Spearman correlation of numbers."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dnalm.evaluation.statistics.grouped import group_confusions, mcc
+from dnalm.evaluation.statistics.grouped_numbers import GroupedNumbers
+from dnalm.metrics import regression_metrics
+from dnalm.names import METRICS
+from dnalm.tables.predictions import ClassPredictions, Predictions
+
+Statistic = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""From B weightings of G groups, (B, G), to a metric, (B,), and its derivatives by the weights, (B, G)."""
+
+
+def primary_metric(predictions: Predictions) -> str:
+    """The name of the metric: the first of the objective's."""
+    return METRICS[predictions.objective][0]
+
+
+def primary_value(predictions: Predictions) -> float:
+    """The metric of predictions, each record counting once."""
+    if isinstance(predictions, ClassPredictions):
+        k = predictions.classes
+        cells = group_confusions(predictions, np.zeros(len(predictions), int), 1)
+        return float(mcc(cells.reshape(1, k, k))[0][0])
+    return regression_metrics(predictions.targets, predictions.predicted)["spearman"]
+
+
+def primary_statistic(predictions: Predictions, codes: np.ndarray, groups: int) -> Statistic:
+    """The metric as a function of how often each group counts; codes: the group of each record, (n,), from 0."""
+    if not isinstance(predictions, ClassPredictions):
+        return GroupedNumbers(predictions, codes, groups).spearman
+    k, cells = predictions.classes, group_confusions(predictions, codes, groups)
+
+    def statistic(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values, gradients = mcc((weights @ cells).reshape(-1, k, k))
+        return values, gradients.reshape(len(weights), -1) @ cells.T
+
+    return statistic

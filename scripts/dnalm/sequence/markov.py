@@ -1,0 +1,34 @@
+"""Markov chains of bases: what a language model of DNA has to beat."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnalm.sequence.kmers import encode
+
+ORDER = 3
+
+
+def bits_per_base(fitted: Sequence[str], measured: Sequence[str], order: int = ORDER) -> float | None:
+    """Mean of -log2 p(b | c) over the bases b of `measured`, for the `order` bases c before each; None if there is none.
+
+    p(b | c) = (n(cb) + 1) / (n(c) + 4), with the counts n of `fitted` (Laplace's rule). Only bases count whose context, and
+    they themselves, are A, C, G or T.
+    """
+    words = _words(measured, order + 1)
+    if not len(words):
+        return None
+    counts = np.bincount(_words(fitted, order + 1), minlength=4 ** (order + 1)).reshape(-1, 4) + 1.0
+    chances = counts / counts.sum(axis=1, keepdims=True)
+    return float(-np.log2(chances.ravel()[words]).mean())
+
+
+def _words(sequences: Sequence[str], size: int) -> NDArray[np.int64]:
+    """Every word of `size` bases A, C, G, T, as a number in base 4; shape (m,)."""
+    codes = encode(["N".join(sequences)])[0].astype(np.int64)  # so no word spans two sequences
+    if len(codes) < size:
+        return np.zeros(0, np.int64)
+    windows = np.lib.stride_tricks.sliding_window_view(codes, size)
+    known = windows[(windows < 4).all(axis=1)]
+    return np.asarray(known @ (4 ** np.arange(size)[::-1]))

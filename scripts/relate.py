@@ -1,0 +1,23 @@
+"""Find which records of a data set are relatives: of one sequence or a similar one, of one motif family, of one locus."""
+
+import argparse
+from pathlib import Path
+
+from dnalm.cli import main
+
+
+def run() -> None:
+    """Read the sequence table of all records; write pairs of relatives."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--records", type=Path, required=True, help="sequence table of all records (parquet)")
+    arguments.add_argument("--output", type=Path, required=True, help="pairs of relatives and their kind (parquet)")
+    args = arguments.parse_args()
+
+    from dnalm import files
+    from dnalm.data.relatives import find_relatives
+
+    files.write_table(args.output, find_relatives(files.read_table(args.records)))
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,52 @@
+"""Objectives other than classification on a GPU: packed, compiled, captured, and the same training as padded."""
+
+import numpy as np
+import pytest
+import torch
+from closeness import close
+from token_objective import BERT, LLAMA, SPECIALS, VOCABULARY, NextToken, examples
+
+from dnalm.config.recipes import Recipe
+from dnalm.training.engine.execution import Execution
+from dnalm.training.engine.feeds import Examples
+from dnalm.training.engine.loop import fine_tune
+from dnalm.training.models.loading import build
+from dnalm.training.objectives.regression import Regression
+from dnalm.training.runtime.checkpoints import Checkpoints, read
+from dnalm.training.runtime.team import join_team
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
+WIDE = {"hidden_size": 128, "intermediate_size": 256}  # heads of 32, as the kernels take them
+
+
+def next_token():
+    model = build({**LLAMA, **WIDE}, NextToken.head, SPECIALS, VOCABULARY, seed=0)
+    return model, NextToken(), examples(256)[0], examples(64, seed=1)[0], Recipe(best_metric="loss", **RECIPE)
+
+
+def regression():
+    shown, lists = examples(256)
+    targets = np.array([sum(token > 22 for token in ids) for ids in lists], dtype=np.float64)
+    train = Examples(shown._strands[0], shown.windows, SPECIALS, targets, seed=1)
+    objective = Regression.of_targets(targets)
+    model = build({**BERT, **WIDE}, objective.head, SPECIALS, VOCABULARY, seed=0)
+    return model, objective, train, train, Recipe(objective="regression", **RECIPE)
+
+
+RECIPE = {"learning_rate": 1e-3, "epochs": 4, "batch_size": 64, "precision": "bf16"}
+
+
+@pytest.mark.parametrize("task", [next_token, regression])
+@pytest.mark.parametrize("compile_", [False, True])
+def test_a_captured_training_is_that_of_padded_batches(tmp_path, task, compile_):
+    logs = {}
+    for engine in ("packed", "padded"):
+        model, objective, train, held_out, recipe = task()
+        recipe = recipe.model_copy(update={"engine": engine, "compile": compile_})
+        with Checkpoints(tmp_path / engine) as store, join_team("cuda") as team:
+            execution = Execution(team, store, read)
+            progress, facts = fine_tune(model, objective, train, held_out, recipe, 1, execution, lambda *_: None)
+        assert facts["kind"] == engine and facts["graphs"] is (engine == "packed")
+        logs[engine] = np.array([[row["training_loss"], row["validation_loss"]] for row in progress.log])
+    assert logs["packed"][-1, 0] < logs["packed"][0, 0]
+    assert close(logs["packed"], logs["padded"], 5e-2)  # other batches of the same records, in bf16

@@ -1,0 +1,24 @@
+"""Stages that read a data set's relatives, called with those that are found among its records."""
+
+import pandas as pd
+
+from dnalm.data.divide import divide
+from dnalm.data.groups import group_records
+from dnalm.data.leakage import compare
+from dnalm.data.relatives import find_relatives
+
+
+def grouped(records):
+    """The group of each record."""
+    return group_records(records, find_relatives(records))
+
+
+def divided(records, ledgers, settings):
+    """The splits of records, and their manifest."""
+    return divide(records, find_relatives(records), ledgers, settings)
+
+
+def compared(tables, catalogues, kind, called=None):
+    """What the splits share; called: whether TRF calls a repeat in each record."""
+    relatives = find_relatives(pd.concat(tables.values(), ignore_index=True))
+    return compare(tables, relatives, catalogues, called, kind)
