@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +8,7 @@ from small_models import records, tokens_of, write_tokens
 from dnalm.errors import UserError
 from dnalm.training.engine.records import Ids, Split
 from dnalm.training.engine.windows import cut
+from dnalm.training.objectives.classification import Classification
 
 
 def write(root, labels, tokens=None, name="train"):
@@ -19,7 +22,7 @@ def write(root, labels, tokens=None, name="train"):
 def test_a_split_holds_labels_and_tokens(tmp_path):
     write(tmp_path, [0, 1, 2, 0, 1, 2, 0, 1, 2], [[5, 1], *[[7]] * 7, [5, 5, 8]])
     split = Split(tmp_path / "data", tmp_path / "tokens", "train")
-    assert split.labels.tolist() == [0, 1, 2] * 3 and split.labels.dtype == np.int64
+    assert split.truth.tolist() == [0, 1, 2] * 3 and split.truth.dtype == np.int64
     assert isinstance(split.tokens.ids, np.memmap) and split.tokens.lengths.tolist() == [2, *[1] * 7, 3]
     windows = cut(split.tokens.lengths, 2, "truncate", split.ids)
     assert split.counts(windows, 5) == {"records": 9, "overlong": 1, "dropped": 0, "windows": 9, "unknown_tokens": 3}
@@ -64,5 +67,6 @@ def test_labels_without_a_class_are_named(tmp_path, labels, said):
     write(tmp_path, labels)
     split = Split(tmp_path / "data", tmp_path / "tokens", "train")
     with pytest.raises(UserError, match=f"train.parquet: record {said} and the model 2 classes"):
-        split.check_labels(2)
-    split.check_labels(3) if min(labels) >= 0 else None
+        split.check(Classification(), SimpleNamespace(num_labels=2))
+    if min(labels) >= 0:
+        split.check(Classification(), SimpleNamespace(num_labels=3))
