@@ -1,18 +1,17 @@
 """Audit a data set before training: its labels or targets, duplicates, leaks between splits, shortcuts, tokens, groups.
 
-Settings: {"dataset": name, "kind": repeats or table, "audit": limits, "labels": {"0": name} or null,
-"models": {name: most tokens of one input, or null where the config states none}}. Nothing fails here but what cannot be
-audited: gate.py stops a workflow.
+Nothing fails here but what cannot be audited: gate.py stops a workflow.
 """
 
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.evaluation import AuditSettings
 
 
 def run() -> None:
     """Read the command line, audit, write."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, AuditSettings)
     arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test.parquet")
     arguments.add_argument("--leakage", type=Path, required=True, help="what compare_splits.py found (JSON)")
     arguments.add_argument(
@@ -33,16 +32,16 @@ def run() -> None:
     from dnalm.names import SPLITS
     from dnalm.tables.sequences import truth_column
 
-    spec = args.spec
+    settings: AuditSettings = args.settings
     places = {split: args.data / f"{split}.parquet" for split in SPLITS}
     tables = {split: read_table(place) for split, place in places.items()}
     check_tables(tables, places)
     truth = truth_column(tables[SPLITS[0]])
     wanted = [*COLUMNS, truth, "soft_masked"]
     tables = {split: table[[name for name in wanted if name in table]] for split, table in tables.items()}
-    tokens = read_token_counts(args.tokens, spec["models"], {split: len(table) for split, table in tables.items()})
-    labels = {int(label): name for label, name in (spec["labels"] or {}).items()}
-    subject = Subject(spec["dataset"], spec["kind"], labels, spec["audit"], truth)
+    tokens = read_token_counts(args.tokens, settings.models, {split: len(table) for split, table in tables.items()})
+    limits = settings.audit.model_dump()
+    subject = Subject(settings.dataset, settings.kind, settings.labels or {}, limits, truth)
     write_json(args.output, audit(subject, tables, read_json(args.leakage), tokens))
 
 

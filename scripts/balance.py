@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.data import BalanceSettings
 
 
 def run() -> None:
     """Read positives, genome and the pieces that negatives come from; write all records and the ledger."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, BalanceSettings)
     arguments.add_argument("--positives", type=Path, required=True, help="sequence table of the positives (parquet)")
     arguments.add_argument("--genome", type=Path, required=True, help="indexed FASTA that negatives are drawn from")
     for source in ("unique", "interspersed"):
@@ -20,7 +21,7 @@ def run() -> None:
     import pandas as pd
 
     from dnalm import files
-    from dnalm.data.balance import Settings, balance
+    from dnalm.data.balance import balance
     from dnalm.data.genomes import open_genome
 
     def intervals(shards: list[Path]) -> pd.DataFrame:
@@ -29,7 +30,7 @@ def run() -> None:
     pieces = {source: intervals(shards) for source in ("unique", "interspersed") if (shards := getattr(args, source))}
     context = intervals(args.context) if args.context else None
     with open_genome(args.genome) as genome:
-        records, ledger = balance(files.read_table(args.positives), pieces, context, genome, Settings(**args.spec))
+        records, ledger = balance(files.read_table(args.positives), pieces, context, genome, args.settings)
     files.write_table(args.output, records)
     files.write_json(args.ledger, ledger)
 

@@ -1,18 +1,15 @@
-"""Fit a baseline on a data set's train split, choose its settings on validation, and score validation and test.
-
-The settings hold `name` (length_gc, kmer, boosting or periodicity; of labels majority or trf, of targets mean), `seed` (none
-of them is random) and `background` (whether background.parquet is scored too).
-"""
+"""Fit a baseline on a data set's train split, choose its settings on validation, and score validation and test."""
 
 import time
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.evaluation import BaselineSettings
 
 
 def run() -> None:
     """Command line."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, BaselineSettings)
     arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test.parquet")
     arguments.add_argument("--calls", type=Path, nargs="*", help="for trf: what it calls in records, and background")
     arguments.add_argument("--output", type=Path, required=True, help="predictions (parquet)")
@@ -28,16 +25,25 @@ def run() -> None:
     from dnalm.tables.sequences import read_records
 
     began = time.perf_counter()
-    splits = ("train", *scored_splits(args.spec.get("background", False)))
+    splits = ("train", *scored_splits(args.settings.background))
     paths = {split: args.data / f"{split}.parquet" for split in splits}
     tables = {split: read_records(path, ["id", "sequence"]) for split, path in paths.items()}
     if args.calls:
         tables = with_calls(tables, *args.calls)
-    outcome = fit_baseline(args.spec["name"], tables)
+    outcome = fit_baseline(args.settings.name, tables)
     write_predictions(args.output, outcome.predictions)
     seconds = round(time.perf_counter() - began, 1)
     data = {split: sha256(path) for split, path in paths.items()}
-    write_json(args.run, record(args.spec, device="cpu", seconds=seconds, data_sha256=data, baseline=outcome.account))
+    write_json(
+        args.run,
+        record(
+            args.settings.model_dump(mode="json"),
+            device="cpu",
+            seconds=seconds,
+            data_sha256=data,
+            baseline=outcome.account,
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
 """Run Tandem Repeats Finder once over the records of a data set, for every stage that asks what it calls.
 
-Settings: {"parameters": TRF's}. Where trf is not installed the table says so, in a column `called` without values.
+Where trf is not installed the table says so, in a column `called` without values.
 """
 
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.data import FindRepeatsSettings
 
 
 def run() -> None:
     """Read a sequence table; write what TRF finds in each record."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, FindRepeatsSettings)
     arguments.add_argument("--records", type=Path, required=True, help="sequence table (parquet)")
     arguments.add_argument("--output", type=Path, required=True, help="what TRF calls in each record (parquet)")
     args = arguments.parse_args()
@@ -20,7 +21,7 @@ def run() -> None:
     from dnalm.tables.repeat_calls import repeat_calls
 
     records = files.read_table(args.records, ["id", "sequence"])
-    found = best_repeats(records["sequence"].tolist(), args.spec["parameters"])
+    found = best_repeats(records["sequence"].tolist(), args.settings.parameters)
     files.write_table(args.output, repeat_calls(records["id"].tolist(), found))
 
 

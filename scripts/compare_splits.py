@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.data import CompareSplitsSettings
 
 
 def run() -> None:
     """Read the three sequence tables and the catalogues; write what was found."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, CompareSplitsSettings)
     arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test (parquet)")
     arguments.add_argument(
         "--catalogues", type=Path, nargs="*", default=[], help="catalogues on the data set's genome (parquet)"
@@ -32,7 +33,7 @@ def run() -> None:
     relatives = files.read_table(args.relatives, list(TABLE))
     ids = [one for split in SPLITS for one in tables[split]["id"]]
     called = read_calls(args.calls, ids) if args.calls else None
-    files.write_json(args.output, compare(tables, relatives, catalogues, called, args.spec["kind"]))
+    files.write_json(args.output, compare(tables, relatives, catalogues, called, args.settings.kind))
 
 
 if __name__ == "__main__":

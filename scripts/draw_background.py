@@ -1,16 +1,14 @@
-"""Draw the background: windows at random places of the genome outside the masked catalogues, matched to nothing.
-
-The settings hold `number`, `seed` and `flank` (bases of context on both sides of the data set's arrays).
-"""
+"""Draw the background: windows at random places of the genome outside the masked catalogues, matched to nothing."""
 
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.data import DrawBackgroundSettings
 
 
 def run() -> None:
     """Read the splits, the genome and the catalogues; write the windows and the ledger."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, DrawBackgroundSettings)
     arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test.parquet")
     arguments.add_argument("--genome", type=Path, required=True, help="indexed FASTA")
     arguments.add_argument("--catalogues", type=Path, nargs="*", default=[], help="imported catalogues that lie on it")
@@ -30,7 +28,8 @@ def run() -> None:
     places = ["chrom", "start", "end"]
     repeats = pd.concat([pd.DataFrame(columns=places), *(files.read_table(path, places) for path in args.catalogues)])
     with open_genome(args.genome) as genome:
-        table, ledger = draw_background(tables, between(genome, repeats), genome, **args.spec)
+        context, settings = between(genome, repeats), args.settings
+        table, ledger = draw_background(tables, context, genome, settings.number, settings.flank, settings.seed)
     files.write_table(args.output, table)
     files.write_json(args.ledger, ledger)
 

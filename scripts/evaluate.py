@@ -1,17 +1,17 @@
 """Score a run's predictions: metrics with confidence intervals, calibration, the frozen threshold, and prevalence.
 
-The settings hold `evaluation` of the config and two limits of its data set's audit, `effective_groups` and
-`largest_group`; the data set's tables say which records belong to a group.
+The data set's tables say which records belong to a group.
 """
 
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.evaluation import EvaluateSettings
 
 
 def run() -> None:
     """Command line."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, EvaluateSettings)
     arguments.add_argument("--predictions", type=Path, required=True, help="a run's predictions.parquet")
     arguments.add_argument("--data", type=Path, required=True, help="folder of validation.parquet and test.parquet")
     arguments.add_argument("--output", type=Path, required=True, help="metrics (JSON)")
@@ -29,7 +29,7 @@ def run() -> None:
         table = read_clusters(args.data / f"{split}.parquet")
         rows = match(predictions[split], table, f"{args.predictions}: {split}")
         groups[split] = table["group"].to_numpy(dtype=str)[rows]
-    write_json(args.output, evaluate(predictions, groups, args.spec))
+    write_json(args.output, evaluate(predictions, groups, args.settings))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.data import ExtractSettings
 from dnalm.errors import UserError
 
 
 def run() -> None:
     """Read the catalogue (and, where it lies on the genome, the genome); write the positives and the ledger."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, ExtractSettings)
     arguments.add_argument("--catalogue", type=Path, required=True, help="imported catalogue (parquet)")
     arguments.add_argument("--genome", type=Path, help="indexed FASTA; needed if the catalogue lies on it")
     arguments.add_argument("--output", type=Path, required=True, help="sequence table (parquet)")
@@ -23,18 +24,18 @@ def run() -> None:
     from dnalm.data.positives import extract_positives
     from dnalm.tables.ledger import entry
 
-    spec = args.spec
+    settings: ExtractSettings = args.settings
     catalogue = files.read_table(args.catalogue)
-    with open_genome(args.genome) if spec["located"] else nullcontext() as genome:
+    with open_genome(args.genome) if settings.located else nullcontext() as genome:
         positives, dropped = extract_positives(
-            catalogue, spec["format"], genome, spec["min_length"], spec["flank"], spec["deduplicate"]
+            catalogue, settings.format, genome, settings.min_length, settings.flank, settings.deduplicate
         )
     if positives.empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items())) or "it has no records"
         raise UserError(f"{args.catalogue}: none of {len(catalogue)} arrays is left as a positive ({reasons})")
-    positives, inferred = fill_motifs(positives, spec["flank"])
-    positives, measured = fill_divergence(positives, spec["flank"])
-    line = entry("extract", spec["format"], len(catalogue), len(positives), dropped)
+    positives, inferred = fill_motifs(positives, settings.flank)
+    positives, measured = fill_divergence(positives, settings.flank)
+    line = entry("extract", settings.format, len(catalogue), len(positives), dropped)
     files.write_table(args.output, positives)
     files.write_json(args.ledger, {"ledger": [line], "motifs_inferred": inferred, "divergences_measured": measured})
 

@@ -4,11 +4,12 @@ import sys
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.data import FindRepeatsSettings
 
 
 def run() -> None:
     """Run trf on each chromosome of the shard."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, FindRepeatsSettings)
     arguments.add_argument("--genome", type=Path, required=True, help="indexed FASTA")
     arguments.add_argument("--shard", type=int, required=True, help="which share of the chromosomes, from 0")
     arguments.add_argument("--output", type=Path, required=True, help="the .dat, in the layout of trf -ngs")
@@ -24,7 +25,7 @@ def run() -> None:
     with open_genome(given.genome) as genome, atomic(given.output) as temporary, open(temporary, "wb") as output:
         names = shard_chromosomes(chromosome_lengths(genome), given.shard)
         for name in tqdm(names, desc="trf", unit="chromosome", mininterval=1, file=sys.stderr):
-            output.write(find_repeats(name, read_bases(genome, name).tobytes(), given.spec["parameters"]))
+            output.write(find_repeats(name, read_bases(genome, name).tobytes(), given.settings.parameters))
 
 
 if __name__ == "__main__":

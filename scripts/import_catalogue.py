@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.data import ImportCatalogueSettings
 
 
 def run() -> None:
     """Read, check, write."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, ImportCatalogueSettings)
     arguments.add_argument("--files", nargs="+", type=Path, required=True, help="the catalogue, plain or gzip")
     arguments.add_argument("--genome", type=Path, help="indexed FASTA that its positions lie on")
     arguments.add_argument("--output", type=Path, required=True, help="table of records")
@@ -18,10 +19,10 @@ def run() -> None:
     from dnalm.files import write_json, write_table
     from dnalm.tables import ledger
 
-    spec = given.spec
-    imported = import_catalogue(given.files, spec["format"], spec["filters"], given.genome)
+    settings = given.settings
+    imported = import_catalogue(given.files, settings.format, settings.filters, given.genome)
     write_table(given.output, imported.table)
-    line = ledger.entry("import", spec["catalogue"], imported.read, len(imported.table), imported.dropped)
+    line = ledger.entry("import", settings.catalogue, imported.read, len(imported.table), imported.dropped)
     write_json(given.ledger, {"ledger": [line], **imported.counts})
 
 

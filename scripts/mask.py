@@ -4,11 +4,12 @@ import sys
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.data import MaskSettings
 
 
 def run() -> None:
     """Mask the chromosomes of one shard, one at a time."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, MaskSettings)
     arguments.add_argument("--genome", type=Path, required=True, help="indexed FASTA, soft-masked or not")
     arguments.add_argument("--catalogues", nargs="*", type=Path, default=[], help="imported catalogues that lie on it")
     arguments.add_argument("--shard", type=int, required=True, help="which share of the chromosomes, from 0")
@@ -33,8 +34,8 @@ def run() -> None:
             masked = mask(
                 read_bases(genome, name),
                 zip(here["start"].astype(int), here["end"].astype(int), strict=True),
-                source=given.spec["source"],
-                soft=given.spec["soft"],
+                source=given.settings.source,
+                soft=given.settings.soft,
             )
             writer.start(name)
             writer.write(masked.data)

@@ -1,17 +1,14 @@
-"""Write the model card of a run: README.md with Hugging Face metadata, from the numbers that the report shows.
-
-The settings hold `run` ({dataset, model, recipe, seed}), `dataset` (its config), `checkpoint` (the Hugging Face hub id
-that the model began from, or null) and `confidence` (level of the intervals).
-"""
+"""Write the model card of a run: README.md with Hugging Face metadata, from the numbers that the report shows."""
 
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.evaluation import ModelCardSettings
 
 
 def run() -> None:
     """Command line."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, ModelCardSettings)
     arguments.add_argument("--results", type=Path, required=True, help="folder of the data sets' results")
     arguments.add_argument("--output", type=Path, required=True, help="the card (Markdown)")
     arguments.add_argument(
@@ -23,9 +20,9 @@ def run() -> None:
     from dnalm.evaluation.report.results import read_dataset
     from dnalm.files import atomic
 
-    spec = args.spec
-    dataset = read_dataset(args.results, spec["run"]["dataset"], spec["dataset"], [spec["run"]])
-    card = model_card(dataset, spec["checkpoint"], spec["confidence"])
+    settings: ModelCardSettings = args.settings
+    dataset = read_dataset(args.results, settings.run.dataset, settings.dataset, [settings.run])
+    card = model_card(dataset, settings.checkpoint, settings.confidence)
     places = [args.model / "README.md"] if args.model else []
     for path in [*places, args.output]:
         with atomic(path) as temporary:

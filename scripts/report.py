@@ -1,17 +1,17 @@
 """Write the report: one self-contained HTML page with the verdict, all runs, the data and what made them.
 
-The settings hold `runs` (a list of {dataset, model, recipe, seed}), `datasets` ({name: its config}) and `config`. Data
-sets are told of in the order of the runs, which is the ladder's from the top down.
+Data sets are told of in the order of the runs, which is the ladder's from the top down.
 """
 
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.evaluation import ReportSettings
 
 
 def run() -> None:
     """Command line."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, ReportSettings)
     arguments.add_argument("--results", type=Path, required=True, help="folder of the data sets' results")
     arguments.add_argument("--output", type=Path, required=True, help="the page (HTML)")
     args = arguments.parse_args()
@@ -20,12 +20,12 @@ def run() -> None:
     from dnalm.evaluation.report.results import read_dataset
     from dnalm.files import atomic
 
-    runs = args.spec["runs"]
-    configs = args.spec["datasets"]
-    order = dict.fromkeys([*(run["dataset"] for run in runs), *configs])
+    settings: ReportSettings = args.settings
+    runs, configs = settings.runs, settings.datasets
+    order = dict.fromkeys([*(run.dataset for run in runs), *configs])
     datasets = [read_dataset(args.results, name, configs[name], runs) for name in order]
     with atomic(args.output) as temporary:
-        temporary.write_text(render(datasets, args.spec["config"]), encoding="utf-8")
+        temporary.write_text(render(datasets, settings.config), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.data import SimulateArraysSettings
 
 
 def run() -> None:
     """Simulate and write."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, SimulateArraysSettings)
     arguments.add_argument("--genome", type=Path, required=True, help="indexed FASTA that units are cut from")
     arguments.add_argument("--output", type=Path, required=True, help="table of records")
     arguments.add_argument("--ledger", type=Path, required=True, help="counts, as JSON")
@@ -18,11 +19,11 @@ def run() -> None:
     from dnalm.files import write_json, write_table
     from dnalm.tables.ledger import entry
 
-    spec = given.spec
+    settings = given.settings
     with open_genome(given.genome) as genome:
-        table, passed = simulate_arrays(genome, spec)
+        table, passed = simulate_arrays(genome, settings)
     write_table(given.output, table)
-    line = entry("simulate", spec["catalogue"], spec["arrays"], len(table), {})
+    line = entry("simulate", settings.catalogue, settings.arrays, len(table), {})
     write_json(given.ledger, {"ledger": [line], "places_passed_over": passed})
 
 

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.genomes import Simulation
 
 
 def run() -> None:
     """Simulate and write."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, Simulation)
     arguments.add_argument("--fasta", type=Path, required=True, help="the genome, bgzip-packed")
     arguments.add_argument("--vcf", type=Path, required=True, help="its tandem arrays")
     given = arguments.parse_args()
@@ -16,7 +17,7 @@ def run() -> None:
     from dnalm.data.simulation import simulate, vcf
     from dnalm.files import atomic
 
-    genome, arrays = simulate(given.spec)
+    genome, arrays = simulate(given.settings)
     with atomic(given.vcf) as new_vcf, atomic(given.fasta) as new_fasta:
         with FastaWriter(new_fasta) as writer:
             for name, bases in genome.items():

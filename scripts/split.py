@@ -4,11 +4,12 @@ import sys
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.data import SplitSettings
 
 
 def run() -> None:
     """Cut one shard, one chromosome at a time."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, SplitSettings)
     arguments.add_argument("--masked", type=Path, required=True, help="masked FASTA")
     arguments.add_argument("--output", type=Path, required=True, help="table of pieces: chrom, start, end")
     arguments.add_argument("--ledger", type=Path, required=True, help="counts, as JSON")
@@ -23,7 +24,7 @@ def run() -> None:
     from dnalm.files import write_json, write_table
     from dnalm.tables import ledger
 
-    min_length = given.spec["min_length"]
+    min_length = given.settings.min_length
     tables = []
     found = bases = unmasked = 0
     with pysam.FastxFile(str(given.masked), persist=False) as records:
@@ -41,7 +42,7 @@ def run() -> None:
     kept = pd.concat([empty, *tables], ignore_index=True)
     write_table(given.output, kept)
     dropped = {"shorter than min_length": found - len(kept)}
-    line = ledger.entry("split", given.spec["source"], found, len(kept), dropped)
+    line = ledger.entry("split", given.settings.source, found, len(kept), dropped)
     kept_bases = int((kept["end"] - kept["start"]).sum())
     write_json(given.ledger, {"ledger": [line], "bases": bases, "unmasked_bases": unmasked, "kept_bases": kept_bases})
 

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.data import SplitLabelsSettings
 
 
 def run() -> None:
     """Group the records, assign the splits, write three sequence tables and the manifest."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, SplitLabelsSettings)
     arguments.add_argument("--records", type=Path, required=True, help="sequence table of all records (parquet)")
     arguments.add_argument("--relatives", type=Path, required=True, help="which of them are relatives (parquet)")
     arguments.add_argument("--ledgers", type=Path, nargs="*", default=[], help="ledgers of the stages before (JSON)")
@@ -17,12 +18,12 @@ def run() -> None:
     args = arguments.parse_args()
 
     from dnalm import files
-    from dnalm.data.divide import Settings, divide
+    from dnalm.data.divide import divide
     from dnalm.names import SPLITS
 
     ledgers = [files.read_json(path) for path in args.ledgers]
     records, relatives = files.read_table(args.records), files.read_table(args.relatives, ["id_a", "id_b"])
-    tables, manifest = divide(records, relatives, ledgers, Settings(**args.spec))
+    tables, manifest = divide(records, relatives, ledgers, args.settings)
     for split in SPLITS:
         files.write_table(getattr(args, split), tables[split])
         manifest["splits"][split]["sha256"] = files.sha256(getattr(args, split))

@@ -1,16 +1,14 @@
-"""Gather the metrics of all runs into one table, one row a run.
-
-The settings hold `runs`: a list of {dataset, model, recipe, seed}.
-"""
+"""Gather the metrics of all runs into one table, one row a run."""
 
 from pathlib import Path
 
 from dnalm.cli import main, parser
+from dnalm.config.stages.evaluation import SummarizeSettings
 
 
 def run() -> None:
     """Command line."""
-    arguments = parser(__doc__)
+    arguments = parser(__doc__, SummarizeSettings)
     arguments.add_argument("--results", type=Path, required=True, help="folder of the data sets' results")
     arguments.add_argument("--output", type=Path, required=True, help="table (TSV)")
     args = arguments.parse_args()
@@ -18,7 +16,7 @@ def run() -> None:
     from dnalm.evaluation.report.summary import FLOAT_FORMAT, summarize
     from dnalm.files import write_tsv
 
-    write_tsv(args.output, summarize(args.results, args.spec["runs"]), float_format=FLOAT_FORMAT)
+    write_tsv(args.output, summarize(args.results, args.settings.runs), float_format=FLOAT_FORMAT)
 
 
 if __name__ == "__main__":

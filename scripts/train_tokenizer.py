@@ -4,13 +4,13 @@ import sys
 from pathlib import Path
 
 from dnalm.cli import main, parser
-from dnalm.config.stages.training import TrainTokenizerSettings
+from dnalm.config.models import Tokenizer
 from dnalm.files import atomic_directory, read_table
 
 
 def run() -> None:
     """Read the command line, train, save."""
-    options = parser(__doc__, TrainTokenizerSettings)
+    options = parser(__doc__, Tokenizer)
     options.add_argument("--train", type=Path, required=True, metavar="PARQUET", help="training split")
     options.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="directory of the tokenizer")
     args = options.parse_args()

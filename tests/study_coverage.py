@@ -78,7 +78,7 @@ def row(
         else:
             (predictions,), codes = simulate(rng, sizes, quality)
             metrics = GroupedMetrics(predictions, codes, number)
-        settings = {**SETTINGS, "replicates": replicates, "seed": repeat}
+        settings = SETTINGS.model_copy(update={"replicates": replicates, "seed": repeat})
         drawn = [metrics.measure(weights) for weights in draws(number, settings)]
         observed = metrics.measure(np.ones((1, number)))
         left_out = metrics.measure(1 - np.eye(number))

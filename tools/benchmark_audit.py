@@ -69,8 +69,9 @@ def run() -> None:
 
 def commands(folder: Path) -> dict[str, tuple[list[str], dict[str, Any] | None]]:
     """What is measured, in this order: command line and settings of each part."""
+    from dnalm.config.datasets import Audit
+    from dnalm.config.stages.evaluation import AuditSettings
     from dnalm.names import SPLITS
-    from evaluation_workloads import LIMITS
 
     tables = [str(folder / "data" / f"{split}.parquet") for split in SPLITS]
     data, leakage = ["--data", str(folder / "data")], str(folder / "leakage.json")
@@ -79,12 +80,13 @@ def commands(folder: Path) -> dict[str, tuple[list[str], dict[str, Any] | None]]
     relate = ["--records", str(folder / "records.parquet"), "--output", relatives]
     compare = [*data, "--relatives", relatives, "--catalogues", str(folder / "catalogue.parquet"), "--output", leakage]
     audit = [*data, "--leakage", leakage, "--tokens", *tokens, "--output", str(folder / "audit.json")]
-    settings = {"dataset": "simulated", "kind": "repeats", "audit": LIMITS, "labels": None}
+    limits = Audit(fail_on=[])
+    settings = AuditSettings(dataset="simulated", kind="repeats", audit=limits, labels=None, models={MODEL: 512})
     return {
         "read": (["-c", READ, *tables], None),
         "relate": ([str(SCRIPTS / "relate.py"), *relate], None),
         "compare_splits": ([str(SCRIPTS / "compare_splits.py"), "--spec", "-", *compare], {"kind": "repeats"}),
-        "audit": ([str(SCRIPTS / "audit.py"), "--spec", "-", *audit], {**settings, "models": {MODEL: 512}}),
+        "audit": ([str(SCRIPTS / "audit.py"), "--spec", "-", *audit], settings.model_dump(mode="json")),
     }
 
 

@@ -7,6 +7,7 @@ from time import perf_counter, process_time
 import numpy as np
 import pandas as pd
 
+from dnalm.config.stages.evaluation import IntervalSettings
 from dnalm.evaluation.statistics.grouped import GroupedMetrics
 from dnalm.evaluation.statistics.resampling import draws, intervals
 from dnalm.files import write_json, write_table
@@ -20,14 +21,9 @@ PAIRS_PER_FAMILY = 5
 DIVERGENCE = 0.05
 """Chance that a base of an array is drawn anew."""
 TOKEN_BASES = 4
-LIMITS = {
-    "fail_on": [], "shortcut_auroc": 0.6, "duplicates": 0.01, "leaked": 0.0, "negatives_called": 0.01, "overlong": 0.01,
-    "unknown": 0.01, "effective_groups": 30, "largest_group": 0.05,
-}  # fmt: skip
-"""What the audit of the simulated data set is judged by."""
 GROUP = 5
 """Records of a group, on average."""
-SETTINGS = {"confidence": 0.95, "seed": 1, "effective_groups": 30, "largest_group": 0.05}
+SETTINGS = IntervalSettings(effective_groups=30, largest_group=0.05)
 
 
 def simulate(folder: Path, records: int, model: str, seed: int) -> None:
@@ -94,7 +90,7 @@ def time_intervals(records: int, replicates: int, timed: int, classes: int) -> d
     scores[:, 0] = 1 - scores[:, 1:].sum(axis=1)
     ids = np.array([f"r{i}" for i in range(records)], dtype=object)
     predictions = ClassPredictions(ids, labels, scores)
-    settings = {**SETTINGS, "replicates": replicates}
+    settings = SETTINGS.model_copy(update={"replicates": replicates})
 
     print(f"{classes} classes: {replicates} replicates of {records} predictions", file=sys.stderr)
     start, busy = perf_counter(), process_time()
@@ -103,7 +99,7 @@ def time_intervals(records: int, replicates: int, timed: int, classes: int) -> d
 
     codes = np.unique(codes, return_inverse=True)[1]
     groups = int(codes.max()) + 1
-    weights = next(draws(groups, {**settings, "replicates": timed}))
+    weights = next(draws(groups, timed, settings.seed))
     found = GroupedMetrics(predictions, codes, groups).measure(weights)
     print(f"{classes} classes: {len(weights)} replicates by scikit-learn", file=sys.stderr)
     busy = process_time()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dnalm.errors import UserError
 from dnalm.orphans import end_with_snakemake
@@ -31,14 +31,9 @@ SYSTEM = {
 """What errors of the machine's mean to a user."""
 
 
-def parser(description: str | None, settings: "type[Settings] | None" = None) -> argparse.ArgumentParser:
+def parser(description: str | None, settings: "type[Settings]") -> argparse.ArgumentParser:
     """An argument parser with `--spec`: what the stage is told, read into `args.settings` as an instance of `settings`."""
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    if settings is None:  # stages that have no class yet
-        result.add_argument(
-            "--spec", type=_read_json, required=True, metavar="FILE", help="settings as JSON; - for stdin"
-        )
-        return result
     result.add_argument(
         "--spec",
         dest="settings",
@@ -48,10 +43,6 @@ def parser(description: str | None, settings: "type[Settings] | None" = None) ->
         help=f"{settings.__name__} as JSON; - for stdin",
     )
     return result
-
-
-def _read_json(source: str) -> Any:
-    return json.loads(sys.stdin.read() if source == "-" else Path(source).read_text())
 
 
 def read_settings(settings: type[Stage], source: str) -> Stage:

@@ -6,12 +6,14 @@ people read: comments, formatting, docstrings, annotations, the words of errors,
 
 import ast
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 NO_RESULT = {
+    "dnalm.config": "reads the config and checks it; what a stage is told of it is in the stage's JSON, all values",
     "dnalm.cli": "reads the command line and words the last line of a failure",
     "dnalm.errors": "the kind of error that stops a job",
     "dnalm.machine": "says what machine a measurement was made with",
@@ -227,6 +229,7 @@ def _with_packages(module: str) -> list[str]:
     return [".".join(parts[: length + 1]) for length in range(len(parts))] if parts[0] == "dnalm" else []
 
 
+@cache
 def _module_file(root: Path, module: str) -> Path | None:
-    base = root.joinpath(*module.split("."))
-    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+    base = os.path.join(root, *module.split("."))  # a name in a module is asked for like a module: there are many
+    return next((Path(path) for path in (f"{base}.py", f"{base}/__init__.py") if os.path.isfile(path)), None)

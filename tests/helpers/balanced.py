@@ -1,25 +1,23 @@
 """A small genome, its unmasked pieces and positives on it, for tests of what balances a data set."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pysam
 import pytest
 
-from dnalm.data.balance import Settings
+from dnalm.config.stages.data import BalanceSettings
 from dnalm.tables.sequences import sequence_table
 
 BALANCE = {
     "negatives": {"unique": 1.0, "shuffled": 1.0}, "match": ["length", "gc"], "gc_tolerance": 0.05,
     "ratio": 1, "seed": 42, "flank": 5, "zones": None,
 }  # fmt: skip
-PLAIN = Settings({"unique": 1.0}, ["length", "gc"], 0.05, 1, 42, 0, None)
+PLAIN = BalanceSettings(negatives={"unique": 1.0}, gc_tolerance=0.05, flank=0, zones=None)
 SIZE = 6000
 
 
 def with_(**changes):
-    return dataclasses.replace(PLAIN, **changes)
+    return PLAIN.model_copy(update=changes)
 
 
 @pytest.fixture(scope="module", name="genome")

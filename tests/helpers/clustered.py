@@ -3,12 +3,10 @@
 import numpy as np
 from scipy.stats import norm
 
+from dnalm.config.stages.evaluation import EvaluateSettings
 from dnalm.tables.predictions import ClassPredictions, NumberPredictions
 
-SETTINGS = {
-    "confidence": 0.95, "replicates": 400, "seed": 1, "calibration_bins": 15, "temperature": False,
-    "prevalences": [0.5, 0.01, 0.001], "effective_groups": 2, "largest_group": 1.0,
-}  # fmt: skip
+SETTINGS = EvaluateSettings(replicates=400, effective_groups=2, largest_group=1.0)
 
 
 def group_sizes(rng: np.random.Generator, number: int, mean: float, skew: float, largest: float = 1.0) -> np.ndarray:

@@ -5,21 +5,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dnalm.config.runs import SeededRun
+from dnalm.config.stages.evaluation import EvaluateSettings
 from dnalm.evaluation.statistics.run_metrics import evaluate
 from dnalm.files import write_json, write_tsv
 from dnalm.names import METRICS
 from dnalm.tables.predictions import ClassPredictions, NumberPredictions, write_predictions
 
-SETTINGS = {
-    "confidence": 0.95, "replicates": 200, "seed": 1, "calibration_bins": 10, "temperature": True, "prevalences": [0.5, 0.01, 0.001],
-    "effective_groups": 30, "largest_group": 0.05,
-}  # fmt: skip
+SETTINGS = EvaluateSettings(
+    replicates=200, calibration_bins=10, temperature=True, effective_groups=30, largest_group=0.05
+)
 """What `evaluate` is asked for."""
 
 
-def run_of(dataset: str, model: str, recipe: str, seed: int = 1) -> dict:
-    """How specs name a run."""
-    return {"dataset": dataset, "model": model, "recipe": recipe, "seed": seed}
+def run_of(dataset: str, model: str, recipe: str, seed: int = 1) -> SeededRun:
+    """A run's name."""
+    return SeededRun(dataset=dataset, model=model, recipe=recipe, seed=seed)
 
 
 def predictions(n: int, classes: int, skill: float, seed: int, split: str) -> ClassPredictions:
@@ -43,7 +44,7 @@ def numbers(n: int, skill: float, seed: int, split: str) -> NumberPredictions:
 
 def add_run(
     results: Path,
-    run: dict,
+    run: SeededRun,
     skill: float,
     n: int = 300,
     classes: int = 2,
@@ -53,8 +54,8 @@ def add_run(
     best_metric: str | None = None,
 ) -> None:
     """Write predictions, metrics, run.json and (for a model) the training log of one run."""
-    folder = results / run["dataset"] / "runs" / run["model"] / run["recipe"] / f"seed{run['seed']}"
-    seed = run["seed"] + 10 * len(run["recipe"])
+    folder = results / run.folder
+    seed = run.seed + 10 * len(run.recipe)
     scored = {
         split: predictions(n, classes, skill, seed, split)
         if objective == "classification"
@@ -66,13 +67,13 @@ def add_run(
     metrics = evaluate(scored, groups, SETTINGS)
     write_json(folder / "metrics.json", metrics)
     versions = {"python": "3.12.1", "numpy": "2.4.6", "scikit-learn": "1.9.1"}
-    if run["model"] == "baseline":
+    if run.model == "baseline":
         account = {
             "description": "Logistic regression on something simple",
             "chosen": {"C": 1.0, "k": 4},
             "converged": True,
         }
-        write_json(folder / "run.json", {"spec": {"name": run["recipe"], "seed": 1}, "versions": versions, "device": "cpu", "seconds": 1.2, "baseline": account})  # fmt: skip
+        write_json(folder / "run.json", {"spec": {"name": run.recipe, "seed": 1}, "versions": versions, "device": "cpu", "seconds": 1.2, "baseline": account})  # fmt: skip
         return
     best = max(1, epochs - 2) if epochs > 1 else epochs
     criteria = METRICS[objective]
@@ -84,7 +85,7 @@ def add_run(
         "epochs": epochs,
         "overlong": "window",
     }
-    record = {"spec": {"recipe": recipe, "seed": run["seed"], "checkpoint": None}, "versions": versions | {"torch": "2.13.0"}, "device": "cpu"}  # fmt: skip
+    record = {"spec": {"recipe": recipe, "seed": run.seed, "checkpoint": None}, "versions": versions | {"torch": "2.13.0"}, "device": "cpu"}  # fmt: skip
     counts = {"records": 900, "overlong": 0, "dropped": 0, "windows": 900, "unknown_tokens": 0}
     record |= {
         "seconds": 81.4,

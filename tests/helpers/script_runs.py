@@ -26,12 +26,19 @@ def path_of(name):
     return next(path for path in (SCRIPTS / name, TOOLS / name) if path.is_file())
 
 
+def _text(spec):
+    """Settings, or a dict of what may be none, as JSON; nothing of None."""
+    if spec is None:
+        return ""
+    return json.dumps(spec) if isinstance(spec, dict | list) else spec.model_dump_json()
+
+
 def run_script(name, *arguments, spec=None, cwd=None):
     """Run `name` to its end; `spec`, if any, is given as --spec on standard input. Returns a CompletedProcess."""
     path = path_of(name)
     words = [str(path), *([] if spec is None else ["--spec", "-"]), *map(str, arguments)]
     out, err = io.StringIO(), io.StringIO()
-    given = io.StringIO("" if spec is None else json.dumps(spec))
+    given = io.StringIO(_text(spec))
     status = 0
     with (
         mock.patch.multiple(sys, argv=words, stdin=given, path=[str(path.parent), *sys.path]),
@@ -65,7 +72,7 @@ def start_script(name, *arguments, spec=None, **options):
     words = [sys.executable, path_of(name), *([] if spec is None else ["--spec", "-"]), *arguments]
     return subprocess.run(
         [*map(str, words)],
-        input="" if spec is None else json.dumps(spec),
+        input=_text(spec),
         text=True, capture_output=True, check=False, **options,
     )  # fmt: skip
 

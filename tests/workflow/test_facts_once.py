@@ -5,6 +5,8 @@ import os
 import sys
 
 import pandas as pd
+import yaml
+from small_models import masked_lm_checkpoint, records, small_tokenizer
 
 CONFIG = """
 genomes: {g: {simulate: {chromosomes: 1, length: 150000, arrays: 60}}}
@@ -63,3 +65,21 @@ def test_trf_is_run_once_over_each_sequence(snakemake, tmp_path):
     group = pd.concat(pd.read_parquet(folder / f"data/{split}.parquet") for split in ("train", "validation", "test"))
     group = group.set_index("id")["group"]
     assert len(related) and (group[related["id_a"]].to_numpy() == group[related["id_b"]].to_numpy()).all()
+
+
+def test_a_checkpoint_without_a_certificate_trains_nothing(snakemake, tmp_path):
+    records(120, 5)[["sequence", "label"]].to_csv(tmp_path / "table.csv", index=False)
+    masked_lm_checkpoint(tmp_path / "random", small_tokenizer(), trained=False)
+    run = {"dataset": "t", "model": "random", "recipe": "r", "seeds": [1, 2]}
+    config = {
+        "datasets": {"t": {"kind": "table", "path": "table.csv", "baselines": ["majority"]}},
+        "models": {"random": {"checkpoint": "random"}},
+        "recipes": {"r": {"objective": "classification", "epochs": 1}},
+        "runs": [run],
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    result = snakemake("models", "--keep-going", "--configfile", tmp_path / "config.yaml")
+    said = "error: random: its language-model loss on real sequences is"
+    assert result.returncode == 1 and said in result.stderr, result.stderr
+    assert not (tmp_path / "results/t/runs").exists() and not (tmp_path / "results/models/random").exists()
+    assert (tmp_path / "results/t/audit.json").exists() and not list((tmp_path / "logs").glob("finetune/**/*.log"))

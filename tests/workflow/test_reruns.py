@@ -131,7 +131,7 @@ def planned_after(edit, files, finished, clone, tmp_path):
     [
         "dnalm/data/splits.py",
         "dnalm/evaluation/statistics/resampling.py",
-        "dnalm/training/objectives/losses.py",
+        "dnalm/training/objectives/classification.py",
         "dnalm/files.py",
     ],
 )
@@ -159,7 +159,7 @@ def test_an_edit_of_words_re_runs_nothing(finished, clone, tmp_path):
 
 
 def test_an_edit_of_the_loss_trains_everything_again(finished, clone, tmp_path):
-    losses = clone / "scripts/dnalm/training/objectives/losses.py"
+    losses = clone / "scripts/dnalm/training/objectives/classification.py"
     plan = planned_after(
         lambda text: text.replace('reduction="none")', 'reduction="none") * 2'), [losses], finished, clone, tmp_path
     )
@@ -219,9 +219,13 @@ def test_a_part_run_after_a_change_leaves_the_rest_to_be_done(own):
 
 DATA = {
     "download", "simulate_genome", "import_genome", "find_repeats", "import_catalogue", "simulate_arrays", "mask", "split",
-    "extract", "balance", "import_table", "split_labels", "compare_splits", "audit", "train_tokenizer", "tokenize", "fetch_model",
+    "extract", "balance", "import_table", "relate", "call_repeats", "split_labels", "compare_splits", "audit", "train_tokenizer", "tokenize", "fetch_model",
 }  # fmt: skip
-MODELS = DATA - {"download", "simulate_arrays"} | {"gate", "finetune"}  # no model is trained on what those make
+MODELS = DATA - {"download", "simulate_arrays"} | {
+    "gate",
+    "certify",
+    "finetune",
+}  # no model is trained on what those make
 METRICS = DATA | MODELS | {
     "draw_background", "predict_splits", "baseline", "baseline_cnn", "evaluate", "compare", "summarize",
 }  # fmt: skip
@@ -241,7 +245,7 @@ def test_named_parts_are_planned_from_nothing(tmp_path, finished):
     assert rules(metrics) == METRICS
     assert rules(report) == METRICS - {"summarize"} | {"report"}
     assert {job.wildcards["dataset"] for job in dataset if "dataset" in job.wildcards} == {"published"}
-    assert rules(dataset) == {"import_table", "split_labels", "compare_splits", "tokenize", "audit", "gate", "baseline", "finetune", "predict_splits", "compare"}  # fmt: skip
+    assert rules(dataset) == {"import_table", "relate", "split_labels", "certify", "compare_splits", "tokenize", "audit", "gate", "baseline", "finetune", "predict_splits", "compare"}  # fmt: skip
     assert [job.wildcards["seed"] for job in one if job.rule == "finetune"] == ["1"]
     assert rules(one) >= {"finetune", "predict_splits", "evaluate"}
     assert not rules(one) & {"baseline", "compare", "report"}

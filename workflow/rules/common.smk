@@ -8,8 +8,7 @@ from dnalm import machine, meaning, names
 from dnalm.config.datasets import Repeats, Table
 from dnalm.config.loading import check_files, load_config
 from dnalm.errors import UserError
-from dnalm.workflow import inputs, session
-from dnalm.workflow import stages
+from dnalm.workflow import inputs, paths, runs, session, stages
 from dnalm.workflow.fingerprints import fingerprints
 from dnalm.workflow.kept import Kept
 
@@ -31,10 +30,10 @@ REPEATS = [name for name, dataset in CONFIG.datasets.items() if isinstance(datas
 TABLES = [name for name, dataset in CONFIG.datasets.items() if isinstance(dataset, Table)]
 TRAINED = [name for name, model in CONFIG.models.items() if model.tokenizer and model.tokenizer.train]
 HUB_MODELS = [model for model in CONFIG.models.values() if model.on_hub]
-SNAPSHOTS = {inputs.snapshot(model) for model in HUB_MODELS}
+SNAPSHOTS = {paths.snapshot(model) for model in HUB_MODELS}
 GIVEN = inputs.given_files(CONFIG)
-RUNS = [stages.run_folder(run) for run in stages.runs(CONFIG)]
-MODEL_RUNS = [stages.run_folder(run) for run in stages.runs(CONFIG) if run["model"] != "baseline"]
+RUNS = [paths.run(run) for run in runs.runs(CONFIG)]
+MODEL_RUNS = [paths.run(run) for run in runs.runs(CONFIG) if run.model != runs.BASELINE]
 GPUS = 0 if CONFIG.device == "cpu" else 1
 
 
@@ -100,12 +99,12 @@ def device(wildcards, input):
 
 def conduct(wildcards, input):
     """How a training is conducted, which is no part of the result either."""
-    return stages.conduct(CONFIG, wildcards)
+    return runs.conduct(CONFIG, wildcards)
 
 
 def gpus(wildcards):
     """GPUs that a training asks for."""
-    return stages.gpus(CONFIG, wildcards)
+    return runs.gpus(CONFIG, wildcards)
 
 
 def marked(path):

@@ -10,7 +10,7 @@ rule fetch_model:
     benchmark:
         "logs/fetch_model/{hub_id}/{revision}.tsv"
     wildcard_constraints:
-        hub_id=one_of(stages.hub_folder(model) for model in HUB_MODELS),
+        hub_id=one_of(paths.hub_folder(model) for model in HUB_MODELS),
         revision=one_of(model.revision for model in HUB_MODELS),
     priority: 100
     localrule: True
@@ -32,7 +32,7 @@ rule train_tokenizer:
     input:
         train=rules.split_labels.output.train,
     output:
-        expand("results/models/{{model}}/tokenizer/{{dataset}}/{file}", file=inputs.TOKENIZER_FILES),
+        expand("{folder}/{file}", folder=paths.tokenizer("{model}", "{dataset}"), file=paths.TOKENIZER_FILES),
     log:
         "logs/train_tokenizer/{model}/{dataset}.log",
     benchmark:

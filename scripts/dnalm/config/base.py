@@ -22,6 +22,10 @@ Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$")]
 Md5 = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{32}$")]
 
 
+Labels = dict[int, Text]
+"""Name of each label."""
+
+
 class Settings(BaseModel):
     """Base of every section: unknown keys are errors, values are checked and do not change."""
 

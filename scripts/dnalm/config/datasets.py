@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dnalm.config.base import Name, Settings, Text
+from dnalm.config.base import Labels, Name, Settings, Text
 from dnalm.names import BASELINES, LABEL, OTHER_BASELINES, SPLITS, TARGET
 
 if TYPE_CHECKING:
     from dnalm.config.root import Config
 
+Kind = Literal["repeats", "table"]
 Split = Literal["train", "validation", "test"]
 Source = Literal["unique", "interspersed", "shuffled"]
 Check = Literal[
@@ -272,7 +273,7 @@ class Table(Dataset):
     target_column: Text | None = Field(
         None, description="Column of numbers to predict (objective `regression`), in the place of labels."
     )
-    labels: dict[int, Text] | None = Field(None, description="Name of each label, e.g. {0: background, 1: promoter}.")
+    labels: Labels | None = Field(None, description="Name of each label, e.g. {0: background, 1: promoter}.")
 
     @model_validator(mode="after")
     def _one_source(self) -> "Table":

@@ -7,12 +7,17 @@ from pydantic import Field
 from dnalm.config.base import Settings
 
 
-class Evaluation(Settings):
-    """How results are measured."""
+class Resampling(Settings):
+    """How far results vary by chance."""
 
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of confidence intervals.")
     replicates: int = Field(2000, ge=200, le=100_000, description="Bootstrap replicates.")
     seed: int = Field(1, ge=0, description="Seed of the bootstrap and of permutations.")
+
+
+class Evaluation(Resampling):
+    """How results are measured."""
+
     calibration_bins: int = Field(
         15, ge=2, le=100, description="Bins of the calibration error, of equal numbers of records."
     )

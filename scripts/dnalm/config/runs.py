@@ -6,6 +6,8 @@ from pydantic import Field
 
 from dnalm.config.base import Name, Settings
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
 
 class Run(Settings):
     """One model, trained by one recipe on one data set, once for each seed."""
@@ -13,6 +15,18 @@ class Run(Settings):
     dataset: Name
     model: Name
     recipe: Name
-    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(
-        [1], min_length=1, description="Seeds of initialisation and order."
-    )
+    seeds: list[Seed] = Field([1], min_length=1, description="Seeds of initialisation and order.")
+
+
+class SeededRun(Settings):
+    """One training, or one baseline: its model is `baseline`, and its recipe the baseline's name."""
+
+    dataset: Name
+    model: Name
+    recipe: Name
+    seed: Seed
+
+    @property
+    def folder(self) -> str:
+        """Where its results lie, below the folder of all results."""
+        return f"{self.dataset}/runs/{self.model}/{self.recipe}/seed{self.seed}"

@@ -1,14 +1,14 @@
 """Simulated tandem arrays of known divergence: units cut from a genome, so that no repeat finder chose them."""
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dnalm.config.catalogues import ArraySimulation
 from dnalm.data.catalogues import catalogue_table
 from dnalm.data.genomes import chromosome_lengths
 from dnalm.data.positives import NOT_ACGT
@@ -31,10 +31,10 @@ Bases = NDArray[np.uint8]
 """Bases as codes 0 to 3 for A, C, G, T."""
 
 
-def simulate_arrays(genome: "pysam.FastaFile", settings: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, int]]:
+def simulate_arrays(genome: "pysam.FastaFile", settings: ArraySimulation) -> tuple[pd.DataFrame, dict[str, int]]:
     """A catalogue's table of simulated arrays, without positions, and the number of rejected units by reason.
 
-    settings: keys of `dnalm.config.ArraySimulation`. For each array, the unit's length, the number of copies and the
+    For each array, the unit's length, the number of copies and the
     rate of changes are drawn uniformly from their ranges. The unit is cut from a place drawn uniformly from the genome;
     another place is tried if the unit would run off the chromosome, holds anything but A, C, G, T, or is repetitive
     itself (`SELF_MATCH`). The perfect array begins with the unit's first base. Then some of its bases are changed, each
@@ -42,17 +42,17 @@ def simulate_arrays(genome: "pysam.FastaFile", settings: Mapping[str, Any]) -> t
     an insertion after the base or a deletion of it (equally likely), otherwise a substitution. `divergence` is the true
     one: changes / (bases of the perfect array + insertions). Raises `UserError` if no unit is found.
     """
-    rng = np.random.default_rng(settings["seed"])
+    rng = np.random.default_rng(settings.seed)
     ends = np.cumsum(list(chromosome_lengths(genome).values()))
     rejected: Counter[str] = Counter({OFF_END: 0, NOT_ACGT: 0, REPETITIVE: 0})
-    shortest, longest = settings["unit_length"]
+    shortest, longest = settings.unit_length
     rows = []
-    for number in tqdm(range(settings["arrays"]), desc="simulate", unit="array", mininterval=2):
+    for number in tqdm(range(settings.arrays), desc="simulate", unit="array", mininterval=2):
         length = int(rng.integers(shortest, longest, endpoint=True))
         unit = _cut_unit(rng, genome, ends, length, rejected)
-        copies, rate = rng.uniform(*settings["copies"]), rng.uniform(*settings["divergence"])
+        copies, rate = rng.uniform(*settings.copies), rng.uniform(*settings.divergence)
         perfect = np.resize(unit, round(copies * length))
-        array, changes, inserted = _change(rng, perfect, rate, settings["divergence"], settings["indels"])
+        array, changes, inserted = _change(rng, perfect, rate, settings.divergence, settings.indels)
         rows.append(
             {
                 "id": f"array{number + 1}",

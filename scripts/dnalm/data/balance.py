@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dnalm.config.stages.data import BalanceSettings
 from dnalm.data.attrition import kept_and_dropped
 from dnalm.data.intervals import clip_to_context, inside_one, outside, spaced
 from dnalm.data.matching import Wanted, draw_pieces, find_windows
@@ -30,31 +30,12 @@ CALLED = "negative called by TRF"
 SIBLING_CALLED = "another negative of its positive called by TRF"
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How negatives are drawn; the keys of `Repeats` and its `balance` in the config, and the zones of its split."""
-
-    negatives: Mapping[str, float]
-    match: Sequence[str]
-    gc_tolerance: float
-    ratio: int
-    seed: int
-    flank: int
-    zones: Mapping[str, Sequence[str]] | None
-    exclude_trf: bool = False
-
-    @property
-    def tolerance(self) -> float:
-        """Largest difference of GC fraction between a window and its positive."""
-        return self.gc_tolerance if "gc" in self.match else 1.0
-
-
 def balance(
     positives: pd.DataFrame,
     pieces: Mapping[str, pd.DataFrame],
     context: pd.DataFrame | None,
     genome: "pysam.FastaFile",
-    settings: Settings,
+    settings: BalanceSettings,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Positives with their negatives as one sequence table, and the ledger.
 
@@ -77,7 +58,7 @@ def balance(
             "set it to false"
         )
     positives = positives.sort_values("id", ignore_index=True)
-    zones = settings.zones or {"": genome.references}
+    zones: Mapping[str, Sequence[str]] = settings.zones or {"": genome.references}
     zone_of = _zone_of(zones, genome)
     zone = positives["chrom"].map(zone_of).to_numpy(object) if settings.zones else np.full(len(positives), "", object)
     reason = np.where(pd.isna(zone), ELSEWHERE, "").astype(object)
@@ -102,7 +83,7 @@ def balance(
         negatives = _name_after_positives(negatives, positives["id"].to_numpy(object), zone)
         unmatched = (reason == "") & ~positives["id"].isin(negatives["positive"]).to_numpy()
         reason[unmatched] = [_no_match(kind) for kind in source[unmatched]]
-        asked = {kind: settings.ratio * int(np.sum(source == kind)) for kind in settings.negatives}
+        asked: dict[str, int] = {kind: settings.ratio * int(np.sum(source == kind)) for kind in settings.negatives}
         shortage = "no match for all negatives of a positive"
     else:
         negatives, asked = _whole_pieces(zone[reason == ""], zone_of, pieces, genome, settings)
@@ -172,7 +153,7 @@ def _zone_of(zones: Mapping[str, Sequence[str]], genome: "pysam.FastaFile") -> d
     return result
 
 
-def _assign_sources(eligible: NDArray[np.bool_], settings: Settings) -> NDArray[np.object_]:
+def _assign_sources(eligible: NDArray[np.bool_], settings: BalanceSettings) -> NDArray[np.object_]:
     """A source for each eligible positive, at random by weight and in exact proportion; empty for the others."""
     kinds = [kind for kind, weight in sorted(settings.negatives.items()) if weight]
     counts = apportion(int(eligible.sum()), [settings.negatives[kind] for kind in kinds])
@@ -217,16 +198,15 @@ def _windows(
     zones: Mapping[str, Sequence[str]],
     pieces: Mapping[str, pd.DataFrame],
     genome: "pysam.FastaFile",
-    settings: Settings,
+    settings: BalanceSettings,
 ) -> pd.DataFrame:
     """Matched windows: columns positive (row number), source, chrom, start, end, sequence."""
-    found = find_windows(
-        wanted, pieces, zones, genome, settings.tolerance, settings.ratio, settings.flank, settings.seed
-    )
+    tolerance = settings.gc_tolerance if "gc" in settings.match else 1.0
+    found = find_windows(wanted, pieces, zones, genome, tolerance, settings.ratio, settings.flank, settings.seed)
     return found.assign(source=wanted.source[found["positive"]])
 
 
-def _shuffles(whole: list[str], core: list[str], members: NDArray[np.int64], settings: Settings) -> pd.DataFrame:
+def _shuffles(whole: list[str], core: list[str], members: NDArray[np.int64], settings: BalanceSettings) -> pd.DataFrame:
     """Shuffles of some arrays, with their real flanks; none equals an array. Columns positive, source, sequence."""
     rng = np.random.default_rng([settings.seed, 1])
     taken, flank = set(core), settings.flank
@@ -251,14 +231,14 @@ def _whole_pieces(
     zone_of: Mapping[str, str],
     pieces: Mapping[str, pd.DataFrame],
     genome: "pysam.FastaFile",
-    settings: Settings,
+    settings: BalanceSettings,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Whole pieces for each zone, `ratio` for each of its positives, and how many were asked for of each source."""
     weights = {kind: weight for kind, weight in sorted(settings.negatives.items()) if weight}
     for kind in weights:
         if pieces[kind].empty:
             raise UserError(_no_piece(kind, "is long enough"))
-    asked = dict.fromkeys(weights, 0)
+    asked: dict[str, int] = dict.fromkeys(weights, 0)
     drawn = []
     for number, name in enumerate(sorted(set(zone))):
         wanted = apportion(settings.ratio * int(np.sum(zone == name)), list(weights.values()))

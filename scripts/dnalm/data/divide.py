@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dnalm.config.stages.data import SplitLabelsSettings
 from dnalm.data import manifest
 from dnalm.data.groups import definition, group_records
 from dnalm.data.splits import Assignment, cap, check_splits, split_grouped, split_random
@@ -22,27 +22,13 @@ CARRIED = (*LOCUS, SOFT_MASKED, "positive")
 """Columns that the splits have if the records have them, behind those of every sequence table."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a data set is divided; the keys of `Splitting` in the config, and what `split_labels` is told beside them."""
-
-    kind: str
-    method: str
-    fractions: Mapping[str, float]
-    chromosomes: Mapping[str, list[str]] | None
-    seed: int
-    caps: Mapping[str, int | None]
-    given: bool
-    labels: Mapping[str, str] | None
-
-    @property
-    def rule(self) -> str:
-        """What decides about a record: `given` for splits as published, else the method."""
-        return "given" if self.given else self.method
+def rule(settings: SplitLabelsSettings) -> str:
+    """What decides about a record: `given` for splits as published, else the method."""
+    return "given" if settings.given else settings.method
 
 
 def divide(
-    records: pd.DataFrame, relatives: pd.DataFrame, ledgers: Iterable[Mapping[str, Any]], settings: Settings
+    records: pd.DataFrame, relatives: pd.DataFrame, ledgers: Iterable[Mapping[str, Any]], settings: SplitLabelsSettings
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """The sequence table of each split, in the order of `records`, and the manifest.
 
@@ -53,7 +39,7 @@ def divide(
     extra = [column for column in CARRIED if column in records]
     records = records.assign(group=group_records(records, relatives)).reset_index(drop=True)
     assigned = _assign(records, settings)
-    check_splits(records, assigned, settings.rule)
+    check_splits(records, assigned, rule(settings))
     keep = cap(records, assigned, settings.caps, settings.seed)
     line = _ledger_lines(records["source"], keep)
     records, assigned = records[keep].reset_index(drop=True), assigned[keep]
@@ -71,19 +57,19 @@ def divide(
         "groups": groups,
         "shared_sequences": manifest.shared_sequences(tables),
         "labels": {
-            label: (settings.labels or {}).get(label, label)
-            for label in (map(str, sorted(set(records[LABEL]))) if LABEL in records else ())
+            str(label): (settings.labels or {}).get(label, str(label))
+            for label in (sorted(set(records[LABEL])) if LABEL in records else ())
         },
         **{fact: next((one[fact] for one in ledgers if fact in one), None) for fact in EARLIER_FACTS},
     }
-    return tables, {**facts, "warnings": manifest.warnings(facts, settings.rule)}
+    return tables, {**facts, "warnings": manifest.warnings(facts, rule(settings))}
 
 
-def _assign(records: pd.DataFrame, settings: Settings) -> Assignment:
-    if settings.rule in ("given", "chromosome"):
+def _assign(records: pd.DataFrame, settings: SplitLabelsSettings) -> Assignment:
+    if rule(settings) in ("given", "chromosome"):
         return records["split"].to_numpy(object)
-    method = split_grouped if settings.rule == "grouped" else split_random
-    return method(records, settings.fractions, settings.seed)
+    method = split_grouped if rule(settings) == "grouped" else split_random
+    return method(records, settings.fractions.model_dump(), settings.seed)
 
 
 def _ledger_lines(sources: pd.Series, keep: np.ndarray) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ def import_tables(
     paths: Mapping[str, Path],
     sequence_column: str,
     label_column: str,
-    labels: Mapping[str, str] | None,
+    labels: Mapping[int, str] | None,
     target_column: str | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The rows of all parts as one sequence table with the column `SOFT_MASKED`, and facts about them.
@@ -99,11 +99,11 @@ def _check_sequences(sequences: pd.Series, path: Path) -> None:
         raise UserError(f"{_line(path, row)}: '{letter}' is no nucleotide (IUPAC letters only: {IUPAC})")
 
 
-def _labels(values: pd.Series, names: Mapping[str, str] | None, path: Path) -> pd.Series:
+def _labels(values: pd.Series, names: Mapping[int, str] | None, path: Path) -> pd.Series:
     if (row := _first(values == "")) is not None:
         raise UserError(f"{_line(path, row)}: empty label")
     if names:
-        numbers = {name: int(number) for number, name in names.items()} | {number: int(number) for number in names}
+        numbers = {name: number for number, name in names.items()} | {str(number): number for number in names}
         if (row := _first(~values.isin(list(numbers)))) is not None:
             known = ", ".join(f"{number} ({name})" for number, name in sorted(names.items()))
             raise UserError(f"{_line(path, row)}: label '{values.iloc[row]}' is not one of `labels`: {known}")
@@ -135,7 +135,7 @@ def _check_targets(target: pd.Series, column: str, places: str) -> None:
         raise UserError(f"{places}: every {column} is {target.iloc[0]:g}; there is nothing to predict")
 
 
-def _check_labels(label: pd.Series, names: Mapping[str, str] | None, places: str) -> None:
+def _check_labels(label: pd.Series, names: Mapping[int, str] | None, places: str) -> None:
     present = sorted(set(label.tolist()))
     number = len(names) if names else len(present)
     if len(present) < 2:

@@ -8,11 +8,11 @@ elsewhere, and few are soft-masked, as in real genomes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dnalm.config.genomes import Simulation
 from dnalm.errors import UserError
 from dnalm.sequence.kmers import decode, letters_of
 
@@ -54,30 +54,28 @@ class _Feature:
     array: tuple[Bases, Bases, float] | None = None  # sequence, unit, copies
 
 
-def simulate(settings: Mapping[str, Any]) -> tuple[dict[str, bytes], list[Array]]:
+def simulate(settings: Simulation) -> tuple[dict[str, bytes], list[Array]]:
     """Simulate a genome: the sequence of each chromosome, soft-masked, and its tandem arrays, in order.
 
-    `settings` are the keys of `dnalm.config.Simulation`. What does not fit on the chromosomes is a `UserError`.
+    What does not fit on the chromosomes is a `UserError`.
     """
-    rng = np.random.default_rng(settings["seed"])
-    chain = rng.uniform(0.25, 0.75, (4 ** settings["order"], 2))
-    stock = _background(rng, chain, settings, max(200_000, 4 * settings["unit_length"][1]))
+    rng = np.random.default_rng(settings.seed)
+    chain = rng.uniform(0.25, 0.75, (4**settings.order, 2))
+    stock = _background(rng, chain, settings, max(200_000, 4 * settings.unit_length[1]))
     units = _units(rng, stock, settings)
-    families = [
-        _cut(rng, stock, int(rng.integers(*_REPEAT_LENGTH, endpoint=True))) for _ in range(settings["families"])
-    ]
-    divergences = rng.uniform(*_REPEAT_DIVERGENCE, settings["families"])
+    families = [_cut(rng, stock, int(rng.integers(*_REPEAT_LENGTH, endpoint=True))) for _ in range(settings.families)]
+    divergences = rng.uniform(*_REPEAT_DIVERGENCE, settings.families)
     genome: dict[str, bytes] = {}
     arrays: list[Array] = []
-    for number in range(settings["chromosomes"]):
+    for number in range(settings.chromosomes):
         name = f"chr{number + 1}"
         features = [
-            *(_array(rng, unit, settings) for unit in units[number :: settings["chromosomes"]]),
-            *_interspersed(rng, families, divergences, round(settings["interspersed"] * settings["length"])),
-            *_gaps(round(settings["gaps"] * settings["length"])),
+            *(_array(rng, unit, settings) for unit in units[number :: settings.chromosomes]),
+            *_interspersed(rng, families, divergences, round(settings.interspersed * settings.length)),
+            *_gaps(round(settings.gaps * settings.length)),
         ]
-        background = letters_of(_background(rng, chain, settings, settings["length"]))
-        starts = _layout(rng, [len(feature.text) for feature in features], settings["length"], name)
+        background = letters_of(_background(rng, chain, settings, settings.length))
+        starts = _layout(rng, [len(feature.text) for feature in features], settings.length, name)
         for index, start in starts:
             feature = features[index]
             background[start : start + len(feature.text)] = feature.text
@@ -87,16 +85,14 @@ def simulate(settings: Mapping[str, Any]) -> tuple[dict[str, bytes], list[Array]
     return genome, arrays
 
 
-def _background(
-    rng: np.random.Generator, chain: NDArray[np.float64], settings: Mapping[str, Any], length: int
-) -> Bases:
+def _background(rng: np.random.Generator, chain: NDArray[np.float64], settings: Simulation, length: int) -> Bases:
     """Bases of a Markov chain with a drifting GC content, shape (length,).
 
     Whether a base is one of G and C depends on the local GC fraction; which of the two (or of A and T) depends on the
     bases before it. `chain` holds, for each context, the probabilities of T and of G; shape (4 ** order, 2).
     """
-    knots = rng.normal(settings["gc"], _GC_SPREAD, length // _GC_STEP + 2)
-    knots = np.clip(knots - knots.mean() + settings["gc"], 0.05, 0.95)
+    knots = rng.normal(settings.gc, _GC_SPREAD, length // _GC_STEP + 2)
+    knots = np.clip(knots - knots.mean() + settings.gc, 0.05, 0.95)
     gc = np.interp(np.arange(length) / _GC_STEP, np.arange(len(knots)), knots)
     # many stretches are drawn side by side, each with its own context: a loop over single bases would be slow
     rows = -(-length // _LANES)
@@ -117,24 +113,24 @@ def _cut(rng: np.random.Generator, stock: Bases, length: int) -> Bases:
     return stock[start : start + length]
 
 
-def _units(rng: np.random.Generator, stock: Bases, settings: Mapping[str, Any]) -> list[Bases]:
+def _units(rng: np.random.Generator, stock: Bases, settings: Simulation) -> list[Bases]:
     """A unit for each array; some are diverged copies of an earlier one, on either strand."""
     units: list[Bases] = []
-    for _ in range(settings["arrays"]):
+    for _ in range(settings.arrays):
         if units and rng.random() < _SHARED_UNITS:
             unit = _mutate(rng, units[int(rng.integers(len(units)))], _SHARED_UNIT_DIVERGENCE, 0.0)
             unit = 3 - unit[::-1] if rng.random() < 0.5 else unit
         else:
-            shortest, longest = settings["unit_length"]
+            shortest, longest = settings.unit_length
             unit = _cut(rng, stock, int(rng.integers(shortest, longest, endpoint=True)))
         units.append(unit)
     return units
 
 
-def _array(rng: np.random.Generator, unit: Bases, settings: Mapping[str, Any]) -> _Feature:
-    copies = rng.uniform(*settings["copies"])
+def _array(rng: np.random.Generator, unit: Bases, settings: Simulation) -> _Feature:
+    copies = rng.uniform(*settings.copies)
     perfect = np.resize(unit, round(copies * len(unit)))
-    sequence = _mutate(rng, perfect, settings["substitutions"], settings["indels"])
+    sequence = _mutate(rng, perfect, settings.substitutions, settings.indels)
     text = letters_of(sequence)
     if rng.random() < _SOFT_MASKED_ARRAYS:
         text |= np.uint8(0x20)

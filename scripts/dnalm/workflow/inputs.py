@@ -4,14 +4,14 @@ from pathlib import Path
 
 from dnalm.config.datasets import Repeats
 from dnalm.config.loading import local_paths
-from dnalm.config.models import Model
 from dnalm.config.root import Config
-from dnalm.names import SHARDS, SPLITS
-from dnalm.workflow import stages
-from dnalm.workflow.stages import Wildcards, repeats_of, table_of
+from dnalm.names import SHARDS, SPLITS, scored_splits
+from dnalm.workflow import paths
+from dnalm.workflow.runs import models_on, probed_dataset, runs_on
+from dnalm.workflow.wildcards import Wildcards, repeats_of, table_of
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
-"""What a trained tokenizer consists of."""
+AUDITED = ("json", "offsets.npy")
+"""What the audit reads of a table's tokens: counts, and where each record begins."""
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx")
 
@@ -21,61 +21,61 @@ def given_files(config: Config) -> set[str]:
     return {file for _, path in local_paths(config) for file in (path, *_listed(path))}
 
 
-def fasta(genome: str) -> list[str]:
-    """A genome's FASTA and its two indices."""
-    return [f"resources/genomes/{genome}.fa.gz{suffix}" for suffix in ("", ".fai", ".gzi")]
-
-
 def genome_parts(config: Config, wildcards: Wildcards) -> list[str]:
     """The FASTA files that a genome is made of: downloaded, given or simulated."""
     genome = config.genomes[wildcards.genome]
     if genome.simulate:
-        return [f"resources/simulations/{wildcards.genome}.fa.gz"]
+        return [paths.simulation(wildcards.genome, "fa.gz")]
     if genome.path:
         return list(genome.parts().values())
-    return [f"resources/downloads/genomes/{wildcards.genome}/{part}" for part in genome.parts()]
+    return [paths.download("genomes", wildcards.genome, part) for part in genome.parts()]
 
 
 def genome_fasta(config: Config, wildcards: Wildcards) -> list[str]:
     """The genome of a shard."""
-    return fasta(wildcards.genome)
+    return paths.fasta(wildcards.genome)
 
 
 def catalogue_files(config: Config, wildcards: Wildcards) -> list[str]:
     """The files that a catalogue is read from."""
     catalogue = config.catalogues[wildcards.catalogue]
-    if catalogue.find:
-        return [f"results/genomes/{catalogue.genome}/trf/{shard}.dat" for shard in range(SHARDS)]
-    if catalogue.simulated:
-        return [f"resources/simulations/{catalogue.genome}.vcf"]
-    return [catalogue.path or f"resources/downloads/catalogues/{wildcards.catalogue}/all"]
+    if catalogue.find and catalogue.genome:
+        return [paths.repeats_found(catalogue.genome, shard) for shard in range(SHARDS)]
+    if catalogue.simulated and catalogue.genome:
+        return [paths.simulation(catalogue.genome, "vcf")]
+    return [catalogue.path or paths.download("catalogues", wildcards.catalogue, "all")]
 
 
 def catalogue_genome(config: Config, wildcards: Wildcards) -> list[str]:
     """The genome that a catalogue lies on or is simulated from, if any."""
     genome = config.catalogues[wildcards.catalogue].genome
-    return fasta(genome) if genome else []
+    return paths.fasta(genome) if genome else []
 
 
 def masked_catalogues(config: Config, wildcards: Wildcards) -> list[str]:
     """The catalogues named by a mask's folder, e.g. `soft+danbing`."""
-    return [f"results/catalogues/{name}.parquet" for name in wildcards.mask.split("+")[1:]]
+    return [paths.catalogue(name) for name in wildcards.mask.split("+")[1:]]
 
 
 def positives_catalogue(config: Config, wildcards: Wildcards) -> list[str]:
     """The catalogue of a data set's positives."""
-    return [f"results/catalogues/{repeats_of(config, wildcards).catalogue}.parquet"]
+    return [paths.catalogue(repeats_of(config, wildcards).catalogue)]
 
 
 def positives_genome(config: Config, wildcards: Wildcards) -> list[str]:
     """The genome that a data set's positives lie on, if any."""
     genome = config.catalogues[repeats_of(config, wildcards).catalogue].home
-    return fasta(genome) if genome else []
+    return paths.fasta(genome) if genome else []
 
 
 def negatives_genome(config: Config, wildcards: Wildcards) -> list[str]:
     """The genome that a data set's negatives are drawn from."""
-    return fasta(repeats_of(config, wildcards).genome)
+    return paths.fasta(repeats_of(config, wildcards).genome)
+
+
+def mask_name(config: Config, dataset: Repeats) -> str:
+    """The folder of a genome masked this way, e.g. `soft+danbing`; data sets masked alike share it."""
+    return "+".join(["soft" if dataset.mask.soft else "all", *dataset.masked_catalogues(config)])
 
 
 def pieces(config: Config, wildcards: Wildcards, source: str, suffix: str = "parquet") -> list[str]:
@@ -85,22 +85,19 @@ def pieces(config: Config, wildcards: Wildcards, source: str, suffix: str = "par
         return []
     # The context of a flank may be of any length; only what a negative is cut from has a minimum.
     minimum = 1 if source == "context" else dataset.min_length
-    place = f"results/genomes/{dataset.genome}/{stages.mask_name(config, dataset)}/{source}/min{minimum}"
-    return [f"{place}/{shard}.{suffix}" for shard in range(SHARDS)]
+    mask = mask_name(config, dataset)
+    return [paths.pieces(dataset.genome, mask, source, minimum, shard, suffix) for shard in range(SHARDS)]
 
 
 def ledgers(config: Config, wildcards: Wildcards) -> list[str]:
     """The ledgers that lead to a data set's records, in the order of the stages."""
     dataset = config.datasets[wildcards.dataset]
-    own = f"results/{wildcards.dataset}/preparation/records.json"
+    own = paths.preparation(wildcards.dataset, "records.json")
     if not isinstance(dataset, Repeats):
         return [own]
     return [
-        *(
-            f"results/catalogues/{name}.json"
-            for name in sorted({dataset.catalogue, *dataset.masked_catalogues(config)})
-        ),
-        f"results/{wildcards.dataset}/preparation/positives.json",
+        *(paths.catalogue(name, "json") for name in sorted({dataset.catalogue, *dataset.masked_catalogues(config)})),
+        paths.preparation(wildcards.dataset, "positives.json"),
         *(path for source in dataset.piece_sources() for path in pieces(config, wildcards, source, "json")),
         own,
     ]
@@ -108,8 +105,7 @@ def ledgers(config: Config, wildcards: Wildcards) -> list[str]:
 
 def predictions(config: Config, wildcards: Wildcards) -> list[str]:
     """The predictions of every run on a data set."""
-    mine = stages.runs_on(config, wildcards.dataset)
-    return [f"{stages.run_folder(run)}/predictions.parquet" for run in mine]
+    return [f"{paths.run(run)}/predictions.parquet" for run in runs_on(config, wildcards.dataset)]
 
 
 def located_catalogues(config: Config, wildcards: Wildcards) -> list[str]:
@@ -117,7 +113,7 @@ def located_catalogues(config: Config, wildcards: Wildcards) -> list[str]:
     dataset = config.datasets[wildcards.dataset]
     if not isinstance(dataset, Repeats):
         return []
-    return [f"results/catalogues/{name}.parquet" for name in dataset.masked_catalogues(config)]
+    return [paths.catalogue(name) for name in dataset.masked_catalogues(config)]
 
 
 def called_records(config: Config, wildcards: Wildcards) -> list[str]:
@@ -135,28 +131,26 @@ def baseline_calls(config: Config, wildcards: Wildcards) -> list[str]:
 
 
 def _calls(wildcards: Wildcards, table: str) -> str:
-    return f"results/{wildcards.dataset}/preparation/trf/{table}.parquet"
+    return paths.preparation(wildcards.dataset, f"trf/{table}.parquet")
 
 
 def called_table(config: Config, wildcards: Wildcards) -> list[str]:
     """The sequences that TRF is run on: all records before they are split, or the background."""
-    folder = "preparation" if wildcards.table == "records" else "data"
-    return [f"results/{wildcards.dataset}/{folder}/{wildcards.table}.parquet"]
+    if wildcards.table == "records":
+        return [paths.preparation(wildcards.dataset, "records.parquet")]
+    return [paths.table(wildcards.dataset, wildcards.table)]
 
 
 def background(config: Config, wildcards: Wildcards) -> list[str]:
     """The windows of the genome that are scored beside a data set's splits, if it has any."""
     wanted = config.datasets[wildcards.dataset].has_background
-    return [f"results/{wildcards.dataset}/data/background.parquet"] if wanted else []
+    return [paths.table(wildcards.dataset, "background")] if wanted else []
 
 
 def audited_tokens(config: Config, wildcards: Wildcards) -> list[str]:
     """What the tokenizers of a data set's models made of it."""
-    models = stages.models_on(config, wildcards.dataset)
-    place = f"results/{wildcards.dataset}/tokens"
-    return [
-        f"{place}/{model}/{split}.{part}" for model in models for split in SPLITS for part in ("json", "offsets.npy")
-    ]
+    found = [paths.tokens(wildcards.dataset, model, SPLITS, AUDITED) for model in models_on(config, wildcards.dataset)]
+    return [path for of_model in found for path in of_model]
 
 
 def table_files(config: Config, wildcards: Wildcards) -> list[str]:
@@ -168,7 +162,7 @@ def checkpoint_files(config: Config, wildcards: Wildcards) -> list[str]:
     """What a model's weights come from: a hub snapshot, the files of a directory, or nothing for a new architecture."""
     model = config.models[wildcards.model]
     if model.on_hub:
-        return _fetched(model)
+        return [paths.snapshot(model), paths.snapshot_record(model)]
     return _listed(model.checkpoint) if model.checkpoint else []
 
 
@@ -176,7 +170,7 @@ def checkpoint_folder(config: Config, wildcards: Wildcards) -> str:
     """The directory a model's weights are loaded from; empty for a new architecture."""
     model = config.models[wildcards.model]
     if model.on_hub:
-        return snapshot(model)
+        return paths.snapshot(model)
     return model.checkpoint or ""
 
 
@@ -188,21 +182,12 @@ def certified(config: Config) -> list[str]:
 
 def certificate(config: Config, wildcards: Wildcards) -> list[str]:
     """What was found of a model's checkpoint before anything is trained from it."""
-    return [f"results/models/{wildcards.model}/certificate.json"] if wildcards.model in certified(config) else []
+    return [paths.certificate(wildcards.model)] if wildcards.model in certified(config) else []
 
 
 def probes(config: Config, wildcards: Wildcards) -> list[str]:
     """Real sequences that a checkpoint is asked about."""
-    return [f"results/{stages.probed_dataset(config, wildcards.model)}/data/validation.parquet"]
-
-
-def snapshot(model: Model) -> str:
-    """The directory that a hub model is fetched into."""
-    return f"resources/models/{stages.hub_folder(model)}/{model.revision}"
-
-
-def _fetched(model: Model) -> list[str]:
-    return [snapshot(model), f"{snapshot(model)}.json"]
+    return [paths.table(probed_dataset(config, wildcards.model), "validation")]
 
 
 def tokenizer_files(config: Config, wildcards: Wildcards) -> list[str]:
@@ -210,8 +195,10 @@ def tokenizer_files(config: Config, wildcards: Wildcards) -> list[str]:
     model = config.models[wildcards.model]
     place = tokenizer_folder(config, wildcards)
     if model.tokenizer and model.tokenizer.train:
-        return [f"{place}/{name}" for name in TOKENIZER_FILES]
-    return _fetched(model) if model.on_hub else [path for path in _listed(place) if not path.endswith(WEIGHTS)]
+        return [f"{place}/{name}" for name in paths.TOKENIZER_FILES]
+    if model.on_hub:
+        return checkpoint_files(config, wildcards)
+    return [path for path in _listed(place) if not path.endswith(WEIGHTS)]
 
 
 def tokenizer_folder(config: Config, wildcards: Wildcards) -> str:
@@ -219,19 +206,20 @@ def tokenizer_folder(config: Config, wildcards: Wildcards) -> str:
     tokenizer = config.models[wildcards.model].tokenizer
     if tokenizer is None:
         return checkpoint_folder(config, wildcards)
-    return tokenizer.path or f"results/models/{wildcards.model}/tokenizer/{wildcards.dataset}"
+    return tokenizer.path or paths.tokenizer(wildcards.model, wildcards.dataset)
 
 
 def training_tables(config: Config, wildcards: Wildcards) -> list[str]:
     """The tables that a fine-tuning reads; one that trains nothing needs no training split."""
-    return [f"results/{wildcards.dataset}/data/{split}.parquet" for split in _training_splits(config, wildcards)]
+    return [paths.table(wildcards.dataset, split) for split in _training_splits(config, wildcards)]
 
 
 def training_tokens(config: Config, wildcards: Wildcards) -> list[str]:
     """The token tables that a fine-tuning reads."""
     splits = _training_splits(config, wildcards)
     reverse = config.recipes[wildcards.recipe].reverse_complement and "train" in splits
-    return _tokens(wildcards, *splits, *(["train_reverse"] if reverse else []))
+    tables = [*splits, *(["train_reverse"] if reverse else [])]
+    return paths.tokens(wildcards.dataset, wildcards.model, tables)
 
 
 def _training_splits(config: Config, wildcards: Wildcards) -> list[str]:
@@ -240,14 +228,8 @@ def _training_splits(config: Config, wildcards: Wildcards) -> list[str]:
 
 def scored_tokens(config: Config, wildcards: Wildcards) -> list[str]:
     """The token tables that predictions are made for."""
-    return _tokens(
-        wildcards, "validation", "test", *(["background"] if config.datasets[wildcards.dataset].has_background else [])
-    )
-
-
-def _tokens(wildcards: Wildcards, *tables: str) -> list[str]:
-    place = f"results/{wildcards.dataset}/tokens/{wildcards.model}"
-    return [f"{place}/{table}.{part}.npy" for table in tables for part in ("ids", "offsets")]
+    tables = scored_splits(config.datasets[wildcards.dataset].has_background)
+    return paths.tokens(wildcards.dataset, wildcards.model, tables)
 
 
 def _listed(directory: str) -> list[str]:

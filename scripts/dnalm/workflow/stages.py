@@ -1,258 +1,240 @@
-"""Which part of the config each stage reads, and which files a config asks for.
+"""What each stage is told: its settings class of `dnalm.config.stages`, made from the config and a job's wildcards.
 
-A stage's section is one JSON text with sorted keys and typed values: Snakemake re-runs a job when that text changes, so
-it holds exactly what the stage's result depends on, and no path, thread count or device.
+Snakemake re-runs a job when the settings' JSON changes, so they hold exactly what the stage's result depends on, and no
+path, thread count or device.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable
 
-from dnalm.config.base import Settings
-from dnalm.config.datasets import Dataset, Repeats, Table
-from dnalm.config.models import Model
+from dnalm.config.base import Labels, Settings
+from dnalm.config.datasets import Dataset, Table
+from dnalm.config.genomes import Simulation
+from dnalm.config.models import Model, Tokenizer
 from dnalm.config.root import Config
-from dnalm.config.stages.training import (
-    BaselineCnnSettings,
-    CertifySettings,
-    FetchModelSettings,
-    FinetuneSettings,
-    Labels,
-    PredictSplitsSettings,
-    TokenizeSettings,
-    TrainTokenizerSettings,
-)
-from dnalm.names import BASELINE_SEED, TRF_PARAMETERS
-
-
-class Wildcards(Protocol):
-    """The wildcards of a job; which are there depends on the rule."""
-
-    def __getattr__(self, name: str) -> str:
-        """The value of a wildcard."""
-        ...
-
+from dnalm.config.runs import SeededRun
+from dnalm.config.stages import data, evaluation, training
+from dnalm.names import TRF_PARAMETERS
+from dnalm.workflow import paths
+from dnalm.workflow.runs import models_on, probed_dataset, runs, runs_on
+from dnalm.workflow.wildcards import Wildcards, repeats_of, table_of
 
 Builder = Callable[[Config, Wildcards], Settings]
 
-_BUILDERS: dict[str, Builder] = {}
+BUILDERS: dict[str, Builder] = {}
+"""By the name of the rule."""
 
 
-def _stage(builder: Builder) -> Builder:
-    """Register what the stage of the builder's name is told."""
-    _BUILDERS[builder.__name__] = builder
+def stage(builder: Builder) -> Builder:
+    """Register what the rule of the builder's name is told; the rule's script reads the class that it returns."""
+    BUILDERS[builder.__name__] = builder
     return builder
 
 
-def section(config: Config, stage: str, wildcards: Wildcards) -> str:
-    """What a job of rule `stage` is told, as JSON."""
-    value = _STAGES[stage](config, wildcards) if stage in _STAGES else _BUILDERS[stage](config, wildcards)
-    if isinstance(value, Settings):
-        value = value.model_dump(mode="json")
+def section(config: Config, rule: str, wildcards: Wildcards) -> str:
+    """What a job of a rule is told, as JSON with sorted keys: the same settings are always the same text."""
+    value = BUILDERS[rule](config, wildcards).model_dump(mode="json")
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
-def _download(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+@stage
+def download(config: Config, wildcards: Wildcards) -> data.DownloadSettings:
+    """A catalogue, or one part of a genome with its own checksums."""
     if wildcards.kind == "catalogues":
         catalogue = config.catalogues[wildcards.name]
-        return {"url": catalogue.url, "sha256": catalogue.sha256, "md5": catalogue.md5}
-    genome = config.genomes[wildcards.name]
-    sums = {
-        key: value[wildcards.part] if isinstance(value, dict) and wildcards.part in value else value
-        for key, value in (("sha256", genome.sha256), ("md5", genome.md5))
-    }
-    return {"url": genome.parts()[wildcards.part], **sums}
-
-
-def _simulate_genome(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    simulation = config.genomes[wildcards.genome].simulate
-    return simulation.model_dump() if simulation else {}
-
-
-def _import_genome(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    genome = config.genomes[wildcards.genome]
-    return {"parts": list(genome.parts()), "chromosomes": genome.chromosomes}
-
-
-def _find_repeats(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    return {"parameters": list(TRF_PARAMETERS)}
-
-
-def _import_catalogue(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    catalogue = config.catalogues[wildcards.catalogue]
-    return {"catalogue": wildcards.catalogue, "format": catalogue.layout, "filters": catalogue.filters}
-
-
-def _simulate_arrays(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    simulation = config.catalogues[wildcards.catalogue].simulate
-    return {"catalogue": wildcards.catalogue, **(simulation.model_dump() if simulation else {})}
-
-
-def mask_name(config: Config, dataset: Repeats) -> str:
-    """The folder of a genome masked this way, e.g. `soft+danbing`; data sets masked alike share it."""
-    return "+".join(["soft" if dataset.mask.soft else "all", *dataset.masked_catalogues(config)])
-
-
-def _mask(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    return {"soft": wildcards.mask.split("+")[0] == "soft", "source": wildcards.source}
-
-
-def _split(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    return {"min_length": int(wildcards.min_length), "source": wildcards.source}
-
-
-def repeats_of(config: Config, wildcards: Wildcards) -> Repeats:
-    """The data set of a job, which is of kind repeats by the rule's constraint."""
-    dataset = config.datasets[wildcards.dataset]
-    if not isinstance(dataset, Repeats):
-        raise TypeError(f"datasets.{wildcards.dataset} is not of kind repeats")
-    return dataset
-
-
-def table_of(config: Config, wildcards: Wildcards) -> Table:
-    """The data set of a job, which is of kind table by the rule's constraint."""
-    dataset = config.datasets[wildcards.dataset]
-    if not isinstance(dataset, Table):
-        raise TypeError(f"datasets.{wildcards.dataset} is not of kind table")
-    return dataset
-
-
-def _extract(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    dataset = repeats_of(config, wildcards)
-    catalogue = config.catalogues[dataset.catalogue]
-    return {
-        "format": catalogue.layout,
-        "located": catalogue.home is not None,
-        **dataset.model_dump(include={"min_length", "flank", "deduplicate"}),
-    }
-
-
-def _balance(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    dataset = repeats_of(config, wildcards)
-    return {
-        "negatives": {source: weight for source, weight in dataset.negatives.items() if weight},
-        "flank": dataset.flank,
-        "zones": dataset.split.chromosomes,
-        **dataset.balance.model_dump(),
-    }
-
-
-def _import_table(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    dataset = table_of(config, wildcards)
-    return {
-        "parts": list(dataset.parts()),
-        **dataset.model_dump(mode="json", include={"sequence_column", "label_column", "labels", "target_column"}),
-    }
-
-
-def _labels(dataset: Dataset) -> Labels | None:
-    return dataset.labels if isinstance(dataset, Table) else {0: "no repeat", 1: "tandem repeat"}
-
-
-def _split_labels(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    dataset: Dataset = config.datasets[wildcards.dataset]
-    table = dataset if isinstance(dataset, Table) else None
-    return {
-        "kind": "table" if table else "repeats",
-        "given": bool(table and not table.path),
-        "labels": _labels(dataset),
-        "caps": dataset.caps(),
-        **dataset.split.model_dump(),
-    }
-
-
-def _call_repeats(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    return {"parameters": list(TRF_PARAMETERS)}
-
-
-def _draw_background(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    dataset = repeats_of(config, wildcards)
-    return {"number": dataset.background, "seed": dataset.balance.seed, "flank": dataset.flank}
-
-
-def _compare_splits(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    return {"kind": config.datasets[wildcards.dataset].kind}
-
-
-def _audit(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    dataset = config.datasets[wildcards.dataset]
-    return {
-        "dataset": wildcards.dataset,
-        "kind": dataset.kind,
-        "audit": dataset.audit.model_dump(),
-        "labels": _labels(dataset),
-        "models": {name: config.models[name].limit for name in models_on(config, wildcards.dataset)},
-    }
-
-
-@_stage
-def train_tokenizer(config: Config, wildcards: Wildcards) -> TrainTokenizerSettings:
-    """A tokenizer to train."""
-    return TrainTokenizerSettings.model_validate(config.models[wildcards.model].tokenizer, from_attributes=True)
-
-
-@_stage
-def tokenize(config: Config, wildcards: Wildcards) -> TokenizeSettings:
-    """Tokens of a table, for all recipes of a model."""
-    return TokenizeSettings(
-        reverse_complement=wildcards.table.endswith("_reverse"),
-        trust_remote_code=config.models[wildcards.model].trust_remote_code,
+        return data.DownloadSettings(url=catalogue.url or "", sha256=catalogue.sha256, md5=catalogue.md5)
+    genome, part = config.genomes[wildcards.name], wildcards.part
+    return data.DownloadSettings(
+        url=genome.parts()[part],
+        sha256=genome.sha256[part] if isinstance(genome.sha256, dict) else genome.sha256,
+        md5=genome.md5[part] if isinstance(genome.md5, dict) else genome.md5,
     )
 
 
-def checkpoint_name(model: Model) -> str | None:
-    """How a result says which checkpoint it began from: `id@commit`, or a directory's own name."""
-    if model.checkpoint is None or model.revision is None:
-        return model.checkpoint and model.checkpoint.rstrip("/").rsplit("/", 1)[-1]
-    return f"{model.checkpoint}@{model.revision}"
+@stage
+def simulate_genome(config: Config, wildcards: Wildcards) -> Simulation:
+    """The config's section itself."""
+    return config.genomes[wildcards.genome].simulate or Simulation()
 
 
-@_stage
-def fetch_model(config: Config, wildcards: Wildcards) -> FetchModelSettings:
+@stage
+def import_genome(config: Config, wildcards: Wildcards) -> data.ImportGenomeSettings:
+    """Which chromosomes come from which file."""
+    genome = config.genomes[wildcards.genome]
+    return data.ImportGenomeSettings(parts=list(genome.parts()), chromosomes=genome.chromosomes)
+
+
+@stage
+def find_repeats(config: Config, wildcards: Wildcards) -> data.FindRepeatsSettings:
+    """The same parameters for every genome."""
+    return data.FindRepeatsSettings(parameters=list(TRF_PARAMETERS))
+
+
+@stage
+def import_catalogue(config: Config, wildcards: Wildcards) -> data.ImportCatalogueSettings:
+    """A catalogue's format."""
+    catalogue = config.catalogues[wildcards.catalogue]
+    return data.ImportCatalogueSettings(
+        catalogue=wildcards.catalogue, format=catalogue.layout, filters=catalogue.filters
+    )
+
+
+@stage
+def simulate_arrays(config: Config, wildcards: Wildcards) -> data.SimulateArraysSettings:
+    """The config's section, with the catalogue's name for the ledger."""
+    simulation = config.catalogues[wildcards.catalogue].simulate
+    return data.SimulateArraysSettings(catalogue=wildcards.catalogue, **dict(simulation or {}))
+
+
+@stage
+def mask(config: Config, wildcards: Wildcards) -> data.MaskSettings:
+    """What a mask's name says: `soft+danbing` also masks soft-masked bases, `all+danbing` the catalogue alone."""
+    return data.MaskSettings.model_validate(
+        {"soft": wildcards.mask.split("+")[0] == "soft", "source": wildcards.source}
+    )
+
+
+@stage
+def split(config: Config, wildcards: Wildcards) -> data.SplitSettings:
+    """Which pieces are long enough."""
+    return data.SplitSettings.model_validate({"min_length": wildcards.min_length, "source": wildcards.source})
+
+
+@stage
+def extract(config: Config, wildcards: Wildcards) -> data.ExtractSettings:
+    """A data set's positives."""
+    dataset = repeats_of(config, wildcards)
+    catalogue = config.catalogues[dataset.catalogue]
+    return data.ExtractSettings(
+        format=catalogue.layout,
+        located=catalogue.home is not None,
+        min_length=dataset.min_length,
+        flank=dataset.flank,
+        deduplicate=dataset.deduplicate,
+    )
+
+
+@stage
+def balance(config: Config, wildcards: Wildcards) -> data.BalanceSettings:
+    """A data set's negatives; a source of weight 0 is none."""
+    dataset = repeats_of(config, wildcards)
+    return data.BalanceSettings(
+        negatives={source: weight for source, weight in dataset.negatives.items() if weight},
+        flank=dataset.flank,
+        zones=dataset.split.chromosomes,
+        **dict(dataset.balance),
+    )
+
+
+@stage
+def import_table(config: Config, wildcards: Wildcards) -> data.ImportTableSettings:
+    """The columns of a table."""
+    dataset = table_of(config, wildcards)
+    return data.ImportTableSettings(
+        parts=list(dataset.parts()),
+        sequence_column=dataset.sequence_column,
+        label_column=dataset.label_column,
+        target_column=dataset.target_column,
+        labels=dataset.labels,
+    )
+
+
+@stage
+def split_labels(config: Config, wildcards: Wildcards) -> data.SplitLabelsSettings:
+    """How a data set is divided, or that it was published so."""
+    dataset = config.datasets[wildcards.dataset]
+    return data.SplitLabelsSettings(
+        kind=dataset.kind,
+        given=isinstance(dataset, Table) and not dataset.path,
+        labels=_labels(dataset),
+        caps=dataset.caps(),
+        **dict(dataset.split),
+    )
+
+
+@stage
+def call_repeats(config: Config, wildcards: Wildcards) -> data.FindRepeatsSettings:
+    """The same parameters as for genomes."""
+    return data.FindRepeatsSettings(parameters=list(TRF_PARAMETERS))
+
+
+@stage
+def draw_background(config: Config, wildcards: Wildcards) -> data.DrawBackgroundSettings:
+    """Windows drawn by the seed of the negatives."""
+    dataset = repeats_of(config, wildcards)
+    return data.DrawBackgroundSettings(number=dataset.background, seed=dataset.balance.seed, flank=dataset.flank)
+
+
+@stage
+def compare_splits(config: Config, wildcards: Wildcards) -> data.CompareSplitsSettings:
+    """Of which kind the data set is."""
+    return data.CompareSplitsSettings(kind=config.datasets[wildcards.dataset].kind)
+
+
+@stage
+def audit(config: Config, wildcards: Wildcards) -> evaluation.AuditSettings:
+    """A data set's limits, and those of the models that are run on it."""
+    dataset = config.datasets[wildcards.dataset]
+    return evaluation.AuditSettings(
+        dataset=wildcards.dataset,
+        kind=dataset.kind,
+        audit=dataset.audit,
+        labels=_labels(dataset),
+        models={name: config.models[name].limit for name in models_on(config, wildcards.dataset)},
+    )
+
+
+@stage
+def fetch_model(config: Config, wildcards: Wildcards) -> training.FetchModelSettings:
     """A hub model; entries of the same commit share its folder, with its code if one of them runs that."""
     entries = [
         model
         for model in config.models.values()
-        if hub_folder(model) == wildcards.hub_id and model.revision == wildcards.revision
+        if paths.hub_folder(model) == wildcards.hub_id and model.revision == wildcards.revision
     ]
-    return FetchModelSettings(
+    return training.FetchModelSettings(
         checkpoint=entries[0].checkpoint or "",
         revision=wildcards.revision,
         trust_remote_code=any(model.trust_remote_code for model in entries),
     )
 
 
-def hub_folder(model: Model) -> str:
-    """A hub id as one folder name."""
-    return (model.checkpoint or "").replace("/", "--")
+@stage
+def train_tokenizer(config: Config, wildcards: Wildcards) -> Tokenizer:
+    """The config's section itself."""
+    return config.models[wildcards.model].tokenizer or Tokenizer()
 
 
-@_stage
-def certify(config: Config, wildcards: Wildcards) -> CertifySettings:
+@stage
+def tokenize(config: Config, wildcards: Wildcards) -> training.TokenizeSettings:
+    """Tokens of a table, for all recipes of a model."""
+    return training.TokenizeSettings(
+        reverse_complement=wildcards.table.endswith("_reverse"),
+        trust_remote_code=config.models[wildcards.model].trust_remote_code,
+    )
+
+
+@stage
+def certify(config: Config, wildcards: Wildcards) -> training.CertifySettings:
     """A checkpoint, and where the sequences come from that it is asked about."""
     model = config.models[wildcards.model]
-    return CertifySettings(
-        checkpoint=checkpoint_name(model) or "",
+    return training.CertifySettings(
+        checkpoint=_checkpoint_name(model) or "",
         dataset=probed_dataset(config, wildcards.model),
         max_tokens=model.max_tokens,
         trust_remote_code=model.trust_remote_code,
     )
 
 
-def probed_dataset(config: Config, model: str) -> str:
-    """The first data set, in the order of `runs`, that a model is run on."""
-    return next(run.dataset for run in config.runs if run.model == model)
-
-
-@_stage
-def finetune(config: Config, wildcards: Wildcards) -> FinetuneSettings:
+@stage
+def finetune(config: Config, wildcards: Wildcards) -> training.FinetuneSettings:
     """A model, a recipe and a seed; the recipe names its metric, whether the config does or not."""
     model, recipe = config.models[wildcards.model], config.recipes[wildcards.recipe]
-    return FinetuneSettings(
+    return training.FinetuneSettings(
         recipe=recipe.model_copy(update={"best_metric": recipe.chosen_by}),
         seed=int(wildcards.seed),
         architecture=model.architecture,
-        checkpoint=checkpoint_name(model),
+        checkpoint=_checkpoint_name(model),
         initialisation="random" if model.architecture else model.initialisation,
         max_tokens=model.max_tokens,
         trust_remote_code=model.trust_remote_code,
@@ -260,33 +242,11 @@ def finetune(config: Config, wildcards: Wildcards) -> FinetuneSettings:
     )
 
 
-def conduct(config: Config, wildcards: Wildcards) -> list[str]:
-    """Options of `finetune.py` that are no part of the result: on what it trains, where it saves and reports."""
-    recipe = config.recipes[wildcards.recipe]
-    options = {
-        "device": config.device,
-        "processes": recipe.processes,
-        "sharding": recipe.sharding,
-        "minutes": config.checkpoint_minutes,
-        "events": f"logs/tensorboard/{wildcards.dataset}/{wildcards.model}/{wildcards.recipe}/seed{wildcards.seed}",
-    }
-    words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    return words + (["--report-to", *config.report_to] if config.report_to else [])
-
-
-def gpus(config: Config, wildcards: Wildcards) -> int:
-    """GPUs that a fine-tuning asks of the scheduler."""
-    recipe = config.recipes[wildcards.recipe]
-    if recipe.gpus is not None:
-        return recipe.gpus
-    return 0 if config.device == "cpu" else recipe.processes
-
-
-@_stage
-def predict_splits(config: Config, wildcards: Wildcards) -> PredictSplitsSettings:
+@stage
+def predict_splits(config: Config, wildcards: Wildcards) -> training.PredictSplitsSettings:
     """How a finished model is applied to its data set."""
     model = config.models[wildcards.model]
-    return PredictSplitsSettings(
+    return training.PredictSplitsSettings(
         overlong=config.recipes[wildcards.recipe].overlong,
         max_tokens=model.max_tokens,
         trust_remote_code=model.trust_remote_code,
@@ -294,109 +254,80 @@ def predict_splits(config: Config, wildcards: Wildcards) -> PredictSplitsSetting
     )
 
 
-def _baseline(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    background = config.datasets[wildcards.dataset].has_background
-    return {"name": wildcards.baseline, "seed": int(wildcards.seed), "background": background}
-
-
-@_stage
-def baseline_cnn(config: Config, wildcards: Wildcards) -> BaselineCnnSettings:
+@stage
+def baseline_cnn(config: Config, wildcards: Wildcards) -> training.BaselineCnnSettings:
     """The convolutional baseline."""
     background = config.datasets[wildcards.dataset].has_background
-    return BaselineCnnSettings(seed=int(wildcards.seed), background=background)
+    return training.BaselineCnnSettings(seed=int(wildcards.seed), background=background)
 
 
-def _evaluate(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    limits = config.datasets[wildcards.dataset].audit.model_dump(include={"effective_groups", "largest_group"})
-    return {**config.evaluation.model_dump(), **limits}
+@stage
+def baseline(config: Config, wildcards: Wildcards) -> evaluation.BaselineSettings:
+    """Every other baseline."""
+    background = config.datasets[wildcards.dataset].has_background
+    return evaluation.BaselineSettings.model_validate(
+        {"name": wildcards.baseline, "seed": wildcards.seed, "background": background}
+    )
 
 
-def _compare(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+@stage
+def evaluate(config: Config, wildcards: Wildcards) -> evaluation.EvaluateSettings:
+    """How results are measured, and how many groups a data set needs for that."""
+    limits = config.datasets[wildcards.dataset].audit
+    return evaluation.EvaluateSettings(
+        effective_groups=limits.effective_groups, largest_group=limits.largest_group, **dict(config.evaluation)
+    )
+
+
+@stage
+def compare(config: Config, wildcards: Wildcards) -> evaluation.CompareSettings:
+    """All runs on a data set."""
     dataset = config.datasets[wildcards.dataset]
-    return {
-        "dataset": wildcards.dataset,
-        "kind": dataset.kind,
-        "runs": runs_on(config, wildcards.dataset),
-        "evaluation": config.evaluation.model_dump(),
-        **dataset.audit.model_dump(include={"effective_groups", "largest_group"}),
-    }
+    return evaluation.CompareSettings(
+        dataset=wildcards.dataset,
+        kind=dataset.kind,
+        runs=runs_on(config, wildcards.dataset),
+        confidence=config.evaluation.confidence,
+        replicates=config.evaluation.replicates,
+        seed=config.evaluation.seed,
+        effective_groups=dataset.audit.effective_groups,
+        largest_group=dataset.audit.largest_group,
+    )
 
 
-def _model_card(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+@stage
+def model_card(config: Config, wildcards: Wildcards) -> evaluation.ModelCardSettings:
+    """A run with the config of its data set."""
     model = config.models[wildcards.model]
-    return {
-        "run": {
-            "dataset": wildcards.dataset,
-            "model": wildcards.model,
-            "recipe": wildcards.recipe,
-            "seed": int(wildcards.seed),
-        },
-        "checkpoint": model.checkpoint if model.on_hub else None,
-        "confidence": config.evaluation.confidence,
-        "dataset": config.datasets[wildcards.dataset].model_dump(mode="json", exclude_none=True),
-    }
+    return evaluation.ModelCardSettings(
+        run=SeededRun(
+            dataset=wildcards.dataset, model=wildcards.model, recipe=wildcards.recipe, seed=int(wildcards.seed)
+        ),
+        checkpoint=model.checkpoint if model.on_hub else None,
+        confidence=config.evaluation.confidence,
+        dataset=config.datasets[wildcards.dataset].model_dump(mode="json", exclude_none=True),
+    )
 
 
-def _summarize(config: Config, wildcards: Wildcards) -> dict[str, Any]:
-    return {"runs": [*runs(config)]}
+@stage
+def summarize(config: Config, wildcards: Wildcards) -> evaluation.SummarizeSettings:
+    """All runs."""
+    return evaluation.SummarizeSettings(runs=[*runs(config)])
 
 
-def _report(config: Config, wildcards: Wildcards) -> dict[str, Any]:
+@stage
+def report(config: Config, wildcards: Wildcards) -> evaluation.ReportSettings:
+    """All runs, and the whole config as it is printed."""
     whole = config.model_dump(mode="json", exclude_none=True)
-    return {"runs": [*runs(config)], "datasets": whole["datasets"], "config": whole}
+    return evaluation.ReportSettings(runs=[*runs(config)], datasets=whole["datasets"], config=whole)
 
 
-_STAGES = {
-    "download": _download,
-    "simulate_genome": _simulate_genome,
-    "import_genome": _import_genome,
-    "find_repeats": _find_repeats,
-    "import_catalogue": _import_catalogue,
-    "simulate_arrays": _simulate_arrays,
-    "mask": _mask,
-    "split": _split,
-    "extract": _extract,
-    "balance": _balance,
-    "import_table": _import_table,
-    "split_labels": _split_labels,
-    "call_repeats": _call_repeats,
-    "draw_background": _draw_background,
-    "compare_splits": _compare_splits,
-    "audit": _audit,
-    "baseline": _baseline,
-    "evaluate": _evaluate,
-    "compare": _compare,
-    "model_card": _model_card,
-    "summarize": _summarize,
-    "report": _report,
-}
+def _labels(dataset: Dataset) -> Labels | None:
+    return dataset.labels if isinstance(dataset, Table) else {0: "no repeat", 1: "tandem repeat"}
 
 
-def runs(config: Config) -> Iterator[dict[str, Any]]:
-    """Every run, baselines first within a data set: {dataset, model, recipe, seed}; a baseline's model is `baseline`.
-
-    Data sets come in the order of the list `runs`, then by name: the order of keys means nothing.
-    """
-    for name in dict.fromkeys([*(run.dataset for run in config.runs), *sorted(config.datasets)]):
-        dataset = config.datasets[name]
-        for baseline in dataset.simple_models:
-            yield {"dataset": name, "model": "baseline", "recipe": baseline, "seed": BASELINE_SEED}
-        for run in config.runs:
-            if run.dataset == name:
-                for seed in run.seeds:
-                    yield {"dataset": name, **run.model_dump(include={"model", "recipe"}), "seed": seed}
-
-
-def runs_on(config: Config, dataset: str) -> list[dict[str, Any]]:
-    """Every run on a data set."""
-    return [run for run in runs(config) if run["dataset"] == dataset]
-
-
-def models_on(config: Config, dataset: str) -> list[str]:
-    """The models that are run on a data set, sorted."""
-    return sorted({run.model for run in config.runs if run.dataset == dataset})
-
-
-def run_folder(run: dict[str, Any]) -> str:
-    """Where a run's results lie."""
-    return "results/{dataset}/runs/{model}/{recipe}/seed{seed}".format(**run)
+def _checkpoint_name(model: Model) -> str | None:
+    """How a result says which checkpoint it began from: `id@commit`, or a directory's own name."""
+    if model.checkpoint is None or model.revision is None:
+        return model.checkpoint and model.checkpoint.rstrip("/").rsplit("/", 1)[-1]
+    return f"{model.checkpoint}@{model.revision}"

@@ -20,7 +20,7 @@ from dnalm.data.catalogues import COLUMNS
 from dnalm.data.divergence import align
 from dnalm.data.families import primitive
 from dnalm.errors import UserError
-from dnalm.workflow import inputs, stages
+from dnalm.workflow import inputs, paths, stages
 
 
 def write_genome(path, **chromosomes):
@@ -61,21 +61,21 @@ settings_of = st.fixed_dictionaries(
 
 @given(settings_of)
 def test_each_array_is_as_drawn(genome, settings):
-    settings = ArraySimulation(**settings).model_dump()
+    settings = ArraySimulation(**settings)
     table, passed = simulate_arrays(genome, settings)
     assert list(table.columns) == list(COLUMNS)
-    assert len(table) == settings["arrays"] == table["id"].nunique()
+    assert len(table) == settings.arrays == table["id"].nunique()
     assert table[["chrom", "start", "end", "filter"]].isna().all(axis=None)
     assert not table["sequence"].str.strip("ACGT").any()
     text = " ".join(genome.fetch(name).upper() for name in genome.references)
     assert all(unit in text and primitive(unit) == unit for unit in table["motif"])
     assert (table["motif"].str.len() == table["motif_length"]).all()
-    assert table["motif_length"].between(*settings["unit_length"]).all()
+    assert table["motif_length"].between(*settings.unit_length).all()
     half = 0.5 / table["motif_length"] + 1e-4
-    assert (table["copies"] >= settings["copies"][0] - half).all()
-    assert (table["copies"] <= settings["copies"][1] + half).all()
+    assert (table["copies"] >= settings.copies[0] - half).all()
+    assert (table["copies"] <= settings.copies[1] + half).all()
     perfect = (table["copies"] * table["motif_length"]).round()
-    low, high = settings["divergence"]
+    low, high = settings.divergence
     most = np.floor(high * perfect + 1e-9)
     least = np.minimum(np.ceil(low * perfect - 1e-9), most)
     # All changes may be insertions, each a column more.
@@ -86,7 +86,7 @@ def test_each_array_is_as_drawn(genome, settings):
 
 
 def simulate(genome, **changes):
-    return simulate_arrays(genome, ArraySimulation(**changes).model_dump())[0]
+    return simulate_arrays(genome, ArraySimulation(**changes))[0]
 
 
 def test_the_divergence_is_the_true_one(genome):
@@ -142,7 +142,7 @@ def test_units_that_repeat_themselves(unit, expected):
 
 
 def test_gaps_and_repeats_are_passed_over_and_counted(genome):
-    _, passed = simulate_arrays(genome, ArraySimulation(arrays=500).model_dump())
+    _, passed = simulate_arrays(genome, ArraySimulation(arrays=500))
     assert passed[NOT_ACGT] > 150
     assert passed[REPETITIVE] > 40
 
@@ -209,7 +209,7 @@ def test_the_config_takes_them_for_a_catalogue_without_positions():
     extract = json.loads(stages.section(config, "extract", job))
     assert (extract["located"], extract["format"]) == (False, "simulated")
     assert inputs.positives_genome(config, job) == []
-    assert inputs.catalogue_genome(config, job) == inputs.fasta("g")
+    assert inputs.catalogue_genome(config, job) == paths.fasta("g")
     assert config.datasets["d"].masked_catalogues(config) == ["own"]
 
 

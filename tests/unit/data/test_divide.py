@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import numpy as np
@@ -7,19 +6,17 @@ import pysam
 import pytest
 from with_relatives import divided
 
-from dnalm.data.balance import Settings as Balance
+from dnalm.config.stages.data import BalanceSettings, SplitLabelsSettings
 from dnalm.data.balance import balance
-from dnalm.data.divide import Settings
 from dnalm.data.positives import extract_positives
 from dnalm.errors import UserError
 from dnalm.names import SEQUENCE_COLUMNS, SPLITS, sequence_columns
 from dnalm.tables.ledger import entry
 from dnalm.tables.sequences import LOCUS, sequence_table
 
-FRACTIONS = {"train": 0.6, "validation": 0.2, "test": 0.2}
 NO_CAPS = dict.fromkeys(SPLITS)
-REPEATS = Settings("repeats", "grouped", FRACTIONS, None, 42, NO_CAPS, False, None)
-TABLE = dataclasses.replace(REPEATS, kind="table")
+REPEATS = SplitLabelsSettings(kind="repeats", seed=42, caps=NO_CAPS, given=False, labels=None)
+TABLE = REPEATS.model_copy(update={"kind": "table"})
 
 
 def unrelated(count, seed=1):
@@ -91,7 +88,7 @@ def sums_hold(lines):
 def test_caps_are_counted_and_sums_hold_from_stage_to_stage():
     records = repeats()
     caps = {"train": 20, "validation": 11, "test": None}
-    tables, manifest = divided(records, [ledger(records)], dataclasses.replace(REPEATS, caps=caps))
+    tables, manifest = divided(records, [ledger(records)], REPEATS.model_copy(update={"caps": caps}))
     assert [len(tables[split]) for split in SPLITS] == [20, 10, 20]
     assert sums_hold(manifest["ledger"]) == {"ucsc": 25, "unique": 25}
     assert manifest["ledger"][-1]["dropped"] == {"max_records": 25}
@@ -111,7 +108,7 @@ def test_given_splits_stay_and_what_they_share_is_told():
     records = table(split=["train"] * 60 + ["validation"] * 20 + ["test"] * 20)
     records.loc[[60, 61], "sequence"] = records.loc[[0, 1], "sequence"].tolist()
     records.loc[80, "sequence"] = records.loc[0, "sequence"]
-    tables, manifest = divided(records, [], dataclasses.replace(TABLE, given=True, labels={"0": "a", "1": "b"}))
+    tables, manifest = divided(records, [], TABLE.model_copy(update={"given": True, "labels": {0: "a", 1: "b"}}))
     assert [len(tables[split]) for split in SPLITS] == [60, 20, 20]
     assert "split" not in tables["train"].columns
     assert tables["train"]["id"].tolist() == [f"t{n:03d}" for n in range(60)]
@@ -127,22 +124,22 @@ def test_grouped_tables_share_nothing():
     records["sequence"] = records["sequence"].tolist()[:50] * 2
     _, manifest = divided(records, [], TABLE)
     assert set(manifest["shared_sequences"].values()) == {0}
-    _, manifest = divided(records, [], dataclasses.replace(TABLE, method="random"))
+    _, manifest = divided(records, [], TABLE.model_copy(update={"method": "random"}))
     assert manifest["shared_sequences"]["train/test"] > 0
     assert manifest["groups"]["in_several_splits"] > 0
 
 
 def test_chromosomes_decide():
     records = repeats().assign(split=["train"] * 60 + ["validation"] * 20 + ["test"] * 20)
-    tables, _ = divided(records, [], dataclasses.replace(REPEATS, method="chromosome"))
+    tables, _ = divided(records, [], REPEATS.model_copy(update={"method": "chromosome"}))
     assert [len(tables[split]) for split in SPLITS] == [60, 20, 20]
     with pytest.raises(UserError, match=r"split \(chromosome\): test would be empty"):
-        divided(records[records["split"] != "test"], [], dataclasses.replace(REPEATS, method="chromosome"))
+        divided(records[records["split"] != "test"], [], REPEATS.model_copy(update={"method": "chromosome"}))
 
 
 def test_a_cap_that_leaves_one_class():
     with pytest.raises(UserError, match=r"test would hold label [01] only.*raise max_records"):
-        divided(table(), [], dataclasses.replace(TABLE, caps={**NO_CAPS, "test": 1}))
+        divided(table(), [], TABLE.model_copy(update={"caps": {**NO_CAPS, "test": 1}}))
 
 
 def test_row_order_changes_no_split_and_no_manifest():
@@ -165,7 +162,7 @@ def test_arrays_of_a_catalogue_without_a_genome_are_grouped_by_its_own_loci(tmp_
     positives, _ = extract_positives(catalogue.assign(divergence=None), "vntrseek", None, 26, 0, True)
     pieces = {"unique": pd.DataFrame({"chrom": ["c"], "start": [0], "end": [6000]})}
     with pysam.FastaFile(str(tmp_path / "g.fa")) as genome:
-        settings = Balance({"unique": 1.0}, ["length"], 1.0, 1, 1, 0, None)
+        settings = BalanceSettings(negatives={"unique": 1.0}, match=["length"], seed=1, flank=0, zones=None)
         records, line = balance(positives, pieces, None, genome, settings)
     tables, manifest = divided(records, [line], REPEATS)
     together = pd.concat(tables.values())
@@ -194,7 +191,7 @@ def targets(count=100, seed=3, **columns):
 @pytest.mark.parametrize("method", ["grouped", "random"])
 def test_targets_are_described_by_split(method):
     records = targets(200)
-    tables, manifest = divided(records, [], dataclasses.replace(TABLE, method=method))
+    tables, manifest = divided(records, [], TABLE.model_copy(update={"method": method}))
     together = pd.concat(tables.values())
     assert list(together.columns) == list(sequence_columns("target")) and len(together) == 200
     assert manifest["labels"] == {}
@@ -213,7 +210,7 @@ def test_targets_are_described_by_split(method):
 
 def test_caps_of_targets_are_counted_as_dropped():
     tables, manifest = divided(
-        targets(200), [], dataclasses.replace(TABLE, caps={"train": 50, "validation": None, "test": 9})
+        targets(200), [], TABLE.model_copy(update={"caps": {"train": 50, "validation": None, "test": 9}})
     )
     assert {split: len(part) for split, part in tables.items()} == {"train": 50, "validation": 40, "test": 9}
     assert manifest["ledger"][-1]["dropped"] == {"max_records": 101} and manifest["ledger"][-1]["kept"] == 99
@@ -224,4 +221,4 @@ def test_given_splits_of_one_target_are_refused():
     records = targets(split=split)
     records.loc[records["split"] == "validation", "target"] = 1.0
     with pytest.raises(UserError, match=r"split \(given\): validation would hold target 1.0 only"):
-        divided(records, [], dataclasses.replace(TABLE, given=True))
+        divided(records, [], TABLE.model_copy(update={"given": True}))

@@ -1,7 +1,5 @@
 """Negatives that TRF calls repeats: dropped with their positives, and counted."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pysam
@@ -37,7 +35,7 @@ def lines_of(ledger):
 def test_called_negatives_go_with_their_positives(genome, trf, ratio):
     settings = with_(ratio=ratio, gc_tolerance=0.3, negatives={"unique": 1.0, "shuffled": 1.0})
     before, ledger_before = balance(positives(genome), PIECES, None, genome, settings)
-    after, ledger = balance(positives(genome), PIECES, None, genome, dataclasses.replace(settings, exclude_trf=True))
+    after, ledger = balance(positives(genome), PIECES, None, genome, settings.model_copy(update={"exclude_trf": True}))
     negatives = before[before["label"] == 0]
     is_called = negatives["sequence"].map(called)
     lost = set(negatives["positive"][is_called])

@@ -7,7 +7,8 @@ import pytest
 from with_relatives import grouped
 
 from dnalm.config.genomes import Simulation
-from dnalm.data.balance import CROWDED, Settings, balance
+from dnalm.config.stages.data import BalanceSettings
+from dnalm.data.balance import CROWDED, balance
 from dnalm.data.positives import extract_positives
 from dnalm.data.simulation import simulate
 
@@ -17,7 +18,7 @@ FLANK = 100
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A crowded genome, its arrays as a catalogue, the pieces outside them and the same pieces by case."""
-    settings = Simulation(chromosomes=3, length=120_000, arrays=250).model_dump()
+    settings = Simulation(chromosomes=3, length=120_000, arrays=250)
     chromosomes, arrays = simulate(settings)
     path = tmp_path_factory.mktemp("genome") / "g.fa"
     path.write_text("".join(f">{name}\n{bytes(bases).decode()}\n" for name, bases in chromosomes.items()))
@@ -57,7 +58,11 @@ def test_flanks_do_not_give_the_class_away_nor_tie_records_together(world, match
         pieces = {kind: table[(table["end"] - table["start"]).between(26, 1000)] for kind, table in pieces.items()}
     weights = {"unique": 2.0, "interspersed": 1.0, **({"shuffled": 1.0} if match else {})}
     records, ledger = balance(
-        positives, pieces, tables["context"], genome, Settings(weights, match, 0.1, 1, 1, FLANK, None)
+        positives,
+        pieces,
+        tables["context"],
+        genome,
+        BalanceSettings(negatives=weights, match=match, gc_tolerance=0.1, seed=1, flank=FLANK, zones=None),
     )
     kept = records[records["label"] == 1]
     negatives = records[(records["label"] == 0) & records["start"].notna()]

@@ -42,9 +42,7 @@ def test_splits_keep_their_names():
 
 
 def test_labels_by_name_or_number():
-    records, _ = read(
-        [("A", "promoter"), ("C", "0"), ("G", "other"), ("T", "1")], labels={"0": "other", "1": "promoter"}
-    )
+    records, _ = read([("A", "promoter"), ("C", "0"), ("G", "other"), ("T", "1")], labels={0: "other", 1: "promoter"})
     assert records["label"].tolist() == [1, 0, 0, 1]
 
 
@@ -61,9 +59,9 @@ def test_labels_by_name_or_number():
         ([("A", "0"), ("A", "2")], {}, r"t.csv.*no record has label 1.*found 0, 2"),
         ([("A", "0"), ("A", "999999999")], {}, r"no record has label 1"),
         ([("A", "0"), ("A", "0")], {}, r"every label is 0"),
-        ([("A", "0"), ("A", "c")], {"labels": {"0": "a", "1": "b"}}, r"line 3: label 'c' is not one of `labels`: 0 \(a\), 1 \(b\)"),
-        ([("A", "0"), ("A", "2")], {"labels": {"0": "a", "1": "b"}}, r"line 3: label '2' is not one of"),
-        ([("A", "0"), ("A", "1")], {"labels": {"0": "a", "1": "b", "2": "c"}}, r"no record has label 2"),
+        ([("A", "0"), ("A", "c")], {"labels": {0: "a", 1: "b"}}, r"line 3: label 'c' is not one of `labels`: 0 \(a\), 1 \(b\)"),
+        ([("A", "0"), ("A", "2")], {"labels": {0: "a", 1: "b"}}, r"line 3: label '2' is not one of"),
+        ([("A", "0"), ("A", "1")], {"labels": {0: "a", 1: "b", 2: "c"}}, r"no record has label 2"),
         ([], {}, r"t.csv: the table has no rows"),
         ([("A", "0")], {"columns": ("Sequences", "label")}, r"t.csv, line 1: no column 'sequence'; did you mean 'Sequences'\? \(columns: Sequences, label\)"),
         ([("A", "0")], {"columns": ("x", "label")}, r"no column 'sequence' \(columns: x, label\)"),

@@ -10,8 +10,8 @@ from script_runs import run_script, start_script
 from simulated_splits import mutated, random_sequences, simulate
 from with_relatives import compared, divided
 
+from dnalm.config.stages.data import SplitLabelsSettings
 from dnalm.data import leakage as leakage_module
-from dnalm.data.divide import Settings
 from dnalm.data.labelled_tables import import_tables
 from dnalm.data.relatives import find_relatives
 from dnalm.files import read_user_table, sha256
@@ -275,7 +275,13 @@ def test_the_loci_of_arrays_reach_the_split_tables():
     table = sequence_table({**columns, **place, "positive": columns["id"]}, ["positive", *LOCUS])
     caps = dict.fromkeys(SPLITS)
     fractions = {"train": 0.6, "validation": 0.2, "test": 0.2}
-    tables, _ = divided(table, [], Settings("repeats", "random", fractions, None, 1, caps, False, None))
+    tables, _ = divided(
+        table,
+        [],
+        SplitLabelsSettings(
+            kind="repeats", method="random", fractions=fractions, seed=1, caps=caps, given=False, labels=None
+        ),
+    )
     assert compared(tables, [], "repeats")["across"]["train/test"]["locus"]["located_right"] == 8
 
 

@@ -11,8 +11,8 @@ from balanced import BALANCE
 from script_runs import refused, run
 from with_relatives import divided
 
-from dnalm.data.balance import Settings, balance
-from dnalm.data.divide import Settings as Division
+from dnalm.config.stages.data import BalanceSettings, SplitLabelsSettings
+from dnalm.data.balance import balance
 from dnalm.data.positives import extract_positives
 from dnalm.names import SPLITS
 from dnalm.sequence.trf import best_repeats
@@ -189,7 +189,7 @@ def test_chr2(shared, tmp_path):
         for line in (data / "danbing-tk_hg38_chr2.bed").read_text().splitlines():
             tandem[slice(*map(int, line.split("\t")[1:3]))] = True
         pieces = {"unique": runs_of(unmasked & ~tandem, 26)}
-        settings = Settings({"unique": 1.0}, ["length", "gc"], 0.02, 1, 42, 0, None)
+        settings = BalanceSettings(negatives={"unique": 1.0}, flank=0, zones=None)
         records, ledger = balance(positives, pieces, None, genome, settings)
     kept = ledger["ledger"][0]["kept"]
     assert 2866 <= kept < 3716
@@ -201,7 +201,7 @@ def test_chr2(shared, tmp_path):
     ordered = negatives.sort_values("start")
     assert (ordered["start"].to_numpy()[1:] >= ordered["end"].to_numpy()[:-1]).all()
 
-    tables, manifest = divided(records, [ledger], Division(**DIVISION))
+    tables, manifest = divided(records, [ledger], SplitLabelsSettings(**DIVISION))
     together = pd.concat([table.assign(split=split) for split, table in tables.items()])
     assert len(together) == 2 * kept
     assert (together.groupby("group")["split"].nunique() == 1).all()
@@ -222,7 +222,7 @@ def test_gue(shared, tmp_path, name, rows, common):
     outputs = {"output": tmp_path / "r.parquet", "ledger": tmp_path / "r.json"}
     assert run("import_table", {"parts": list(SPLITS), **COLUMNS}, files=files, **outputs).returncode == 0
     records = pd.read_parquet(tmp_path / "r.parquet")
-    settings = Division(**{**DIVISION, "kind": "table", "given": True})
+    settings = SplitLabelsSettings(**{**DIVISION, "kind": "table", "given": True})
     tables, manifest = divided(records, [], settings)
     assert [len(tables[split]) for split in SPLITS] == rows
     assert [manifest["shared_sequences"][pair] for pair in ("train/validation", "train/test")] == common

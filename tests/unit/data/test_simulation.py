@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import json
 import runpy
 import sys
 from itertools import pairwise
@@ -24,8 +23,8 @@ SCRIPT = ROOT / "scripts" / "simulate_genome.py"
 SMALL = {"chromosomes": 2, "length": 60_000, "arrays": 40}
 
 
-def settings(**changes: object) -> dict[str, object]:
-    return Simulation(**{**SMALL, **changes}).model_dump()
+def settings(**changes: object) -> Simulation:
+    return Simulation(**{**SMALL, **changes})
 
 
 def test_arrays_are_where_they_are_said_to_be() -> None:
@@ -51,7 +50,7 @@ def test_perfect_arrays_repeat_their_unit() -> None:
 
 
 def test_shares_of_the_genome() -> None:
-    genome, arrays = simulate(Simulation().model_dump())
+    genome, arrays = simulate(Simulation())
     bases = np.frombuffer(b"".join(genome.values()), np.uint8)
     assert len(bases) == 2_000_000
     gaps, soft = bases == ord("N"), bases >= ord("a")
@@ -116,7 +115,7 @@ def test_script_and_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(
             sys, "argv", ["simulate_genome.py", "--spec", "-", "--fasta", str(fasta), "--vcf", str(calls)]
         )
-        monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(settings())))
+        monkeypatch.setattr(sys, "stdin", io.StringIO(settings().model_dump_json()))
         runpy.run_path(str(SCRIPT), run_name="__main__")
     assert [path.read_bytes() for path in outputs[0]] == [path.read_bytes() for path in outputs[1]]
     fasta, calls = outputs[0]

@@ -4,9 +4,8 @@ import pandas as pd
 from closeness import close
 from small_models import call, error_line
 
-from dnalm.config.datasets import Audit
 from dnalm.names import SPLITS
-from evaluation_workloads import LIMITS, simulate
+from evaluation_workloads import simulate
 
 
 def test_time_and_memory_of_an_audit(tmp_path, monkeypatch):
@@ -40,7 +39,3 @@ def test_the_simulated_set_is_matched_and_grouped(tmp_path):
 def test_too_few_sequences_are_refused(tmp_path, monkeypatch, capsys):
     assert call(monkeypatch, "benchmark_audit.py", "--output", tmp_path / "b.json", "--sequences", 10) == 1
     assert error_line(capsys).startswith("error: --sequences: 10 are too few") and not list(tmp_path.iterdir())
-
-
-def test_the_limits_are_the_configs():
-    assert Audit().model_dump() == {**LIMITS, "fail_on": ["classes"]}

@@ -1,13 +1,17 @@
 """What each stage reads: settings and files."""
 
+import importlib
 import json
+import re
+import typing
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from conftest import ROOT
 
 from dnalm.config.loading import load_config
-from dnalm.workflow import inputs, stages
+from dnalm.workflow import inputs, paths, runs, stages
 
 MD5, SHA256 = "b" * 32, "c" * 64
 CONFIG = load_config(
@@ -16,6 +20,7 @@ genomes: {{g: {{simulate: {{}}}}, web: {{url: "http://x/{{chromosome}}.fa.gz", c
 catalogues:
   own: {{genome: g, simulated: true}}
   found: {{genome: g, find: trf}}
+  low: {{genome: g, simulate: {{}}}}
   loose: {{format: vntrseek, url: "http://x/y.vcf", sha256: {}}}
 datasets:
   d: {{kind: repeats, genome: g, catalogue: own, flank: 10, mask: {{catalogues: [found]}}, negatives: {{unique: 1, interspersed: 2, shuffled: 0}}}}
@@ -46,6 +51,40 @@ def test_a_section_does_not_depend_on_how_numbers_and_keys_are_written():
     assert stages.section(one, "finetune", job) == stages.section(two, "finetune", job)
 
 
+JOB = {
+    "kind": "genomes", "name": "web", "part": "chr1", "genome": "g", "catalogue": "low", "mask": "soft+own", "source": "unique",
+    "min_length": "26", "shard": "0", "dataset": "d", "model": "m", "recipe": "r", "seed": "1", "baseline": "kmer", "table": "train",
+    "hub_id": "a--b", "revision": "main",
+}  # fmt: skip
+RULES = {
+    found[1]: found[2]
+    for path in (ROOT / "workflow/rules").glob("*.smk")
+    for found in re.finditer(
+        r'^rule (\w+):.*?spec=section\("\1"\),\n\s+script=script\("(\w+\.py)"\)',
+        path.read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+}
+
+
+def test_every_stage_has_a_rule():
+    assert set(RULES) == set(stages.BUILDERS)
+
+
+@pytest.mark.parametrize("rule", stages.BUILDERS)
+def test_a_script_reads_what_its_rule_is_told(rule):
+    """The script's class is the builder's, and its JSON is read back as the same settings."""
+    script = (ROOT / "scripts" / RULES[rule]).read_text()
+    (name,) = re.findall(r"parser\(__doc__, (\w+)\)", script)
+    (module,) = re.findall(rf"^from (dnalm\.config[\w.]*) import {name}$", script, re.MULTILINE)
+    told = typing.get_type_hints(stages.BUILDERS[rule])["return"]
+    assert getattr(importlib.import_module(module), name) is told
+    job = wildcards(**JOB | {"import_table": {"dataset": "t"}, "certify": {"model": "hub"}}.get(rule, {}))
+    text = stages.section(CONFIG, rule, job)
+    read = told.model_validate_json(text)
+    assert type(stages.BUILDERS[rule](CONFIG, job)) is told and read.model_dump(mode="json") == json.loads(text)
+
+
 def test_downloads():
     assert spec("download", kind="genomes", name="web", part="chr2") == {"url": "http://x/chr2.fa.gz", "sha256": None, "md5": MD5}  # fmt: skip
     assert spec("download", kind="catalogues", name="loose", part="all") == {"url": "http://x/y.vcf", "sha256": SHA256, "md5": None}  # fmt: skip
@@ -64,8 +103,8 @@ def test_catalogues():
 
 
 def test_masks_name_what_they_mask():
-    assert stages.mask_name(CONFIG, CONFIG.datasets["d"]) == "soft+found+own"
-    assert stages.mask_name(CONFIG, CONFIG.datasets["e"]) == "all"
+    assert inputs.mask_name(CONFIG, CONFIG.datasets["d"]) == "soft+found+own"
+    assert inputs.mask_name(CONFIG, CONFIG.datasets["e"]) == "all"
     assert spec("mask", mask="all+x", source="unique") == {"soft": False, "source": "unique"}
     assert inputs.masked_catalogues(CONFIG, wildcards(mask="soft+found+own")) == [
         "results/catalogues/found.parquet",
@@ -137,7 +176,7 @@ def test_a_recipe_that_trains_nothing_reads_no_training_split():
 
 def test_runs_are_listed_with_their_baselines():
     simple = ("boosting", "kmer", "length_gc", "majority", "periodicity")
-    assert [stages.run_folder(run) for run in stages.runs(CONFIG)] == [
+    assert [paths.run(run) for run in runs.runs(CONFIG)] == [
         *(f"results/d/runs/{run}" for run in (*(f"baseline/{name}/seed1" for name in simple), "m/r/seed1", "m/r/seed2")),
         "results/t/runs/hub/both/seed1",
         *(f"results/e/runs/baseline/{name}/seed1" for name in simple),
@@ -168,12 +207,12 @@ def launched(recipe):
 
 
 def test_how_a_training_is_conducted_is_in_its_options_and_not_in_its_section():
-    words = stages.conduct(LAUNCHED, launched("four"))
+    words = runs.conduct(LAUNCHED, launched("four"))
     assert words == [
         *("--device", "auto", "--processes", "4", "--sharding", "fsdp", "--minutes", "2.5"),
         *("--events", "logs/tensorboard/t/m/four/seed3", "--report-to", "tensorboard", "wandb"),
     ]
-    assert "--report-to" not in stages.conduct(CONFIG, wildcards(dataset="d", model="m", recipe="r", seed="1"))
+    assert "--report-to" not in runs.conduct(CONFIG, wildcards(dataset="d", model="m", recipe="r", seed="1"))
     found = {recipe: stages.section(LAUNCHED, "finetune", launched(recipe)) for recipe in ("one", "four", "asks")}
     assert found["one"] == found["four"] == found["asks"]
     assert "processes" not in json.dumps(json.loads(stages.section(LAUNCHED, "report", wildcards()))["config"])
@@ -182,7 +221,7 @@ def test_how_a_training_is_conducted_is_in_its_options_and_not_in_its_section():
 @pytest.mark.parametrize("device", ["auto", "cuda", "cpu"])
 def test_a_training_asks_for_a_gpu_a_process(device):
     config = LAUNCHED.model_copy(update={"device": device})
-    assert [stages.gpus(config, launched(recipe)) for recipe in ("one", "four", "asks")] == [
+    assert [runs.gpus(config, launched(recipe)) for recipe in ("one", "four", "asks")] == [
         *((0, 0) if device == "cpu" else (1, 4)),
         2,
     ]

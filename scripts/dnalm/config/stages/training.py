@@ -1,15 +1,12 @@
-"""What the training stages are told."""
+"""What the stages from tokens to predictions are told. A tokenizer to train is told as the config has it."""
 
 from typing import Any
 
 from pydantic import Field
 
-from dnalm.config.base import Name, Settings, Text
-from dnalm.config.models import Initialisation, Tokenizer
+from dnalm.config.base import Labels, Name, Settings, Text
+from dnalm.config.models import Initialisation
 from dnalm.config.recipes import Overlong, Recipe
-
-Labels = dict[int, Text]
-"""Name of each label."""
 
 
 class FetchModelSettings(Settings):
@@ -18,10 +15,6 @@ class FetchModelSettings(Settings):
     checkpoint: Text = Field(description="Hub id.")
     revision: Name = Field(description="Commit, branch or tag.")
     trust_remote_code: bool = Field(False, description="Fetch the code that comes with it too; it is not run.")
-
-
-class TrainTokenizerSettings(Tokenizer):
-    """A tokenizer to train."""
 
 
 class TokenizeSettings(Settings):

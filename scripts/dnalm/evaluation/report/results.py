@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from dnalm.config.runs import SeededRun
 from dnalm.errors import UserError
 from dnalm.evaluation.report.descriptions import DESCRIPTIONS, Description
-from dnalm.evaluation.report.summary import run_directory
 from dnalm.evaluation.statistics.comparison import REFERENCE
 from dnalm.files import read_json
 from dnalm.names import LABEL, METRICS, TARGET, TRUTH
@@ -154,12 +154,12 @@ class Dataset:
         return next((group for group in self.groups if group.key == key), None)
 
 
-def read_dataset(results: Path, name: str, config: dict[str, Any], runs: Sequence[dict[str, Any]]) -> Dataset:
-    """Read what is known of a data set, and what its `runs` ({dataset, model, recipe, seed}; others' are passed over) wrote."""
+def read_dataset(results: Path, name: str, config: dict[str, Any], runs: Sequence[SeededRun]) -> Dataset:
+    """Read what is known of a data set, and what its `runs` wrote; those on other data sets are passed over."""
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        if run["dataset"] == name:
-            groups.setdefault((run["model"], run["recipe"]), []).append(_read_run(run_directory(results, run), run))
+        if run.dataset == name:
+            groups.setdefault((run.model, run.recipe), []).append(_read_run(results / run.folder, run))
     folder = results / name
     return Dataset(
         name,
@@ -171,17 +171,17 @@ def read_dataset(results: Path, name: str, config: dict[str, Any], runs: Sequenc
     )
 
 
-def _read_run(directory: Path, run: dict[str, Any]) -> Run:
+def _read_run(directory: Path, run: SeededRun) -> Run:
     predictions = read_predictions(directory / "predictions.parquet")
     primary = METRICS[predictions["test"].objective][0]
     return Run(
-        run["model"],
-        run["recipe"],
-        run["seed"],
+        run.model,
+        run.recipe,
+        run.seed,
         read_json(directory / "metrics.json"),
         predictions,
         read_json(directory / "run.json"),
-        None if run["model"] == "baseline" else _read_log(directory / "training_log.tsv", primary),
+        None if run.model == "baseline" else _read_log(directory / "training_log.tsv", primary),
     )
 
 

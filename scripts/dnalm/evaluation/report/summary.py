@@ -2,34 +2,29 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from dnalm.config.runs import SeededRun
 from dnalm.evaluation.statistics.metric_names import METRICS
 from dnalm.files import read_json
 
 FLOAT_FORMAT = "%.6g"
 """An RMSE is in the unit of its targets, which may be small."""
-_RUN = ("dataset", "model", "recipe", "seed")
+_RUN = tuple(SeededRun.model_fields)
 
 
-def run_directory(results: Path, run: dict[str, Any]) -> Path:
-    """The folder of a run {dataset, model, recipe, seed} below the results folder."""
-    return results.joinpath(run["dataset"], "runs", run["model"], run["recipe"], f"seed{run['seed']}")
-
-
-def summarize(results: Path, runs: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def summarize(results: Path, runs: Sequence[SeededRun]) -> pd.DataFrame:
     """One row a run, in the order given: its names, objective, `n` and metrics of test, the same of validation (prefixed).
 
     There are the columns of every objective that occurs; a metric of another objective is missing.
     """
-    found = [read_json(run_directory(results, run) / "metrics.json") for run in runs]
+    found = [read_json(results / run.folder / "metrics.json") for run in runs]
     objectives = [name for name in METRICS if any(metrics["objective"] == name for metrics in found)]
     names = [name for objective in objectives for name in METRICS[objective]]
     rows = []
     for run, metrics in zip(runs, found, strict=True):
-        row = {**{name: run[name] for name in _RUN}, "objective": metrics["objective"]}
+        row = {**dict(run), "objective": metrics["objective"]}
         for prefix, values in (("", metrics), ("validation_", metrics["validation"])):
             row |= {f"{prefix}{name}": values[name] for name in ("n", *METRICS[metrics["objective"]])}
         rows.append(row)

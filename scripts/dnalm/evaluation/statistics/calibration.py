@@ -8,6 +8,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from dnalm.config.stages.evaluation import EvaluateSettings
 from dnalm.evaluation.report.text import per_cent
 from dnalm.evaluation.statistics.clusters import Groups
 from dnalm.evaluation.statistics.record_losses import SMALLEST_PROBABILITY, record_losses
@@ -22,7 +23,7 @@ _WIDEST = float(np.log(100))
 
 
 def calibration(
-    predictions: dict[str, ClassPredictions], groups: dict[str, np.ndarray], settings: dict[str, Any]
+    predictions: dict[str, ClassPredictions], groups: dict[str, np.ndarray], settings: EvaluateSettings
 ) -> dict[str, Any]:
     """The calibration of `test`, with an interval of its error clustered by `groups["test"]` (n,).
 
@@ -33,7 +34,7 @@ def calibration(
     """
     test = predictions["test"]
     score, truth = judged(test)
-    code = equal_bins(score, settings["calibration_bins"])
+    code = equal_bins(score, settings.calibration_bins)
     size = int(code.max()) + 1
     counts = np.bincount(code, minlength=size)
     bins = [
@@ -46,14 +47,14 @@ def calibration(
         }
         for i in range(size)
     ]
-    value = fitted_temperature(predictions["validation"]) if settings["temperature"] else None
+    value = fitted_temperature(predictions["validation"]) if settings.temperature else None
     return {
         "bins": bins,
         "ece": calibration_error(score, truth, code),
         "ece_interval": _interval(score - truth, code, groups["test"], settings),
         "brier": float(record_losses(test)["brier"].mean()),
-        "temperature": None if value is None else _tempered(test, value, settings["calibration_bins"]),
-        "note": _note(test, score, code, bool(settings["temperature"] and value is None)),
+        "temperature": None if value is None else _tempered(test, value, settings.calibration_bins),
+        "note": _note(test, score, code, bool(settings.temperature and value is None)),
     }
 
 
@@ -99,7 +100,7 @@ def fitted_temperature(validation: ClassPredictions) -> float | None:
 
 
 def _interval(
-    gap: NDArray[np.float64], code: NDArray[np.int64], groups: np.ndarray, settings: dict[str, Any]
+    gap: NDArray[np.float64], code: NDArray[np.int64], groups: np.ndarray, settings: EvaluateSettings
 ) -> dict[str, float] | None:
     """The interval of the calibration error from each record's gap, score - truth (n,); None for too few groups.
 
@@ -117,12 +118,15 @@ def _interval(
     sizes = np.bincount(group).astype(float)
     with threadpool_limits(limits=1):  # sums in another order would be another result
         drawn = np.concatenate(
-            [(weights @ sums) / (weights @ sizes)[:, None] for weights in draws(facts.number, settings)]
+            [
+                (weights @ sums) / (weights @ sizes)[:, None]
+                for weights in draws(facts.number, settings.replicates, settings.seed)
+            ]
         )
     observed = sums.sum(axis=0) / len(group)
     error, errors = np.abs(observed).sum(), np.abs(drawn).sum(axis=1)
     chance = np.abs(drawn - observed).sum(axis=1)
-    tail = (1 - settings["confidence"]) / 2
+    tail = (1 - settings.confidence) / 2
     return {
         "low": float(max(error - np.quantile(chance, 1 - tail), 0)),
         "high": float(max(2 * error - np.quantile(errors, tail), error)),

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from dnalm.config.stages.evaluation import CompareSettings, IntervalSettings
 from dnalm.errors import UserError
 from dnalm.evaluation.statistics.clusters import Groups, match
 from dnalm.evaluation.statistics.grouped import standard_errors
@@ -57,7 +58,7 @@ class RunGroup:
         return float(np.mean([primary_value(run["validation"]) for run in self.runs]))
 
 
-def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: dict[str, Any]) -> dict[str, Any]:
+def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: CompareSettings) -> dict[str, Any]:
     """The content of a comparison.json: `primary`, `others`, `detectable`, `strata`, `note`.
 
     The primary comparison is of the model with the highest primary metric on validation and the baseline with the highest:
@@ -79,7 +80,7 @@ def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: dict[str,
     chosen = [best is not None and group.name == best.name for group in named]
     primary = next((one for one, first in zip(results, chosen, strict=False) if first), None)
     others = [one for one, first in zip(results, chosen, strict=False) if not first]
-    alpha = 1 - settings["confidence"]
+    alpha = 1 - settings.confidence
     corrected = holm([one["p"] for one in others])
     notes = [
         "" if best else "There is no model to compare.",
@@ -94,7 +95,7 @@ def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: dict[str,
             {**one, "p_holm": p, "significant": _is_small(p, alpha)} for one, p in zip(others, corrected, strict=True)
         ],
         "detectable": primary and primary["detectable"],
-        "strata": strata({group.name: _tests(group) for group in groups}, table, settings["kind"]),
+        "strata": strata({group.name: _tests(group) for group in groups}, table, settings.kind),
         "note": " ".join(filter(None, notes)),
     }
 
@@ -103,7 +104,7 @@ def differences(
     rival: Sequence[Predictions],
     contenders: Sequence[Sequence[Predictions]],
     groups: np.ndarray,
-    settings: dict[str, Any],
+    settings: IntervalSettings,
 ) -> list[dict[str, Any]]:
     """Compare the runs of each contender with those of a rival on the same records, whose `groups` are (n,).
 
@@ -116,7 +117,8 @@ def differences(
     reason = too_few(facts, settings)
     with threadpool_limits(limits=1):  # sums in another order would be another result
         observed = _resampled(statistics, np.ones((1, facts.number)))
-        drawn = [] if reason else [_resampled(statistics, weights) for weights in draws(facts.number, settings)]
+        weightings = draws(facts.number, 0 if reason else settings.replicates, settings.seed)
+        drawn = [_resampled(statistics, weights) for weights in weightings]
     result = []
     for i, runs in enumerate(contenders):
         value, error = observed[0][i][0], observed[1][i][0]
@@ -135,7 +137,7 @@ def differences(
             entry["note"] = "the two never differ, whatever groups are drawn"
         elif not reason:
             values, errors = (np.concatenate([part[j][i] for part in drawn]) for j in (0, 1))
-            entry |= _tested(value, error, values, errors, settings["confidence"])
+            entry |= _tested(value, error, values, errors, settings.confidence)
             entry["note"] = caution(facts, settings)
         result.append(entry)
     return result

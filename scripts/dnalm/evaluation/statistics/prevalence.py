@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
+from dnalm.config.stages.evaluation import EvaluateSettings
 from dnalm.evaluation.report.text import per_cent
 from dnalm.evaluation.statistics.thresholds import best_threshold
 from dnalm.names import BACKGROUND
@@ -15,8 +16,8 @@ LOW_RATE = 0.01
 """False-positive rate at which the recall is given."""
 
 
-def prevalence(predictions: dict[str, ClassPredictions], settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Precision at each of `settings["prevalences"]`, at the threshold chosen on validation and frozen.
+def prevalence(predictions: dict[str, ClassPredictions], settings: EvaluateSettings) -> dict[str, Any] | None:
+    """Precision at each of `settings.prevalences`, at the threshold chosen on validation and frozen.
 
     None with more than two classes, or without positives or negatives to measure on. True positives are the test split's;
     negatives are the `background`, or the test split's where there is none (`negatives` says which).
@@ -35,7 +36,7 @@ def prevalence(predictions: dict[str, ClassPredictions], settings: dict[str, Any
         return None
     value, _ = best_threshold(predictions["validation"])
     found, alarms = int(np.sum(positives > value)), int(np.sum(negatives > value))
-    alpha = 1 - settings["confidence"]
+    alpha = 1 - settings.confidence
     low, high = clopper_pearson(alarms, len(negatives), alpha)
     tpr = (found / len(positives), *clopper_pearson(found, len(positives), alpha / 2))
     fpr = (alarms / len(negatives), *clopper_pearson(alarms, len(negatives), alpha / 2))
@@ -56,9 +57,9 @@ def prevalence(predictions: dict[str, ClassPredictions], settings: dict[str, Any
                 "low": precision(share, tpr[1], fpr[2]) or 0.0,
                 "high": precision(share, tpr[2], fpr[1]),
             }
-            for share in settings["prevalences"]
+            for share in settings.prevalences
         ],
-        "note": _note(name, len(negatives), alarms, high, settings["confidence"]),
+        "note": _note(name, len(negatives), alarms, high, settings.confidence),
     }
 
 

@@ -10,12 +10,12 @@ which are too narrow for few groups or a metric near 1: see docs/lab-notebook.md
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import expit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from dnalm.config.stages.evaluation import IntervalSettings
 from dnalm.evaluation.statistics.clusters import Groups
 from dnalm.evaluation.statistics.grouped import Estimate, GroupedMetrics
 from dnalm.evaluation.statistics.grouped_numbers import GroupedNumbers
@@ -35,7 +35,7 @@ class Intervals:
     note: str
 
 
-def intervals(predictions: Predictions, groups: np.ndarray, settings: dict[str, Any]) -> Intervals:
+def intervals(predictions: Predictions, groups: np.ndarray, settings: IntervalSettings) -> Intervals:
     """Intervals of every metric of `predictions`, clustered by `groups` (n,).
 
     settings: confidence, replicates, seed; effective_groups (fewest for which intervals are given) and largest_group (the
@@ -52,11 +52,11 @@ def intervals(predictions: Predictions, groups: np.ndarray, settings: dict[str, 
         metrics = GroupedNumbers(predictions, codes, facts.number)
     with threadpool_limits(limits=1):  # sums in another order would be another result
         observed = metrics.measure(np.ones((1, facts.number)))
-        parts = [metrics.measure(weights) for weights in draws(facts.number, settings)]
+        parts = [metrics.measure(weights) for weights in draws(facts.number, settings.replicates, settings.seed)]
     bounds, still = {}, []
     for name, (value, error) in observed.items():
         values, errors = (np.concatenate([part[name][i] for part in parts]) for i in (0, 1))
-        low, high = interval(name, (value, error), (values, errors), settings["confidence"])
+        low, high = interval(name, (value, error), (values, errors), settings.confidence)
         if np.isnan(low):
             still.append(name)
         else:
@@ -77,17 +77,17 @@ def group_facts(groups: np.ndarray) -> dict[str, float]:
     }
 
 
-def too_few(facts: Groups, settings: dict[str, Any]) -> str:
+def too_few(facts: Groups, settings: IntervalSettings) -> str:
     """Why no interval is given, or nothing: the effective groups (Kish 1965: n^2 / sum n_i^2) are too few."""
-    least = settings["effective_groups"]
+    least = settings.effective_groups
     if facts.effective >= least:
         return ""
     return f"{_floor(facts.effective)} effective groups of records, at least {least} are needed"
 
 
-def caution(facts: Groups, settings: dict[str, Any]) -> str:
+def caution(facts: Groups, settings: IntervalSettings) -> str:
     """A sentence on the largest group if it holds too many of the records, or nothing."""
-    if facts.largest_fraction <= settings["largest_group"]:
+    if facts.largest_fraction <= settings.largest_group:
         return ""
     return f"One group holds {facts.largest_fraction:.1%} of the records: the intervals may be too narrow."
 
@@ -97,10 +97,10 @@ def _floor(number: float) -> str:
     return f"{np.floor(10 * number) / 10:g}"
 
 
-def draws(groups: int, settings: dict[str, Any]) -> Iterator[np.ndarray]:
+def draws(groups: int, replicates: int, seed: int) -> Iterator[np.ndarray]:
     """How often each group is drawn, (rows, groups), until there are `replicates` rows; the same for the same seed."""
-    rng = np.random.default_rng(settings["seed"])
-    left = settings["replicates"]
+    rng = np.random.default_rng(seed)
+    left = replicates
     while left:
         rows = min(left, max(1, _CELLS // groups))
         drawn = [np.bincount(rng.integers(groups, size=groups), minlength=groups) for _ in range(rows)]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
+from dnalm.config.stages.evaluation import EvaluateSettings
 from dnalm.evaluation.statistics.calibration import calibration, calibration_error, equal_bins, judged
 from dnalm.evaluation.statistics.prevalence import prevalence
 from dnalm.evaluation.statistics.record_losses import record_losses
@@ -19,7 +20,7 @@ _QUANTILES = {"minimum": 0.0, "quartile_1": 0.25, "median": 0.5, "quartile_3": 0
 
 
 def evaluate(
-    predictions: Mapping[str, Predictions], groups: dict[str, np.ndarray], settings: dict[str, Any]
+    predictions: Mapping[str, Predictions], groups: dict[str, np.ndarray], settings: EvaluateSettings
 ) -> dict[str, Any]:
     """The content of a metrics.json.
 
@@ -28,8 +29,7 @@ def evaluate(
     (`split_metrics`), comparable with the literature, with `threshold`, `calibration` and `prevalence`, as the modules of
     these names give them; of numbers `residuals`, the distribution of target - prediction in test, stand beside them.
 
-    groups: the group of each record, (n,), for `validation` and `test`. settings: confidence, replicates, seed,
-    effective_groups, largest_group, calibration_bins, temperature, prevalences.
+    groups: the group of each record, (n,), for `validation` and `test`.
     """
     numbers = {split: part for split, part in predictions.items() if isinstance(part, NumberPredictions)}
     classes = {split: part for split, part in predictions.items() if isinstance(part, ClassPredictions)}
@@ -42,7 +42,7 @@ def evaluate(
 
 
 def _of_numbers(
-    predictions: dict[str, NumberPredictions], groups: dict[str, np.ndarray], settings: dict[str, Any]
+    predictions: dict[str, NumberPredictions], groups: dict[str, np.ndarray], settings: EvaluateSettings
 ) -> dict[str, Any]:
     test, validation = (
         {**regression_metrics(part.targets, part.predicted), "n": len(part)}
@@ -64,10 +64,10 @@ def _of_numbers(
 
 
 def _of_classes(
-    predictions: dict[str, ClassPredictions], groups: dict[str, np.ndarray], settings: dict[str, Any]
+    predictions: dict[str, ClassPredictions], groups: dict[str, np.ndarray], settings: EvaluateSettings
 ) -> dict[str, Any]:
     test, validation = (
-        split_metrics(predictions[split], settings["calibration_bins"]) for split in ("test", "validation")
+        split_metrics(predictions[split], settings.calibration_bins) for split in ("test", "validation")
     )
     found = intervals(predictions["test"], groups["test"], settings)
     calibrated = calibration(predictions, {split: groups[split] for split in SCORED_SPLITS}, settings)

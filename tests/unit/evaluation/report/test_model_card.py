@@ -11,18 +11,20 @@ from fake_results import add_manifest, add_run
 from markdown_it import MarkdownIt
 from script_runs import run_script
 
+from dnalm.config.runs import SeededRun
+from dnalm.config.stages.evaluation import ModelCardSettings
 from dnalm.evaluation.report.descriptions import DESCRIPTIONS
 from dnalm.evaluation.report.modelcard import model_card, plain
 from dnalm.evaluation.report.results import read_dataset
 from dnalm.files import read_json, write_json
 
-RUN = {"dataset": "d", "model": "grover", "recipe": "full", "seed": 2}
+RUN = SeededRun(dataset="d", model="grover", recipe="full", seed=2)
 CONFIG = {
     "kind": "repeats", "genome": "hg38", "catalogue": "arrays", "negatives": {"unique": 1.0}, "balance": {"match": []},
     "split": {"method": "random"}, "audit": {"shortcut_auroc": 0.6},
 }  # fmt: skip
 HUB_METRICS = {metric.name: metric.hub for metric in DESCRIPTIONS["classification"].metrics}
-SPEC = {"run": RUN, "dataset": CONFIG, "checkpoint": "PoetschLab/GROVER", "confidence": 0.95}
+SETTINGS = ModelCardSettings(run=RUN, dataset=CONFIG, checkpoint="PoetschLab/GROVER", confidence=0.95)
 
 
 @pytest.fixture
@@ -37,9 +39,9 @@ def results(tmp_path):
     return tmp_path
 
 
-def written(results: Path, spec: dict) -> subprocess.CompletedProcess:
+def written(results: Path, settings: ModelCardSettings) -> subprocess.CompletedProcess:
     output = results / "d/runs/grover/full/seed2/README.md"
-    return run_script("model_card.py", "--results", results, "--output", output, spec=spec)
+    return run_script("model_card.py", "--results", results, "--output", output, spec=settings)
 
 
 def parts(card: str) -> tuple[dict, str]:
@@ -48,7 +50,7 @@ def parts(card: str) -> tuple[dict, str]:
 
 
 def test_the_script_writes_a_card_with_the_numbers_of_the_results(results):
-    done = written(results, SPEC)
+    done = written(results, SETTINGS)
     assert done.returncode == 0, done.stderr
     card = (results / "d/runs/grover/full/seed2/README.md").read_text()
     metadata, text = parts(card)
@@ -92,7 +94,7 @@ def test_a_model_from_random_weights_has_no_base(results):
 
 def test_what_is_missing_is_an_error_and_leaves_nothing(results):
     (results / "d/audit.json").unlink()
-    done = written(results, SPEC)
+    done = written(results, SETTINGS)
     assert (
         done.returncode == 1 and done.stderr.splitlines()[-1].startswith("error: ") and "Traceback" not in done.stderr
     )

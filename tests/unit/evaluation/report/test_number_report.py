@@ -36,7 +36,7 @@ def results(tmp_path_factory):
     runs = [run_of("d", "baseline", name) for name in GROUPS]
     runs += [run_of("d", "small", "scratch", seed) for seed in (1, 2)] + [run_of("d", "grover", "full")]
     for place, run in enumerate(runs):
-        more = {"n": 900, "best_metric": "rmse"} if run["model"] == "grover" else {}
+        more = {"n": 900, "best_metric": "rmse"} if run.model == "grover" else {}
         add_run(folder, run, place / 4, objective="regression", **more)
     add_manifest(folder, "d", [])
     found = [
@@ -47,7 +47,7 @@ def results(tmp_path_factory):
     add_audit(folder, "d", found, probes)
     primary = comparison("grover", "full", "kmer", 0.62, 0.5, metric="spearman")
     others = [comparison("small", "scratch", "kmer", 0.4, 0.5, metric="spearman", seeds=2, p_holm=0.002)]
-    add_comparison(folder, "d", list(dict.fromkeys(f"{run['model']}/{run['recipe']}" for run in runs)), primary, others)
+    add_comparison(folder, "d", list(dict.fromkeys(f"{run.model}/{run.recipe}" for run in runs)), primary, others)
     return folder, runs
 
 

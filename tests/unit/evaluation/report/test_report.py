@@ -16,6 +16,8 @@ from fake_results import add_manifest, add_run, distribution, run_of
 from pages import SAID, checked
 from script_runs import run_script, start_script
 
+from dnalm.config.runs import SeededRun
+from dnalm.config.stages.evaluation import ReportSettings
 from dnalm.errors import UserError
 from dnalm.evaluation.report import charts, class_details, datacard, table_links, trust, views
 from dnalm.evaluation.report.descriptions import DESCRIPTIONS
@@ -39,13 +41,18 @@ BASELINES = ("majority", "length_gc", "kmer", "boosting", "periodicity", "cnn", 
 FEW = "6.3 effective groups of records, at least 30 are needed"
 
 
+def told(runs: list[SeededRun], datasets: dict) -> ReportSettings:
+    config = {**SAID, "datasets": datasets, "runs": [dict(run) for run in runs]}
+    return ReportSettings(runs=runs, datasets=datasets, config=config)
+
+
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     """Four data sets: a rich one, a table, three classes with one epoch, and one with a baseline alone."""
     results = tmp_path_factory.mktemp("results")
     runs = []
 
-    def add(run: dict, skill: float, **options) -> None:
+    def add(run: SeededRun, skill: float, **options) -> None:
         runs.append(run)
         add_run(results, run, skill, **options)
 
@@ -66,7 +73,7 @@ def tree(tmp_path_factory):
     add_manifest(results, "table", ["0", "1"])
     add_manifest(results, "three", ["none", "<script>alert(1)</script>", "donor & 'co'"])
     add_manifest(results, "bare", ["0", "1"])
-    keys = list(dict.fromkeys(f"{run['model']}/{run['recipe']}" for run in runs if run["dataset"] == "rich"))
+    keys = list(dict.fromkeys(f"{run.model}/{run.recipe}" for run in runs if run.dataset == "rich"))
     others = [
         comparison("small", "scratch", "periodicity", 0.6, 0.9, p_holm=0.012),
         comparison("baseline", "trf", "periodicity", 0.91, 0.9, p_holm=0.31),
@@ -91,14 +98,14 @@ def tree(tmp_path_factory):
     for name in ("table", "three", "bare"):
         add_audit(results, name)
     datasets = {"rich": REPEATS, "table": TABLE, "three": TABLE, "bare": TABLE}
-    return results, {"runs": runs, "datasets": datasets, "config": {**SAID, "datasets": datasets, "runs": runs}}
+    return results, told(runs, datasets)
 
 
 @pytest.fixture(scope="module")
 def page(tree):
-    results, spec = tree
-    datasets = [read_dataset(results, name, config, spec["runs"]) for name, config in spec["datasets"].items()]
-    return render(datasets, spec["config"])
+    results, settings = tree
+    datasets = [read_dataset(results, name, config, settings.runs) for name, config in settings.datasets.items()]
+    return render(datasets, settings.config)
 
 
 def test_the_page_is_whole_and_needs_no_network(page):
@@ -128,8 +135,8 @@ def test_tables_can_be_taken_along(page, tree):
         assert len({line.count("\t") for line in text.splitlines()}) == 1
     lines = [line.split("\t") for line in tables["rich-metrics.tsv"].splitlines()]
     assert len(lines) == 1 + len(BASELINES) + 4
-    results, spec = tree
-    group = read_dataset(results, "rich", REPEATS, spec["runs"]).group("grover/full")
+    results, settings = tree
+    group = read_dataset(results, "rich", REPEATS, settings.runs).group("grover/full")
     row = dict(zip(lines[0], next(line for line in lines if line[1] == "grover"), strict=True))
     assert float(row["mcc"]) == pytest.approx(group.mean("mcc"), rel=1e-5)
     assert float(row["mcc_low"]) == pytest.approx(group.interval("mcc")[0], rel=1e-5)
@@ -161,27 +168,29 @@ def test_everything_is_escaped(page):
 
 
 def test_the_same_results_give_the_same_bytes_through_the_script(tree, page, tmp_path):
-    results, spec = tree
+    results, settings = tree
     output = tmp_path / "report" / "index.html"
     # in a process of its own, which hashes strings in another order
-    done = start_script("report.py", "--results", results, "--output", output, spec=spec)
+    done = start_script("report.py", "--results", results, "--output", output, spec=settings)
     assert done.returncode == 0, done.stderr
     assert output.read_text() == page
 
 
 def test_the_page_needs_no_scikit_learn(tree, page, tmp_path):
-    results, spec = tree
+    results, settings = tree
     blocked = f"import runpy, sys; sys.modules['sklearn'] = None; runpy.run_path({str(ROOT / 'scripts/report.py')!r}, run_name='__main__')"
     command = [sys.executable, "-c", blocked, "--spec", "-", "--results", results, "--output", tmp_path / "index.html"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
-    done = subprocess.run([*map(str, command)], input=json.dumps(spec), text=True, capture_output=True, env=environment)
+    done = subprocess.run(
+        [*map(str, command)], input=settings.model_dump_json(), text=True, capture_output=True, env=environment
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "index.html").read_text() == page
 
 
 def test_one_data_set_has_no_contents_list_and_missing_parts_vanish(tree):
-    results, spec = tree
-    page = render([read_dataset(results, "bare", TABLE, spec["runs"])], SAID)
+    results, settings = tree
+    page = render([read_dataset(results, "bare", TABLE, settings.runs)], SAID)
     checked(page)
     assert 'aria-label="Data sets"' not in page and "The ladder" not in page
     assert "Training</h3>" not in page and "Kept against dropped" not in page and "Who is better where" not in page
@@ -194,7 +203,7 @@ def test_one_data_set_has_no_contents_list_and_missing_parts_vanish(tree):
 def test_data_sets_that_share_a_model_are_a_ladder(tmp_path):
     runs = [run_of(name, *group) for name in ("first", "second") for group in (("baseline", "kmer"), ("small", "x"))]
     for run in runs:
-        add_run(tmp_path, run, 1.5 if run["dataset"] == "first" else 0.6, n=60, epochs=1)
+        add_run(tmp_path, run, 1.5 if run.dataset == "first" else 0.6, n=60, epochs=1)
     datasets = []
     for name in ("first", "second"):
         add_manifest(tmp_path, name, ["0", "1"])
@@ -216,16 +225,16 @@ def test_data_sets_come_in_the_order_of_the_runs(tmp_path):
         add_audit(tmp_path, name)
         add_comparison(tmp_path, name, [])
     datasets = dict.fromkeys(sorted(names), TABLE)
-    spec = {"runs": runs, "datasets": datasets, "config": {**SAID, "datasets": datasets, "runs": runs}}
+    settings = told(runs, datasets)
     output = tmp_path / "page.html"
-    done = run_script("report.py", "--results", tmp_path, "--output", output, spec=spec)
+    done = run_script("report.py", "--results", tmp_path, "--output", output, spec=settings)
     assert done.returncode == 0, done.stderr
     checker = checked(output.read_text())
     assert [name for name in checker.ids if name in {f"data-{name}" for name in names}] == [f"data-{n}" for n in names]
-    assert " of it" in (told := " ".join(checker.text)) and told.index("on top") < told.index("on bottom")
+    assert " of it" in (words := " ".join(checker.text)) and words.index("on top") < words.index("on bottom")
 
 
-def small_tree(results: Path, runs: list[dict], **manifest) -> None:
+def small_tree(results: Path, runs: list[SeededRun], **manifest) -> None:
     add_manifest(results, "d", ["0", "1"], **manifest)
     add_audit(results, "d")
     add_comparison(results, "d", [])
@@ -282,8 +291,8 @@ def test_motifs_that_were_inferred_or_are_missing_are_told(tmp_path):
 
 
 def test_the_best_of_a_column_is_marked_by_mean_and_never_the_reference(tree):
-    results, spec = tree
-    board = views.leaderboard(read_dataset(results, "rich", REPEATS, spec["runs"]))
+    results, settings = tree
+    board = views.leaderboard(read_dataset(results, "rich", REPEATS, settings.runs))
     heads = [block[0] for block in board["blocks"]]
     assert [head["name"] for head in heads[:3]] == ["Tandem Repeats Finder", "periodicity", "grover · full"]
     assert [head["kind"] for head in heads[:3]] == ["reference", "baseline", "model"]
@@ -294,8 +303,8 @@ def test_the_best_of_a_column_is_marked_by_mean_and_never_the_reference(tree):
 
 
 def test_probes_and_calibration_are_told_in_words(tree):
-    results, spec = tree
-    dataset = read_dataset(results, "rich", REPEATS, spec["runs"])
+    results, settings = tree
+    dataset = read_dataset(results, "rich", REPEATS, settings.runs)
     found = trust.probes(dataset.audit, {"shortcut_auroc": 0.6})
     assert [(row["name"], row["status"], row["range"]) for row in found["rows"]] == [
         ("Length", "pass", "0.480–0.540"),
@@ -307,7 +316,7 @@ def test_probes_and_calibration_are_told_in_words(tree):
     table = class_details.calibration(dataset)
     assert [column.name for column in table.columns][-3:] == ["Temperature", "error with it", "Brier with it"]
     assert {len(row) for row in table.rows} == {len(table.columns)} and len(table.rows) == len(dataset.members)
-    three = read_dataset(results, "three", TABLE, spec["runs"])
+    three = read_dataset(results, "three", TABLE, settings.runs)
     assert class_details.thresholds(three).rows == [] and class_details.prevalence(three).rows == []
 
 

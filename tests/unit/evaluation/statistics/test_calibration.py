@@ -5,13 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dnalm.config.stages.evaluation import EvaluateSettings
 from dnalm.evaluation.statistics.calibration import calibration, calibration_error, equal_bins, fitted_temperature
 from dnalm.tables.predictions import ClassPredictions
 
-SETTINGS = {
-    "calibration_bins": 2, "confidence": 0.95, "replicates": 300, "seed": 1, "temperature": False,
-    "effective_groups": 10, "largest_group": 0.05,
-}  # fmt: skip
+SETTINGS = EvaluateSettings(calibration_bins=2, replicates=300, effective_groups=10, largest_group=0.05)
 
 
 def binary(labels, score) -> ClassPredictions:
@@ -31,7 +29,9 @@ def drawn(n: int, temperature: float, seed: int) -> ClassPredictions:
 
 def whole(test: ClassPredictions, validation: ClassPredictions | None = None, groups=None, **changes):
     groups = np.arange(len(test.labels)) if groups is None else groups
-    return calibration({"validation": validation or test, "test": test}, {"test": groups}, SETTINGS | changes)
+    return calibration(
+        {"validation": validation or test, "test": test}, {"test": groups}, SETTINGS.model_copy(update=changes)
+    )
 
 
 def test_two_bins_by_hand():

@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 from script_runs import run_script, start_script
 from sklearn.metrics import matthews_corrcoef
 
+from dnalm.config.runs import SeededRun
+from dnalm.config.stages.evaluation import CompareSettings
 from dnalm.errors import UserError
 from dnalm.evaluation.statistics.comparison import RunGroup, compare, differences, holm
 from dnalm.tables.predictions import ClassPredictions, write_predictions
 
-LIMITS = {**SETTINGS, "kind": "table", "effective_groups": 30, "largest_group": 0.05}
+LIMITS = CompareSettings(
+    replicates=SETTINGS.replicates, dataset="d", kind="table", runs=[], effective_groups=30, largest_group=0.05
+)
 
 
 def predictions(ids, labels, skill: float, seed: int) -> ClassPredictions:
@@ -176,7 +180,7 @@ def test_p_values_hold_their_level(seeds):
     for repeat in range(repeats):
         sizes = group_sizes(rng, 100, 4, 0.8, largest=0.05)
         (rival, *runs), codes = simulate(rng, sizes, 1.0, runs=1 + seeds)
-        (found,) = differences([rival], [runs], codes, {**SETTINGS, "replicates": 200, "seed": repeat})
+        (found,) = differences([rival], [runs], codes, SETTINGS.model_copy(update={"replicates": 200, "seed": repeat}))
         rejected += found["p"] <= 0.05
         assert (found["p"] <= 0.05) == (not found["low"] <= 0 <= found["high"])
     assert 0.03 <= rejected / repeats <= 0.07, rejected
@@ -189,8 +193,8 @@ def test_the_detectable_difference_is_2_8_standard_errors():
     assert (found["high"] - found["low"]) / 2 / found["detectable"] == pytest.approx(1.96 / 2.80, rel=0.08)
 
 
-def call(path: Path, spec: dict, run=run_script) -> subprocess.CompletedProcess[str]:
-    return run("compare.py", "--results", path, "--output", path / "out" / "comparison.json", spec=spec)
+def call(path: Path, settings: CompareSettings, run=run_script) -> subprocess.CompletedProcess[str]:
+    return run("compare.py", "--results", path, "--output", path / "out" / "comparison.json", spec=settings)
 
 
 def test_the_script_writes_the_comparison_or_one_line(tmp_path):
@@ -198,24 +202,21 @@ def test_the_script_writes_the_comparison_or_one_line(tmp_path):
     runs = []
     for one in groups:
         for seed, scored in enumerate(one.runs, 1):
-            place = {"dataset": "d", "model": one.model, "recipe": one.recipe, "seed": seed}
-            runs.append(place)
-            folder = tmp_path / "d" / "runs" / one.model / one.recipe / f"seed{seed}"
-            write_predictions(folder / "predictions.parquet", scored)
+            runs.append(SeededRun(dataset="d", model=one.model, recipe=one.recipe, seed=seed))
+            write_predictions(tmp_path / runs[-1].folder / "predictions.parquet", scored)
     (tmp_path / "d" / "data").mkdir()
     table().to_parquet(tmp_path / "d" / "data" / "test.parquet")
-    evaluation = {name: SETTINGS[name] for name in ("confidence", "replicates", "seed", "prevalences")}
-    spec = {"dataset": "d", "kind": "table", "runs": runs, "evaluation": evaluation, "effective_groups": 30, "largest_group": 0.05}  # fmt: skip
-    done = call(tmp_path, spec)
+    settings = LIMITS.model_copy(update={"runs": runs})
+    done = call(tmp_path, settings)
     assert done.returncode == 0, done.stderr
     output = tmp_path / "out" / "comparison.json"
     assert json.loads(output.read_text()) == compare(groups, table(), LIMITS)
     first = output.read_bytes()
     # a process of its own hashes strings in another order
-    assert call(tmp_path, spec, start_script).returncode == 0 and output.read_bytes() == first
+    assert call(tmp_path, settings, start_script).returncode == 0 and output.read_bytes() == first
     output.unlink()
     table().assign(id=[f"other-{i}" for i in range(240)]).to_parquet(tmp_path / "d" / "data" / "test.parquet")
-    failed = call(tmp_path, spec)
+    failed = call(tmp_path, settings)
     assert failed.returncode == 1 and list(output.parent.iterdir()) == []
     assert failed.stderr == (
         "error: baseline/kmer: test: record 'test-0' is not in the data set's table (240 such records);"

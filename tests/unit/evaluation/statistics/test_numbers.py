@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import r2_score, root_mean_squared_error
 
+from dnalm.config.runs import SeededRun
+from dnalm.config.stages.evaluation import CompareSettings
 from dnalm.errors import UserError
 from dnalm.evaluation.report.summary import summarize
 from dnalm.evaluation.statistics.clusters import match
@@ -96,7 +98,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     held, above = dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
     for seed in range(repeats):
         (scored,), codes = simulate_numbers(rng, group_sizes(rng, 120, 4, 0.6))
-        found = intervals(scored, codes, {**SETTINGS, "replicates": 200, "seed": seed})
+        found = intervals(scored, codes, SETTINGS.model_copy(update={"replicates": 200, "seed": seed}))
         assert set(found.bounds) == NAMES and not found.note
         for name, bound in found.bounds.items():
             held[name] += bound["low"] <= truth[name] <= bound["high"]
@@ -184,7 +186,13 @@ def test_models_are_chosen_and_compared_by_spearman():
         RunGroup("m", "full", [good, worse(0.05)]),
         RunGroup("m", "poor", [worse(2.0)]),
     ]
-    found = compare(groups, table, {**SETTINGS, "kind": "table"})
+    found = compare(
+        groups,
+        table,
+        CompareSettings(
+            replicates=SETTINGS.replicates, dataset="d", kind="table", runs=[], effective_groups=2, largest_group=1.0
+        ),
+    )
     primary = found["primary"]
     assert (primary["model"], primary["recipe"], primary["against"]) == ("m", "full", "kmer")
     assert primary["metric"] == "spearman" and primary["significant"] and 0 < primary["low"] < primary["difference"]
@@ -208,7 +216,7 @@ def test_two_equally_good_models_differ_as_often_as_they_should():
     rng, found = np.random.default_rng(7), 0
     for seed in range(60):
         (one, other), codes = simulate_numbers(rng, group_sizes(rng, 60, 4, 0.6), runs=2)
-        (result,) = differences([one], [[other]], codes, {**SETTINGS, "replicates": 200, "seed": seed})
+        (result,) = differences([one], [[other]], codes, SETTINGS.model_copy(update={"replicates": 200, "seed": seed}))
         found += result["p"] <= 0.05
     assert found <= 8  # of 60, at a true rate of .05 with probability .995
 
@@ -247,11 +255,11 @@ def test_summary_of_both_objectives(tmp_path):
     parts, table, groups = splits()
     by_split = {"validation": groups, "test": table["group"].to_numpy(str)}
     found = evaluate(parts, by_split, SETTINGS)
-    runs = [{"dataset": name, "model": "baseline", "recipe": "kmer", "seed": 1} for name in ("n", "c")]
+    runs = [SeededRun(dataset=name, model="baseline", recipe="kmer", seed=1) for name in ("n", "c")]
     classes = dict.fromkeys(METRICS["classification"], 0.5) | {"n": 4}
     classes |= {"validation": {**classes, "n": 3}, "objective": "classification"}
     for run, metrics in zip(runs, (found, classes), strict=True):
-        folder = tmp_path / run["dataset"] / "runs/baseline/kmer/seed1"
+        folder = tmp_path / run.folder
         folder.mkdir(parents=True)
         (folder / "metrics.json").write_text(json.dumps(metrics))
     table = summarize(tmp_path, runs)

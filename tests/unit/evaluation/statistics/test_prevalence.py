@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from dnalm.config.stages.evaluation import EvaluateSettings
 from dnalm.evaluation.statistics.prevalence import clopper_pearson, precision, prevalence, recall_at
 from dnalm.tables.predictions import ClassPredictions
 
-SETTINGS = {"prevalences": [0.5, 0.01, 0.001], "confidence": 0.95}
+SETTINGS = EvaluateSettings(effective_groups=30, largest_group=0.05)
 VALIDATION = ClassPredictions(np.arange(2), np.array([0, 1]), np.array([[0.8, 0.2], [0.2, 0.8]]))
 """Its threshold is .5."""
 

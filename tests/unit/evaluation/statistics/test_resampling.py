@@ -95,10 +95,10 @@ def test_confusions_of_groups_by_hand():
 
 
 def test_draws_are_the_same_however_many_are_asked_for():
-    first = np.concatenate(list(draws(5, {"seed": 3, "replicates": 7})))
+    first = np.concatenate(list(draws(5, 7, seed=3)))
     assert first.shape == (7, 5) and (first.sum(axis=1) == 5).all()
-    assert np.array_equal(first, np.concatenate(list(draws(5, {"seed": 3, "replicates": 20})))[:7])
-    sizes = [len(part) for part in draws(1_000_000, {"seed": 3, "replicates": 5})]
+    assert np.array_equal(first, np.concatenate(list(draws(5, 20, seed=3)))[:7])
+    sizes = [len(part) for part in draws(1_000_000, 5, seed=3)]
     assert sizes == [2, 2, 1]
 
 
@@ -138,7 +138,7 @@ def test_related_records_make_intervals_wider():
 
 
 def test_too_few_effective_groups_give_none_and_say_so():
-    limits = {**SETTINGS, "effective_groups": 30, "largest_group": 0.05}
+    limits = SETTINGS.model_copy(update={"effective_groups": 30, "largest_group": 0.05})
     scored = predictions([0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
     found = intervals(scored, np.array(["a", "b", "c"]), limits)
     assert found.bounds == {}
@@ -152,7 +152,7 @@ def test_too_few_effective_groups_give_none_and_say_so():
 
 def test_a_large_group_is_a_caution():
     (scored,), codes = simulate(np.random.default_rng(0), np.array([12] + [1] * 188), 1.0)
-    found = intervals(scored, codes, {**SETTINGS, "effective_groups": 30, "largest_group": 0.05})
+    found = intervals(scored, codes, SETTINGS.model_copy(update={"effective_groups": 30, "largest_group": 0.05}))
     assert found.bounds and found.note == "One group holds 6.0% of the records: the intervals may be too narrow."
 
 
@@ -177,7 +177,7 @@ def test_95_percent_intervals_hold_the_truth_95_times_of_100():
         sizes = group_sizes(rng, number, 4, 0.8, largest=0.05)
         assert len(sizes) >= 100 and sizes.max() <= 0.05 * sizes.sum()
         (scored,), codes = simulate(rng, sizes, separation)
-        found = intervals(scored, codes, {**SETTINGS, "replicates": 200, "seed": repeat}).bounds
+        found = intervals(scored, codes, SETTINGS.model_copy(update={"replicates": 200, "seed": repeat})).bounds
         for name in held:
             held[name] += found[name]["low"] <= truth[name] <= found[name]["high"]
     assert all(0.93 <= count / repeats <= 0.97 for count in held.values()), held
@@ -185,7 +185,7 @@ def test_95_percent_intervals_hold_the_truth_95_times_of_100():
 
 def call(path: Path, **spec) -> subprocess.CompletedProcess[str]:
     places = ["--predictions", path / "p.parquet", "--data", path / "data", "--output", path / "out" / "metrics.json"]
-    return run_script("evaluate.py", *places, spec={**SETTINGS, **spec})
+    return run_script("evaluate.py", *places, spec=SETTINGS.model_copy(update=spec))
 
 
 def write(path: Path, size: int, **changes) -> None:

@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 from script_runs import run_script
 from sklearn import metrics as sk
 
+from dnalm.config.base import Settings
+from dnalm.config.runs import SeededRun
+from dnalm.config.stages.evaluation import SummarizeSettings
 from dnalm.errors import UserError
 from dnalm.evaluation.report.summary import summarize
 from dnalm.evaluation.statistics.curves import precision_recall, roc
@@ -125,7 +128,7 @@ def test_a_metrics_file_holds_what_the_contract_names():
         scored = predictions(labels, scores / scores.sum(axis=1, keepdims=True))
         groups = np.arange(300) // 3
         both = dict.fromkeys(("validation", "test"), scored)
-        found = evaluate(both, dict.fromkeys(both, groups), {**SETTINGS, "temperature": True})
+        found = evaluate(both, dict.fromkeys(both, groups), SETTINGS.model_copy(update={"temperature": True}))
         names = set(METRICS["classification"])
         assert names <= set(found) and names <= set(found["validation"]) and found["objective"] == "classification"
         assert set(found["intervals"]) == names and found["intervals_note"] == ""
@@ -193,8 +196,8 @@ def test_a_missing_column_is_named(tmp_path, column):
         read_predictions(path)
 
 
-def call(script: str, spec: dict, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return run_script(script, *arguments, spec=spec)
+def call(script: str, settings: Settings, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return run_script(script, *arguments, spec=settings)
 
 
 def test_evaluate_writes_metrics_or_one_line(tmp_path):
@@ -216,8 +219,8 @@ def test_evaluate_writes_metrics_or_one_line(tmp_path):
 
 def test_summary_has_one_row_a_run_in_fixed_columns(tmp_path):
     runs = [
-        {"dataset": "d", "model": "baseline", "recipe": "kmer", "seed": 1},
-        {"dataset": "d", "model": "small", "recipe": "scratch", "seed": 7},
+        SeededRun(dataset="d", model="baseline", recipe="kmer", seed=1),
+        SeededRun(dataset="d", model="small", recipe="scratch", seed=7),
     ]
     groups = dict.fromkeys(("validation", "test"), np.array([0, 1]))
     poor = {"test": predictions([0, 0], [[0.9, 0.1]] * 2), "validation": predictions([0, 1], [[0.9, 0.1]] * 2)}
@@ -225,11 +228,9 @@ def test_summary_has_one_row_a_run_in_fixed_columns(tmp_path):
     good = dict.fromkeys(("test", "validation"), predictions([0, 1], [[0.9, 0.1], [0.2, 0.8]]))
     good = evaluate(good, groups, SETTINGS)
     for run, metrics in zip(runs, (good, one_class), strict=True):
-        write_json(
-            tmp_path / "d" / "runs" / run["model"] / run["recipe"] / f"seed{run['seed']}" / "metrics.json", metrics
-        )
+        write_json(tmp_path / run.folder / "metrics.json", metrics)
     output = tmp_path / "summary" / "metrics.tsv"
-    assert call("summarize.py", {"runs": runs}, "--results", tmp_path, "--output", output).returncode == 0
+    assert call("summarize.py", SummarizeSettings(runs=runs), "--results", tmp_path, "--output", output).returncode == 0
     lines = [line.split("\t") for line in output.read_text().splitlines()]
     names = list(METRICS["classification"])
     assert lines[0][:16] == ["dataset", "model", "recipe", "seed", "objective", "n", *names]

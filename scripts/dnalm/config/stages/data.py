@@ -1,0 +1,112 @@
+"""What the stages from genomes and catalogues to sequence tables are told."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from dnalm.config.base import Labels, Md5, Name, Settings, Sha256, Text
+from dnalm.config.catalogues import ArraySimulation
+from dnalm.config.datasets import Balance, Kind, Source, Splitting
+
+Pieces = Literal["unique", "interspersed", "context"]
+"""Which part of a genome is left when the rest is masked."""
+
+
+class DownloadSettings(Settings):
+    """A file to fetch, and its checksums."""
+
+    url: Text
+    sha256: Sha256 | None
+    md5: Md5 | None
+
+
+class ImportGenomeSettings(Settings):
+    """What the files of a genome are, in their order, and which of its chromosomes to keep."""
+
+    parts: list[Text]
+    chromosomes: list[Text] | None = Field(description="In this order; None for all.")
+
+
+class FindRepeatsSettings(Settings):
+    """How Tandem Repeats Finder is run."""
+
+    parameters: list[int] = Field(description="As on its command line.")
+
+
+class ImportCatalogueSettings(Settings):
+    """How a catalogue is read."""
+
+    catalogue: Name
+    format: Text
+    filters: list[Text] | None = Field(description="VCF FILTER values to keep; None for all.")
+
+
+class SimulateArraysSettings(ArraySimulation):
+    """Simulated arrays, and the catalogue they make."""
+
+    catalogue: Name
+
+
+class MaskSettings(Settings):
+    """What is masked beside the catalogues."""
+
+    soft: bool = Field(description="Soft-masked bases too.")
+    source: Pieces
+
+
+class SplitSettings(Settings):
+    """Which pieces of a masked genome are kept."""
+
+    min_length: int = Field(ge=1, description="In bases.")
+    source: Pieces
+
+
+class ExtractSettings(Settings):
+    """Which arrays of a catalogue become positives."""
+
+    format: Text
+    located: bool = Field(description="Whether the catalogue lies on a genome.")
+    min_length: int = Field(ge=1, description="In bases.")
+    flank: int = Field(ge=0, description="Bases of context on both sides.")
+    deduplicate: bool
+
+
+class BalanceSettings(Balance):
+    """How negatives are drawn."""
+
+    negatives: dict[Source, float] = Field(description="Weights, all above 0.")
+    flank: int = Field(ge=0, description="Bases of context on both sides.")
+    zones: dict[Text, list[Text]] | None = Field(description="Chromosomes of each split, if splits are made of them.")
+
+
+class ImportTableSettings(Settings):
+    """How a labelled table is read."""
+
+    parts: list[Text] = Field(description="What its files are: `all`, or splits in this order.")
+    sequence_column: Text
+    label_column: Text
+    target_column: Text | None = Field(description="Column of numbers to predict, in the place of labels.")
+    labels: Labels | None
+
+
+class SplitLabelsSettings(Splitting):
+    """How a data set is divided."""
+
+    kind: Kind
+    given: bool = Field(description="Whether it is divided already, as it was published.")
+    labels: Labels | None
+    caps: dict[str, int | None] = Field(description="Most records of each split; None for no limit.")
+
+
+class DrawBackgroundSettings(Settings):
+    """Windows of the genome to score beside a data set's splits."""
+
+    number: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    flank: int = Field(ge=0, description="Bases of context on both sides of the data set's arrays.")
+
+
+class CompareSplitsSettings(Settings):
+    """Of which kind the data set is."""
+
+    kind: Kind

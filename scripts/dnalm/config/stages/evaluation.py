@@ -1,0 +1,70 @@
+"""What the stages that audit, score, compare and report are told."""
+
+from typing import Any
+
+from pydantic import Field
+
+from dnalm.config.base import Labels, Name, Settings, Text
+from dnalm.config.datasets import Audit, Baseline, Kind
+from dnalm.config.evaluation import Evaluation, Resampling
+from dnalm.config.runs import SeededRun
+
+
+class AuditSettings(Settings):
+    """A data set and the limits of its audit."""
+
+    dataset: Name
+    kind: Kind
+    audit: Audit
+    labels: Labels | None
+    models: dict[Name, int | None] = Field(description="Most tokens of one input; None where the config states none.")
+
+
+class BaselineSettings(Settings):
+    """A baseline to fit."""
+
+    name: Baseline
+    seed: int = Field(ge=0, description="None of them is random.")
+    background: bool = Field(False, description="Score background.parquet too.")
+
+
+class IntervalSettings(Resampling):
+    """How confidence intervals are made."""
+
+    effective_groups: int = Field(description="Fewest effective groups of records for which there are intervals.")
+    largest_group: float = Field(description="Largest share of the records that one group may hold without a caution.")
+
+
+class EvaluateSettings(IntervalSettings, Evaluation):
+    """How a run is scored."""
+
+
+class CompareSettings(IntervalSettings):
+    """The runs that are compared on a data set."""
+
+    dataset: Name
+    kind: Kind
+    runs: list[SeededRun]
+
+
+class ModelCardSettings(Settings):
+    """A run, and what its card says beside results."""
+
+    run: SeededRun
+    dataset: dict[str, Any] = Field(description="The data set's config.")
+    checkpoint: Text | None = Field(description="Hub id of what the model began from; None if it is on no hub.")
+    confidence: float = Field(description="Level of the intervals.")
+
+
+class SummarizeSettings(Settings):
+    """The runs of a workflow."""
+
+    runs: list[SeededRun]
+
+
+class ReportSettings(Settings):
+    """The runs of a workflow, and the config to print."""
+
+    runs: list[SeededRun] = Field(description="Data sets are told of in this order.")
+    datasets: dict[Name, dict[str, Any]] = Field(description="Config of each data set.")
+    config: dict[str, Any]

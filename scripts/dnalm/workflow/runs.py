@@ -1,0 +1,63 @@
+"""The runs of a config: which there are, and on what they are trained."""
+
+from collections.abc import Iterator
+
+from dnalm.config.root import Config
+from dnalm.config.runs import SeededRun
+from dnalm.names import BASELINE_SEED
+from dnalm.workflow import paths
+from dnalm.workflow.wildcards import Wildcards
+
+BASELINE = "baseline"
+"""What stands for the model in a baseline's name."""
+
+
+def runs(config: Config) -> Iterator[SeededRun]:
+    """Every run, baselines first within a data set.
+
+    Data sets come in the order of the list `runs`, then by name: the order of keys means nothing.
+    """
+    for name in dict.fromkeys([*(run.dataset for run in config.runs), *sorted(config.datasets)]):
+        for baseline in config.datasets[name].simple_models:
+            yield SeededRun(dataset=name, model=BASELINE, recipe=baseline, seed=BASELINE_SEED)
+        for run in config.runs:
+            if run.dataset == name:
+                for seed in run.seeds:
+                    yield SeededRun(dataset=name, model=run.model, recipe=run.recipe, seed=seed)
+
+
+def runs_on(config: Config, dataset: str) -> list[SeededRun]:
+    """Every run on a data set."""
+    return [run for run in runs(config) if run.dataset == dataset]
+
+
+def models_on(config: Config, dataset: str) -> list[str]:
+    """The models that are run on a data set, sorted."""
+    return sorted({run.model for run in config.runs if run.dataset == dataset})
+
+
+def probed_dataset(config: Config, model: str) -> str:
+    """The first data set, in the order of `runs`, that a model is run on."""
+    return next(run.dataset for run in config.runs if run.model == model)
+
+
+def conduct(config: Config, wildcards: Wildcards) -> list[str]:
+    """Options of `finetune.py` that are no part of the result: on what it trains, where it saves and reports."""
+    recipe = config.recipes[wildcards.recipe]
+    options = {
+        "device": config.device,
+        "processes": recipe.processes,
+        "sharding": recipe.sharding,
+        "minutes": config.checkpoint_minutes,
+        "events": paths.events(wildcards.dataset, wildcards.model, wildcards.recipe, wildcards.seed),
+    }
+    words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    return words + (["--report-to", *config.report_to] if config.report_to else [])
+
+
+def gpus(config: Config, wildcards: Wildcards) -> int:
+    """GPUs that a fine-tuning asks of the scheduler."""
+    recipe = config.recipes[wildcards.recipe]
+    if recipe.gpus is not None:
+        return recipe.gpus
+    return 0 if config.device == "cpu" else recipe.processes
