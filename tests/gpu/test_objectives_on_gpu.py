@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-import torch
 from closeness import close
+from needed import needs
 from token_objective import BERT, LLAMA, SPECIALS, VOCABULARY, NextToken, examples
 
 from dnalm.config.recipes import Recipe
@@ -15,7 +15,7 @@ from dnalm.training.objectives.regression import Regression
 from dnalm.training.runtime.checkpoints import Checkpoints, read
 from dnalm.training.runtime.team import join_team
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
+pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
 WIDE = {"hidden_size": 128, "intermediate_size": 256}  # heads of 32, as the kernels take them
 
 

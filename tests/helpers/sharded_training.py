@@ -1,6 +1,6 @@
 """A training of six steps, alone and sharded: a program of several processes.
 
-Arguments: a directory, the device, and what is to be compared (kind, variant).
+Arguments: a directory, the device, the kind of sharding, and variants of the model.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from dnalm.training.runtime.team import join_team
 
 SIZES = (7, 5, 3, 8, 6, 3)
 LENGTH = 9
+VARIANTS = ("padded", "packed", "lora")
 
 
 def build(variant, device):
@@ -101,14 +102,8 @@ def runner(model, variant):
     return lambda ids: packed(packed_row(ids))[: len(ids)]
 
 
-def main():
-    place, device, kind, variant = sys.argv[1:]
-    torch.set_num_threads(1)
-    with contextlib.suppress(ImportError):
-        import deepspeed
-
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # compiles for minutes
-    team = join_team(device)
+def trained(variant, kind, team):
+    """Norms, weights, states and logits: alone, sharded, and sharded from the half-way state of the one alone."""
     alone = build(variant, team.device)
     own = optimizer(alone)
     found = {"norms": [train_alone(alone, own, range(3), team.device)]}
@@ -134,14 +129,32 @@ def main():
     with torch.no_grad():
         found["logits"] = [alone.eval()(input_ids=ids).logits.cpu(), sharded.forward(lambda: run(ids)).cpu()]
     found["parts"] = len(getattr(sharded, "_units", []))
-    Path(place, f"{team.rank}.pickle").write_bytes(pickle.dumps(found))
+    return found
+
+
+def main():
+    place, device, kind, *variants = sys.argv[1:]
+    torch.set_num_threads(1)
+    with contextlib.suppress(ImportError):
+        import deepspeed
+
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # compiles for minutes
+    team = join_team(device)
+    for variant in variants:
+        found = trained(variant, kind, team)
+        Path(place, f"{variant}-{team.rank}.pickle").write_bytes(pickle.dumps(found))
     team.leave()
 
 
-def compare(place, kind, variant, device="cpu", parts=1e-5):
-    """Train alone and sharded in two processes and compare everything."""
-    started([sys.executable, __file__, place, device, kind, variant])
-    first, second = (pickle.loads((place / f"{rank}.pickle").read_bytes()) for rank in range(2))
+def train_all(place, kind, device="cpu"):
+    """Train every variant, alone and sharded in two processes, which are started once; returns `place`."""
+    started([sys.executable, __file__, place, device, kind, *VARIANTS])
+    return place
+
+
+def compare(place, variant, parts=1e-5):
+    """Compare everything that `train_all` wrote of a variant; returns what the first process found."""
+    first, second = (pickle.loads((place / f"{variant}-{rank}.pickle").read_bytes()) for rank in range(2))
     for norms in first["norms"][1:]:
         assert close(norms, first["norms"][0], parts)
     for end in first["end"][1:]:

@@ -1,5 +1,6 @@
 """`finetune.py --processes 2`: what several processes train is what one does, whatever they divide among them."""
 
+import functools
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import time
 import pandas as pd
 import pytest
 from closeness import close
-from script_runs import SCRIPTS
+from script_runs import SCRIPTS, run_script
 from small_models import TINY, settings, write_task
 
 STILL = {**TINY, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -25,7 +26,7 @@ def task(tmp_path_factory):
     return root
 
 
-def command(task, out, *more):
+def arguments(task, out, *more):
     places = ["--data", task / "data", "--tokens", task / "tokens", "--tokenizer", task / "tokenizer"]
     places += [
         "--model",
@@ -37,7 +38,11 @@ def command(task, out, *more):
         "--scratch",
         out / "scratch",
     ]
-    return [sys.executable, str(SCRIPTS / "finetune.py"), "--spec", "-", "--device", "cpu", *map(str, [*places, *more])]
+    return ["--device", "cpu", *map(str, [*places, *more])]
+
+
+def command(task, out, *more):
+    return [sys.executable, str(SCRIPTS / "finetune.py"), "--spec", "-", *arguments(task, out, *more)]
 
 
 def finetune(task, out, spec, *more):
@@ -50,32 +55,50 @@ def finetune(task, out, spec, *more):
     return log, json.loads((out / "run.json").read_text()), process.stderr
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("sharding", ["none", "fsdp"])
-def test_two_processes_train_as_one(task, tmp_path, method, sharding):
-    """90 records in batches of 16: the last batch has 10, and the processes' shares differ."""
+def spec_of(method):
     lora = {"lora": {"target_modules": ["query"]}} if method == "lora" else {}
-    spec = settings(STILL, epochs=2, batch_size=16, method=method, class_weights="balanced", **lora)
-    one, _, _ = finetune(task, tmp_path / "one", spec)
-    two, run, _ = finetune(task, tmp_path / "two", spec, "--processes", 2, "--sharding", sharding)
+    return settings(STILL, epochs=2, batch_size=16, method=method, class_weights="balanced", **lora)
+
+
+@pytest.fixture(scope="module")
+def alone(task, tmp_path_factory):
+    """The log and the folder of a training by one process, made once a method."""
+
+    @functools.cache
+    def train(method):
+        out = tmp_path_factory.mktemp(method)
+        done = run_script("finetune.py", *arguments(task, out), spec=spec_of(method))
+        assert done.returncode == 0, done.stderr
+        return pd.read_csv(out / "log.tsv", sep="\t"), out
+
+    return train
+
+
+# two_machines trains in full without sharding, and the tests of sharding train adapters with it
+@pytest.mark.parametrize(("method", "sharding"), [("full", "fsdp"), ("lora", "none")])
+def test_two_processes_train_as_one(task, alone, tmp_path, method, sharding):
+    """90 records in batches of 16: the last batch has 10, and the processes' shares differ."""
+    one, place = alone(method)
+    two, run, _ = finetune(task, tmp_path, spec_of(method), "--processes", 2, "--sharding", sharding)
     assert run["engine"]["processes"] == 2 and run["engine"]["sharding"] == sharding
     assert two[["epoch", "step"]].equals(one[["epoch", "step"]])
     for column in ("training_loss", "validation_loss", "mcc"):
         assert close(two[column], one[column], ROUNDING), column
     from transformers import AutoModelForSequenceClassification
 
-    models = [AutoModelForSequenceClassification.from_pretrained(tmp_path / name / "model") for name in ("one", "two")]
+    models = [AutoModelForSequenceClassification.from_pretrained(folder / "model") for folder in (place, tmp_path)]
     for name, value in models[0].state_dict().items():
         # where a gradient is zero but for rounding, AdamW steps by its sign
-        assert (value - models[1].state_dict()[name]).abs().median() < 1e-2 * spec["recipe"]["learning_rate"], name
-    assert (tmp_path / "two/model/adapter").exists() == (method == "lora")
+        difference = (value - models[1].state_dict()[name]).abs().median()
+        assert difference < 1e-2 * spec_of(method)["recipe"]["learning_rate"], name
+    assert (tmp_path / "model/adapter").exists() == (method == "lora")
 
 
 def test_processes_that_are_asked_to_stop_save_and_go_on(task, tmp_path):
-    spec = settings(STILL, epochs=30, batch_size=16)
-    arguments = ("--processes", 2, "--minutes", 0.001)
+    spec = settings(STILL, epochs=12, batch_size=16)
+    several = ("--processes", 2, "--minutes", 0.001)
     process = subprocess.Popen(
-        command(task, tmp_path, *arguments), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(task, tmp_path, *several), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     process.stdin.write(json.dumps(spec))
     process.stdin.close()
@@ -86,25 +109,24 @@ def test_processes_that_are_asked_to_stop_save_and_go_on(task, tmp_path):
     said = process.stderr.read()
     assert process.wait() == 143
     assert said.strip().splitlines()[-1].startswith("error: stopped by SIGTERM at step"), said
-    log, run, said = finetune(task, tmp_path, spec, *arguments)
+    log, run, said = finetune(task, tmp_path, spec, *several)
     assert len(run["resumed_from"]) == 1 and f"resumed from step {run['resumed_from'][0]}" in said
-    assert log["epoch"].tolist() == list(range(1, 31))
+    assert log["epoch"].tolist() == list(range(1, 13))
 
 
-def test_two_machines_train_as_one(task, tmp_path):
+def test_two_machines_train_as_one(task, alone, tmp_path):
     """Two launchers of one process each, as on two machines of a cluster."""
-    spec = settings(STILL, epochs=2, batch_size=16)
-    one, _, _ = finetune(task, tmp_path / "one", spec)
-    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    one, _ = alone("full")
+    (tmp_path / "spec.json").write_text(json.dumps(spec_of("full")))
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    python, script, *arguments = command(task, tmp_path / "two")
-    arguments[arguments.index("--spec") + 1] = str(tmp_path / "spec.json")
+    python, script, *words = command(task, tmp_path / "two")
+    words[words.index("--spec") + 1] = str(tmp_path / "spec.json")
     torchrun = [python, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
     torchrun += ["--master-addr=localhost", f"--master-port={port}"]
     machines = [
-        subprocess.Popen([*torchrun, f"--node-rank={rank}", script, *arguments], stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([*torchrun, f"--node-rank={rank}", script, *words], stderr=subprocess.PIPE, text=True)
         for rank in (0, 1)
     ]
     said = [machine.communicate()[1] for machine in machines]

@@ -337,8 +337,8 @@ def test_the_script_reads_what_trf_calls(tmp_path):
     assert done.returncode == 0, done.stderr
     found = read_predictions(tmp_path / "out/predictions.parquet")
     expected = fit_baseline("trf", PLANTED["trf"]).predictions["test"]
-    assert found["test"].scores == pytest.approx(expected.scores, abs=1e-6)
-    assert found["background"].scores == pytest.approx(expected.scores, abs=1e-6)
+    assert close(found["test"].scores, expected.scores, 1e-6)
+    assert close(found["background"].scores, expected.scores, 1e-6)
 
     def refused(message):
         failed = call(tmp_path, tmp_path / "none", "trf", calls=calls, background=True)

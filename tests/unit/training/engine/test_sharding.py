@@ -5,24 +5,29 @@ import sys
 import pytest
 import torch
 from needed import needs
-from sharded_training import compare
+from sharded_training import VARIANTS, compare, train_all
 
 from dnalm.errors import UserError
 from dnalm.training.engine.sharding import shard
 from dnalm.training.engine.team import Team
 
 
-@pytest.mark.parametrize("variant", ["padded", "packed", "lora"])
-def test_fsdp2_trains_as_one_process(tmp_path, variant):
-    found = compare(tmp_path, "fsdp", variant)
-    assert found["parts"] >= 3, "each layer is a unit"
+@pytest.fixture(scope="module")
+def fsdp(tmp_path_factory):
+    return train_all(tmp_path_factory.mktemp("fsdp"), "fsdp")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_fsdp2_trains_as_one_process(fsdp, variant):
+    assert compare(fsdp, variant)["parts"] >= 3, "each layer is a unit"
 
 
 @needs("deepspeed")
-@pytest.mark.parametrize("variant", ["padded", "packed", "lora"])
-def test_zero2_trains_as_one_process(tmp_path, monkeypatch, variant):
+def test_zero2_trains_as_one_process(tmp_path, monkeypatch):
     monkeypatch.setenv("DS_ACCELERATOR", "cpu")
-    compare(tmp_path, "zero2", variant)
+    train_all(tmp_path, "zero2")
+    for variant in VARIANTS:
+        compare(tmp_path, variant)
 
 
 def test_one_process_has_nothing_to_spread_over():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from closeness import close
 from token_objective import BERT, LLAMA, SPECIALS, VOCABULARY, NextToken, examples, llama
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
@@ -178,15 +179,14 @@ def test_pairs_and_prompts_are_packed_as_each_record_alone(segments):
     shown, _ = examples(9, segments, truth=np.arange(9) % 3, longest=54)
     alone = torch.cat([model(**shown.padded(np.array([i]))).logits for i in range(9)])
     untyped = torch.cat([model(input_ids=shown.padded(np.array([i]))["input_ids"]).logits for i in range(9)])
-    scale = float(alone.abs().max())
-    assert float((alone - untyped).abs().max()) > 1e-2 * scale
+    assert not close(untyped, alone, 1e-2)
     feed = PackedFeed(shown, Classification({0: "a", 1: "b", 2: "c"}), 9, 4000)
     packed = PackedModel(model)
     found = packed(feed.collate(np.arange(9), np.ones(9)))[:9]
     packed.restore()
-    assert float((found - alone).abs().max()) <= 1e-5 * scale
+    assert close(found, alone)
     scored = score(model, Classification(), shown, batch_size=4)
-    np.testing.assert_allclose(scored, torch.softmax(alone.double(), dim=1).detach().numpy(), rtol=1e-4)
+    assert close(scored, torch.softmax(alone.double(), dim=1))
 
 
 @pytest.mark.parametrize("overlong", ["window", "truncate"])
