@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 HEAD = """# Configuration
 
-Generated from `scripts/dnalm/config.py` and `datasets.py` by `make docs`; edit it there.
+Generated from `scripts/dnalm/config/` by `make docs`; edit it there.
 
 `config/config.yaml` is the demo. A file given with `--configfile` is a complete config: it replaces the demo. To change
 one key of the demo, give both files: `--configfile config/config.yaml mine.yaml`. Relative paths are relative to the
@@ -111,7 +111,7 @@ def run() -> None:
     stale = [path for path, text in files.items() if not path.is_file() or path.read_text() != text]
     for path in stale:
         if check:
-            print(f"error: {path.relative_to(ROOT)} is out of step with scripts/dnalm/config.py; run make docs")
+            print(f"error: {path.relative_to(ROOT)} is out of step with scripts/dnalm/config; run make docs")
         else:
             with atomic(path) as temporary:
                 temporary.write_text(files[path])
