@@ -162,9 +162,19 @@ def test_a_changed_recipe_re_runs_the_training_alone(finished):
 
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(finished, tmp_path):
+    """As far as a training's metrics; the slow tests kill the whole chain, and again and again."""
     directory = prepare(tmp_path / "killed")
+    wanted = RUN.replace("repeats", "table") + "/metrics.json"
     command = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", directory, "--cores", "2"]
-    command += ["--workflow-profile", ROOT / "profiles/default", "--configfile", directory / "config.yaml"]
+    command += [
+        "--workflow-profile",
+        ROOT / "profiles/default",
+        "--configfile",
+        directory / "config.yaml",
+        "--cores",
+        "2",
+        wanted,
+    ]
     process = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
     deadline = time.monotonic() + 300
     while not list(directory.glob("logs/finetune/**/*.log")) and time.monotonic() < deadline:
@@ -172,16 +182,16 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(finished, tmp_path):
     time.sleep(1)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (directory / "results/report/index.html").exists()
-    locked = run(directory)
+    assert not (directory / wanted).exists()
+    locked = run(directory, "--cores", "2", wanted)
     assert locked.returncode != 0
     assert "--unlock" in locked.stderr
     assert run(directory, "--unlock").returncode == 0
-    result = run(directory)
+    result = run(directory, "--cores", "2", wanted)
     assert result.returncode == 0, result.stderr
     first, second = results(finished), results(directory)
-    assert len(first) > 40
-    assert first == second
+    assert len(first) > 40 and len(second) > 10 and wanted in second
+    assert second == {name: digest for name, digest in first.items() if name in second}
     assert not list(directory.rglob("*.tmp"))
 
 
