@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dnalm.evaluation.report import datacard, trust
+from dnalm.evaluation.report.certificates import certificate
 from dnalm.evaluation.report.descriptions import Description
 from dnalm.evaluation.report.page import TEMPLATES
 from dnalm.evaluation.report.results import Dataset, Run
@@ -58,6 +59,7 @@ def model_card(dataset: Dataset, checkpoint: str | None, confidence: float) -> s
         findings=[check for check in trust.checks(dataset.audit) if check["status"] != "pass"],
         rare=_rare(run),
         cautions=datacard.cautions(dataset),
+        certificate=certificate(run),
         time=duration(record["seconds"]),
         energy="" if record.get("training_joules") is None else energy(record["training_joules"]),
         decimal=decimal,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dnalm.evaluation.report.certificates import certificate
 from dnalm.evaluation.report.datacard import Column, Table
 from dnalm.evaluation.report.results import Dataset, Run
 from dnalm.evaluation.report.text import MISSING, as_yaml, count, decimal, duration, energy
@@ -61,14 +62,15 @@ def _weights(record: dict[str, Any]) -> str:
     return f"{found[0][:12]}{more}" if found else MISSING
 
 
-def records(dataset: Dataset) -> list[dict[str, str]]:
-    """What made each run: a line on what it is, where and how long it ran, and its run.json as text."""
-    result = []
+def records(dataset: Dataset) -> list[dict[str, Any]]:
+    """Each run: a line on what it is, where and how long it ran, its checkpoint's certificate, and run.json as text."""
+    result: list[dict[str, Any]] = []
     for group, run in dataset.members:
         record = run.record
         what = _baseline(record["baseline"]) if run.is_baseline else _model(run)
         time = f"{duration(record['seconds'])} on {record['device']}"
-        result.append({"name": run_name(run, group), "what": what, "time": time, "text": as_yaml(record)})
+        about = {"name": run_name(run, group), "what": what, "time": time, "text": as_yaml(record)}
+        result.append(about | {"certificate": certificate(run)})
     return result
 
 
