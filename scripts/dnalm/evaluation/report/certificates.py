@@ -36,7 +36,7 @@ def _loads(difference: float) -> str:
 
 
 def _language_model(found: dict[str, Any] | None) -> list[list[str]]:
-    """Loss per token against a uniform guess, and bits per base against a Markov chain (none without sequences to fit)."""
+    """Loss per token against a uniform guess, and bits per base against a Markov chain if one was fitted."""
     if found is None:
         return [["Language-model loss", "not measured: the checkpoint has no language-model head"]]
     loss = f"{decimal(found['loss'])} nats per {found['objective']} token; a uniform guess has"

@@ -141,7 +141,7 @@ def test_a_model_with_code_of_its_own_says_so(results):
         record["spec"]["trust_remote_code"] = trusted
         write_json(path, record)
         card = model_card(read_dataset(results, "d", CONFIG, [RUN]), None, 0.95)
-        for said in ("It runs code of its own", "scores.tsv --trust-remote-code", ", trust_remote_code=True)"):
+        for said in ("It runs its own code", "scores.tsv --trust-remote-code", ", trust_remote_code=True)"):
             assert (said in card) == trusted, said
 
 
