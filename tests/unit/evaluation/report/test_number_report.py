@@ -76,7 +76,7 @@ def test_the_page_tells_of_numbers_and_of_nothing_else(page):
         "The runs were not scored on the same test records",
     ):  # fmt: skip
         assert said in text, said
-    for absent in ("Can the probabilities be believed", "Where positives are rare", "Reliability of"):
+    for absent in ("Are the probabilities calibrated", "Where positives are rare", "Reliability of"):
         assert absent not in page
     assert len(page) < 1_000_000
 
