@@ -220,7 +220,7 @@ class Contender:
                 recipe,
                 1,
                 Execution(self.team, checkpoints),
-                keep=lambda directory, weights: None,
+                save_best=lambda directory, weights: None,
             )
         return progress.step, self.engine["padding"]
 
