@@ -319,9 +319,9 @@ def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(task, tmp_path, m
         assert nothing_left(tmp_path / "out")
 
     none = settings(None, method="none")
-    refused("base: holds no trained classification head", none, "--checkpoint", tmp_path / "base")
-    refused("bare: holds no model", settings(None), "--checkpoint", tmp_path / "bare")
-    refused("bare: holds no tokenizer", settings(), tokenizer=tmp_path / "bare")
+    refused("base: has no trained classification head for", none, "--checkpoint", tmp_path / "base")
+    refused("bare: has no model", settings(None), "--checkpoint", tmp_path / "bare")
+    refused("bare: has no tokenizer", settings(), tokenizer=tmp_path / "bare")
     refused("--checkpoint: goes with settings that have no architecture", settings(None))
     refused("device: mps was requested and no GPU is visible", settings(), "--device", "mps")
     shutil.copytree(task, tmp_path / "odd")

@@ -67,7 +67,7 @@ class ShardedStepper(Stepper):
         bf16: bool,
         kind: str,
     ) -> None:
-        """As for a `Stepper`; kind: one of `KINDS`; make_optimizer is called once the model's parameters are sharded."""
+        """As for a `Stepper`; kind: one of `KINDS`; make_optimizer is called once the parameters are sharded."""
         self.sharded = shard(model, make_optimizer, team, kind)
         super().__init__(forward, model, self.sharded.optimizer, objective, team, max_norm, bf16)
 
