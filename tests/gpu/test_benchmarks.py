@@ -2,7 +2,7 @@ import pytest
 from needed import needs
 
 from dnalm.training.benchmarks.measurements import BERT_SMALL, METHOD, Arm, Suite
-from dnalm.training.benchmarks.trainers import Contender, run_arm
+from dnalm.training.benchmarks.trainers import ArmRun, run_arm
 from dnalm.training.runtime.team import join_team
 
 pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
@@ -12,9 +12,9 @@ SMALL = Suite(BERT_SMALL, "cuda", ())
 
 @pytest.mark.parametrize("trainer", ["original", "hf_defaults", "ours"])
 def test_a_profile_finds_the_kernels_of_each_step(tmp_path, trainer):
-    contender = Contender(Arm(trainer, 16, (4, 40)), SMALL, join_team("cuda"), tmp_path)
-    contender.train(4)
-    few, many = contender.profile(4), contender.profile(40)
+    arm_run = ArmRun(Arm(trainer, 16, (4, 40)), SMALL, join_team("cuda"), tmp_path)
+    arm_run.train(4)
+    few, many = arm_run.profile(4), arm_run.profile(40)
     assert (few[0], many[0]) == (4, 40)
     for _, stretches, kernels in (few, many):
         assert 0 < kernels <= stretches

@@ -44,7 +44,7 @@ def test_a_layer_takes_an_eighth_of_the_memory():
 
 @pytest.mark.parametrize("shape", [(2048, 768), (96, 32), (64, 1024)])
 @pytest.mark.parametrize("rows", [1, 7, 64, 4096])
-def test_a_layer_computes_what_its_plain_twin_does(shape, rows):
+def test_a_layer_computes_what_its_dequantised_layer_does(shape, rows):
     layer, _ = four_bit(*shape)
     plain = layer.dequantised().to(GPU)
     x = torch.randn(rows, shape[1], device=GPU, requires_grad=True)

@@ -97,9 +97,9 @@ def device(wildcards, input):
     return CONFIG.device
 
 
-def conduct(wildcards, input):
-    """How a training is conducted, which is no part of the result either."""
-    return runs.conduct(CONFIG, wildcards)
+def execution(wildcards, input):
+    """How a training is executed; not a part of the result, so untracked."""
+    return runs.execution(CONFIG, wildcards)
 
 
 def gpus(wildcards):

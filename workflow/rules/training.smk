@@ -154,11 +154,11 @@ rule finetune:
         tokenizer=folder("tokenizer"),
         checkpoint=option("checkpoint", folder("checkpoint")),
         certificate=options("certificate"),
-        conduct=conduct,
+        execution=execution,
     # A scheduler that ends the job sends SIGTERM to all of it: the shell has to wait for the training to save.
     shell:
         "trap : TERM; printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --tokens {params.tokens:q}"
-        " --tokenizer {params.tokenizer:q} {params.checkpoint:q} {params.certificate:q} {params.conduct:q} --model {output.model:q}"
+        " --tokenizer {params.tokenizer:q} {params.checkpoint:q} {params.certificate:q} {params.execution:q} --model {output.model:q}"
         " --training-log {output.training_log:q} --record {output.run:q} 2> {log:q}"
 
 

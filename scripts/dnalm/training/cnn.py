@@ -1,7 +1,7 @@
-"""A small convolutional network on one-hot DNA, trained from scratch: what can be learnt without a language model.
+"""A small convolutional network on one-hot DNA, trained from scratch: a baseline without a language model.
 
-Convolutions over the bases, the largest value of each channel over the sequence, and a linear layer. What lies beyond a
-sequence's end is zero in every layer, so scores don't depend on the company a sequence is scored in.
+Convolutions over the bases, the maximum of each channel over the sequence, and a linear layer. Padding is zero in every
+layer, so scores don't depend on the batch.
 """
 
 import copy
@@ -29,33 +29,29 @@ from dnalm.training.engine.windows import Windows, cut
 from dnalm.training.models.tokenizers import Specials
 from dnalm.training.objectives.classification import Classification
 
-_NOTHING = OTHER
-"""The code of padding and of letters other than ACGT: zero in all four channels."""
-
-_SPECIALS = Specials(prefix=(), suffix=(_NOTHING,), pad=_NOTHING, unknown=_NOTHING, mask=None)
-"""Each sequence ends with nothing, so that an empty one has a length too."""
+_SPECIALS = Specials(prefix=(), suffix=(OTHER,), pad=OTHER, unknown=OTHER, mask=None)
+"""OTHER, zero in all four channels, is padding and ends each sequence, so that no sequence has length 0."""
 
 DESCRIPTION = (
-    "A small convolutional network on one-hot DNA: three convolutions, the largest value of each channel, a linear layer;"
-    " with 2 strands, trained on both and scored by their mean"
+    "A small convolutional network on one-hot DNA: three convolutions, the largest value of each channel, a linear"
+    " layer; with 2 strands, trained on both and scored by their mean"
 )
 
 WINDOW = 8192
-"""Bases beyond which a sequence is shown in windows, whose scores are averaged."""
+"""Sequences with more bases are cut into windows, whose scores are averaged."""
 
 MOST_BASES = 65_536
 """Bases scored at a time, padding included."""
-
 
 _OBJECTIVE = Classification()
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """How the network is built and trained.
+    """Hyperparameters of network and training.
 
     channels: of each layer; widths, dilations: of the convolutions, in bases; dropout: before the linear layer;
-    patience: epochs without a higher MCC on validation after which training stops.
+    patience: training stops after this many epochs without a higher validation MCC.
     """
 
     channels: int = 32
@@ -70,19 +66,19 @@ class Hyperparameters:
 
 
 class Output(NamedTuple):
-    """What the network returns: logits (b, classes)."""
+    """The network's output: logits (b, classes)."""
 
     logits: torch.Tensor
 
 
 class Network(torch.nn.Module):
-    """Bases to logits, called as the models of transformers are."""
+    """Convolutional network with the call signature of transformers' models."""
 
     def __init__(self, classes: int, hyperparameters: Hyperparameters) -> None:
-        """Draw the weights from torch's generator."""
+        """Draw the weights from torch's global generator."""
         super().__init__()
         self.config = SimpleNamespace(num_labels=classes)
-        self.register_buffer("one_hot", torch.eye(_NOTHING + 1, _NOTHING), persistent=False)
+        self.register_buffer("one_hot", torch.eye(OTHER + 1, OTHER), persistent=False)
         sizes = [len(BASES)] + [hyperparameters.channels] * len(hyperparameters.widths)
         shapes = zip(sizes, sizes[1:], hyperparameters.widths, hyperparameters.dilations, strict=False)
         self.convolutions = torch.nn.ModuleList(
@@ -93,7 +89,7 @@ class Network(torch.nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Output:
@@ -103,25 +99,25 @@ class Network(torch.nn.Module):
         x = one_hot[input_ids].transpose(1, 2)
         for convolution in self.convolutions:
             x = torch.relu(convolution(x)) * inside
-        return Output(self.head(x.amax(dim=2)))  # nothing is below zero, so padding is no maximum
+        return Output(self.head(x.amax(dim=2)))  # values are never below zero, so padding never wins
 
 
 class Strands:
-    """Sequences as the network takes them, as they are given and as their reverse complements."""
+    """Encoded sequences and their reverse complements, with labels."""
 
     def __init__(self, sequences: Sequence[str], labels: NDArray[np.int64]) -> None:
-        """Encode sequences; letters other than ACGT are nothing. labels: (n,)."""
+        """Encode sequences; letters other than ACGT become `OTHER`. labels: (n,)."""
         self.labels = labels
         self._given = Tokens(*encode(sequences))
         self._other = Tokens(*encode([reverse_complement(sequence) for sequence in sequences]))
 
     @property
     def windows(self) -> Windows:
-        """The sequences' windows, one each but for long ones."""
+        """The sequences' windows: one each, except for long ones."""
         return cut(self._given.lengths, WINDOW, "window", [])
 
     def examples(self, seed: int = 0, both: bool = False) -> Examples:
-        """The strands given; with `both`, each epoch shows each sequence as either, drawn from the seed."""
+        """The given strands; with `both`, each epoch uses a random strand of each sequence, drawn from the seed."""
         return Examples(self._given, self.windows, _SPECIALS, self.labels, self._other if both else None, seed)
 
     def __len__(self) -> int:
@@ -129,33 +125,33 @@ class Strands:
         return len(self.labels)
 
     def scores(self, network: Network, both: bool, what: str = "") -> NDArray[np.float64]:
-        """Probabilities (n, classes) of the strands given, or means over `both`; `what` names the progress bar."""
-        shown = [self._given, self._other] if both else [self._given]
-        size, parts = 256, [Examples(strand, self.windows, _SPECIALS) for strand in shown]
-        found = [score(network, _OBJECTIVE, examples, size, what, most_tokens=MOST_BASES) for examples in parts]
-        return np.asarray(np.mean(found, axis=0))
+        """Probabilities (n, classes) of the given strands, or means over `both`; what: label of the progress bar."""
+        strands = [self._given, self._other] if both else [self._given]
+        size, parts = 256, [Examples(strand, self.windows, _SPECIALS) for strand in strands]
+        scores = [score(network, _OBJECTIVE, examples, size, what, most_tokens=MOST_BASES) for examples in parts]
+        return np.asarray(np.mean(scores, axis=0))
 
 
 @dataclass
 class Fitted:
-    """A network as it was at its best epoch: the strands it looks at, and its MCC on validation each epoch."""
+    """A network at its best epoch; both: whether it uses both strands; mccs: validation MCC after each epoch."""
 
     network: Network
     both: bool
-    course: list[float] = field(default_factory=list)
+    mccs: list[float] = field(default_factory=list)
 
     @property
     def best(self) -> float:
-        """The highest MCC on validation."""
-        return max(self.course, default=-math.inf)
+        """The highest validation MCC."""
+        return max(self.mccs, default=-math.inf)
 
     @property
     def since_best(self) -> int:
         """Epochs after the first one with that MCC."""
-        return len(self.course) - 1 - self.course.index(self.best)
+        return len(self.mccs) - 1 - self.mccs.index(self.best)
 
     def scores(self, strands: Strands, what: str = "") -> NDArray[np.float64]:
-        """Probabilities, (n, classes), computed in float64 where the device has it; `what` names the progress bar."""
+        """Probabilities, (n, classes), in float64 if the device has it; what: label of the progress bar."""
         exact = self.network if self.network.device.type == "mps" else copy.deepcopy(self.network).double()
         return strands.scores(exact, self.both, what)
 
@@ -163,28 +159,28 @@ class Fitted:
 def choose(
     train: Strands, validation: Strands, classes: int, seed: int, device: torch.device, hyperparameters: Hyperparameters
 ) -> tuple[Fitted, dict[str, Any]]:
-    """Train on the strand given and on both; return the one with the higher MCC on validation, and its account.
+    """Train on the given strand and on both; return the network with the higher validation MCC, and its account.
 
-    train, validation: with labels 0 .. classes - 1. The account is that of a baseline: description, chosen, tried,
-    converged, and hyperparameters. The same seed gives the same on the CPU, if torch's number of threads is the same. Raises
-    `UserError` for a train split of one class, memory that runs out, or a loss that is no number.
+    train, validation: with labels 0 .. classes - 1. The account is a baseline's entry in run.json: description, chosen,
+    tried, converged, hyperparameters etc. The same seed gives the same result on the CPU for the same number of torch
+    threads. Raises `UserError` for a train split of one class, a NaN or infinite loss, or if memory runs out.
     """
-    found = np.unique(train.labels)
-    if len(found) < 2:
-        raise UserError(f"train: only one class (label {', '.join(map(str, found))}); a classifier needs at least two")
+    labels = np.unique(train.labels)
+    if len(labels) < 2:
+        raise UserError(f"train: only one class (label {', '.join(map(str, labels))}); a classifier needs at least two")
     try:
         fitted = [_fit(train, validation, classes, both, seed, device, hyperparameters) for both in (False, True)]
     except RuntimeError as error:
         raise out_of_memory(error) or error from error
-    best = max(fitted, key=lambda one: one.best)  # of equals the first
+    best = max(fitted, key=lambda one: one.best)  # of equal ones, the first
     account = {
         "description": DESCRIPTION,
         "chosen": {"strands": 1 + best.both},
         "tried": [
             {
                 "strands": 1 + one.both,
-                "epochs": len(one.course),
-                "best_epoch": len(one.course) - one.since_best,
+                "epochs": len(one.mccs),
+                "best_epoch": len(one.mccs) - one.since_best,
                 "validation_mcc": round(one.best, 6),
             }
             for one in fitted
@@ -220,8 +216,8 @@ def _fit(
         network.train()
         for batch in LengthBatches(examples, _OBJECTIVE.strata(examples), hyperparameters.batch_size):
             rows = np.array(batch)
-            shown = {name: tensor.to(device) for name, tensor in pad(*examples.flat(rows), _NOTHING, WIDTH).items()}
-            loss = cross_entropy(network(**shown).logits, torch.from_numpy(examples.truth_of(rows)).to(device))
+            inputs = {name: tensor.to(device) for name, tensor in pad(*examples.flat(rows), OTHER, WIDTH).items()}
+            loss = cross_entropy(network(**inputs).logits, torch.from_numpy(examples.truth_of(rows)).to(device))
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -231,7 +227,7 @@ def _fit(
         mcc = _OBJECTIVE.quality(validation.scores(network, both), validation.labels)["mcc"]
         if mcc > result.best:
             weights = copy.deepcopy(network.state_dict())
-        result.course.append(mcc)
+        result.mccs.append(mcc)
         bar.set_postfix(mcc=f"{mcc:.4f}")
         if result.since_best >= hyperparameters.patience:
             break

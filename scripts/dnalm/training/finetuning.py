@@ -1,4 +1,4 @@
-"""One fine-tuning from tables and tokens to a finished model: what `finetune.py` runs."""
+"""One fine-tuning, from tables and tokens to a finished model: what `finetune.py` runs."""
 
 import shutil
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ from dnalm.training.models.loading import (
     load,
     save,
     token_limit,
-    twin,
     window_size,
+    with_random_weights,
 )
 from dnalm.training.models.methods import (
     ADAPTER,
@@ -46,9 +46,9 @@ from dnalm.training.objectives import objective_of, objective_of_model
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a fine-tuning reads: directories of the splits' tables, of their tokens, of the tokenizer, a checkpoint.
+    """What a fine-tuning reads: directories of the splits' tables, their tokens, the tokenizer and the checkpoint.
 
-    certificate: what was found of the checkpoint, for run.json alone.
+    certificate: the checkpoint's certificate.json, which is only copied into run.json.
     """
 
     data: Path
@@ -69,11 +69,11 @@ class Inputs:
 def finetune(
     settings: FinetuneSettings, inputs: Inputs, execution: Execution, directory: Path | None
 ) -> tuple[Progress, dict[str, Any]]:
-    """Make the finished model of a run in `directory`; return its course and what its run.json shall say.
+    """Write the finished model of a run to `directory`; return its training progress and the facts for its run.json.
 
-    With method `none` the checkpoint is checked, scored on the validation records and kept as it is. With initialisation
-    `random` only its architecture is taken, and no weights, so there are none to check. directory: None in all ranks but
-    the main one.
+    With method `none` the checkpoint is checked, scored on the validation records and kept as it is. With
+    initialisation `random` only its architecture is used, so there are no weights to check. directory: None in all
+    ranks but the main one.
     """
     quiet()
     make_repeatable()
@@ -81,7 +81,7 @@ def finetune(
     trains, random = recipe.method != "none", settings.initialisation == "random"
     if random and not trains:
         raise UserError(
-            "recipe.method: none keeps a checkpoint as it is, and initialisation: random leaves nothing of it"
+            "recipe.method: none keeps a checkpoint as it is, but initialisation: random discards its weights"
         )
     trust = settings.trust_remote_code
     tokenizer = load_tokenizer(inputs.tokenizer, trust)
@@ -90,15 +90,15 @@ def finetune(
     splits = {name: Split(inputs.data, inputs.tokens, name, truth) for name in splits_for(recipe.method)}
     objective = objective_of(recipe, settings.labels or None, {name: split.truth for name, split in splits.items()})
 
-    def make() -> tuple[Any, Loaded | None]:
+    def build_or_load() -> tuple[Any, Loaded | None]:
         if inputs.checkpoint is None:
             return build(settings.architecture or {}, objective.head, specials, len(tokenizer), seed), None
         if random:
-            return twin(inputs.checkpoint, objective.head, specials, seed, trust), None
-        found = load(inputs.checkpoint, objective.head, specials, seed, trust)
-        return found.model, found
+            return with_random_weights(inputs.checkpoint, objective.head, specials, seed, trust), None
+        loaded = load(inputs.checkpoint, objective.head, specials, seed, trust)
+        return loaded.model, loaded
 
-    model, loaded = make()
+    model, loaded = build_or_load()
     check_vocabulary(model, tokenizer, inputs.tokenizer)
     limit = token_limit(model, tokenizer, settings.max_tokens)
     size = window_size(limit, specials)
@@ -123,9 +123,9 @@ def finetune(
         counts["train"] = training.counts(train_windows, specials.unknown)
 
     if loaded is not None and inputs.checkpoint is not None and not trains:
-        check_head(loaded, inputs.checkpoint)
+        check_head(loaded, objective, inputs.checkpoint)
     if limit is not None:
-        tokenizer.model_max_length = limit  # a finished model carries its limit wherever it goes
+        tokenizer.model_max_length = limit  # saved with the finished model, which then needs no max_tokens
     facts: dict[str, Any] = {
         "device": describe(place),
         "counts": counts,
@@ -142,8 +142,8 @@ def finetune(
     }
     if not trains:
         model.to(place)
-        found = validate(model, objective, held_out, "validation", execution.team)
-        progress = Progress(log=[log_row(0, 0, None, found, 0.0)])
+        quality = validate(model, objective, held_out, "validation", execution.team)
+        progress = Progress(log=[log_row(0, 0, None, quality, 0.0)])
         if directory:
             save(model, tokenizer, directory)
         return progress, facts
@@ -152,37 +152,37 @@ def finetune(
     facts |= {"trainable_parameters": trainable_parameters(trainee), "quantisation": quantised_parameters(trainee)}
     adapts = recipe.method in ADAPTING
 
-    def keep(folder: Path, weights: dict[str, Any] | None) -> None:
+    def save_best(folder: Path, weights: dict[str, Any] | None) -> None:
         if adapts:
             save_adapter(trainee, None if random else settings.checkpoint, folder, weights)
         else:
             save(model, tokenizer, folder, weights)
 
-    progress, facts["engine"] = fine_tune(trainee, objective, examples, held_out, recipe, seed, execution, keep)
+    progress, facts["engine"] = fine_tune(trainee, objective, examples, held_out, recipe, seed, execution, save_best)
     if directory and execution.store and progress.best is not None:
         best = execution.store.best(progress.best)
         shutil.copytree(best, directory / ADAPTER if adapts else directory, dirs_exist_ok=True)
         if adapts:
-            if execution.sharding != "none":  # this process has a part of the model only
-                trainee = prepare(make()[0], recipe.method, recipe.lora, seed, place)
+            if execution.sharding != "none":  # this process holds only a part of the model
+                trainee = prepare(build_or_load()[0], recipe.method, recipe.lora, seed, place)
             save(merge(trainee, directory / ADAPTER), tokenizer, directory)
     return progress, facts
 
 
 def splits_for(method: str | None) -> list[str]:
-    """The splits that a method reads: never the test split, and the training split only to train."""
+    """The splits that a method reads: never test, and train only if it trains."""
     return ["validation"] if method == "none" else ["train", "validation"]
 
 
-def sample(records: int, most: int | None, seed: int) -> Any:
-    """Indices of at most `most` of `records` records, ascending, drawn without replacement."""
-    if most is None or most >= records:
+def sample(records: int, limit: int | None, seed: int) -> Any:
+    """Indices of at most `limit` of `records` records, ascending, drawn without replacement."""
+    if limit is None or limit >= records:
         return np.arange(records)
-    return np.sort(np.random.default_rng(seed).choice(records, size=most, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(records, size=limit, replace=False))
 
 
 def _fetched(checkpoint: Path | None) -> Any:
-    """Which commit of the hub a checkpoint is; None if it was not fetched from there."""
+    """The hub commit of a checkpoint; None if it was not fetched from the hub."""
     path = checkpoint and checkpoint / FETCHED
     return read_json(path) if path and path.is_file() else None
 

@@ -1,4 +1,4 @@
-"""A finished model, opened from its directory to score sequences anywhere."""
+"""A finished model, loaded from its directory to score sequences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from dnalm.training.objectives.base import Objective
 
 @dataclass(frozen=True)
 class FinishedModel:
-    """A model on its device, what it was trained for, its tokenizer, and how many tokens of a sequence a window takes."""
+    """A model on its device, with its objective and tokenizer; size: tokens of a sequence that fit in one window."""
 
     model: Any
     objective: Objective
@@ -32,7 +32,10 @@ class FinishedModel:
 
     @classmethod
     def open(cls, directory: Path, device: str, max_tokens: int | None = None, trust: bool = False) -> "FinishedModel":
-        """Load a finished model from `directory` onto `device` (`auto`: the best there is); trust: run code of its own."""
+        """Load a finished model from `directory` onto `device` (`auto`: the fastest available).
+
+        trust: run the code that comes with the model, if it needs that.
+        """
         quiet()
         make_repeatable()
         place = choose_device(device)
@@ -45,11 +48,11 @@ class FinishedModel:
 
     @property
     def labels(self) -> list[str]:
-        """Names of the classes, in order."""
+        """Names of the classes, in the order of their numbers."""
         return label_names(self.model)
 
     def columns(self, scores: NDArray[np.float64]) -> dict[str, Any]:
-        """What a table of new sequences says of each, by column; scores: (n, columns)."""
+        """Columns of an output table for new sequences, made from scores (n, columns)."""
         if self.objective.name == "regression":
             return {"predicted": scores[:, 0]}
         names = self.labels
@@ -58,7 +61,7 @@ class FinishedModel:
 
     @property
     def float_format(self) -> str:
-        """How such a table writes numbers: probabilities with `DECIMALS`, others with as many significant digits."""
+        """Number format of that table: `DECIMALS` decimals for probabilities, significant digits for targets."""
         return f"%.{DECIMALS}{'g' if self.objective.name == 'regression' else 'f'}"
 
     def score(
@@ -66,7 +69,7 @@ class FinishedModel:
     ) -> tuple[NDArray[np.float64], Windows]:
         """The objective's scores (kept, columns) of tokenized records, and the windows they were scored in.
 
-        Row i belongs to record `windows.kept[i]`; all records are kept unless overlong is `drop`.
+        Row i is that of record `windows.kept[i]`; all records are kept unless overlong is `drop`.
         """
         windows = cut(tokens.lengths, self.size, overlong, ids)
         examples = Examples(tokens, windows, self.specials)

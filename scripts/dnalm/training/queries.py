@@ -1,4 +1,4 @@
-"""Sequences that a user wants scored, from FASTA or a table."""
+"""Read the sequences that a user wants scored, from FASTA or a table."""
 
 import re
 from itertools import groupby
@@ -16,10 +16,10 @@ _FOREIGN = re.compile(f"[^{IUPAC}]")
 
 
 def read_sequences(path: Path, sequence_column: str, id_column: str) -> tuple[list[str], list[str]]:
-    """Ids and upper-case sequences of a FASTA file or a table (told by its name, `.gz` aside).
+    """Ids and upper-case sequences of a FASTA file or a table; the file's suffix (before any `.gz`) tells which.
 
-    Rows of a table without `id_column` are called row1, row2 ... Raises `UserError` for an unknown format, a missing
-    column, no records, and a record that is empty or holds letters that are not DNA's.
+    Rows of a table without an `id` column are named row1, row2, ... Raises `UserError` for an unknown format, a missing
+    column, no records, or a record that is empty or has letters other than IUPAC codes.
     """
     suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
     if suffix in FASTA_SUFFIXES:
@@ -33,13 +33,13 @@ def read_sequences(path: Path, sequence_column: str, id_column: str) -> tuple[li
             raise UserError(f"{path}: no such file")
         table = read_user_table(path)
         if sequence_column not in table.columns:
-            there = ", ".join(map(str, table.columns))
-            raise UserError(f"{path}: no column '{sequence_column}' (there is {there}); name it with --sequence-column")
+            columns = ", ".join(map(str, table.columns))
+            raise UserError(f"{path}: no column '{sequence_column}' (columns: {columns}); set --sequence-column")
         sequences = table[sequence_column].fillna("").astype(str).tolist()
-        named = id_column in table.columns
-        if not named and id_column != "id":
+        has_ids = id_column in table.columns
+        if not has_ids and id_column != "id":
             raise UserError(f"{path}: no column '{id_column}' for --id-column")
-        ids = table[id_column].astype(str).tolist() if named else [f"row{i + 1}" for i in range(len(table))]
+        ids = table[id_column].astype(str).tolist() if has_ids else [f"row{i + 1}" for i in range(len(table))]
     else:
         known = " ".join(sorted(FASTA_SUFFIXES | TABLE_SUFFIXES))
         raise UserError(f"{path}: unknown format '{suffix}'; use one of {known} (all but parquet also with .gz)")

@@ -41,8 +41,8 @@ def probed_dataset(config: Config, model: str) -> str:
     return next(run.dataset for run in config.runs if run.model == model)
 
 
-def conduct(config: Config, wildcards: Wildcards) -> list[str]:
-    """Options of `finetune.py` that are no part of the result: on what it trains, where it saves and reports."""
+def execution(config: Config, wildcards: Wildcards) -> list[str]:
+    """Options of `finetune.py` that are no part of the result: devices, saving, reporting."""
     recipe = config.recipes[wildcards.recipe]
     options = {
         "device": config.device,

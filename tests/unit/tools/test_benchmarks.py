@@ -15,7 +15,7 @@ from dnalm.machine import gpus, machine
 from dnalm.provenance import versions
 from dnalm.training.benchmarks import trainers
 from dnalm.training.benchmarks.measurements import (
-    BREATH,
+    LAUNCH_GAP,
     SPECIALS,
     SUITES,
     VOCABULARY,
@@ -31,7 +31,7 @@ from dnalm.training.benchmarks.measurements import (
     ratios,
     synthesise,
 )
-from dnalm.training.benchmarks.trainers import Contender, run_arm
+from dnalm.training.benchmarks.trainers import ArmRun, run_arm
 from dnalm.training.runtime.team import join_team
 
 ALONE = join_team("cpu")
@@ -74,7 +74,7 @@ def test_synthetic_lengths_are_lognormal_and_the_same_each_time(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("intervals", "breath", "expected"),
+    ("intervals", "gap", "expected"),
     [
         ([], 0, 0),
         ([(0, 1)], 0, 1),
@@ -84,9 +84,9 @@ def test_synthetic_lengths_are_lognormal_and_the_same_each_time(tmp_path):
         ([(0, 1), (1.6, 2)], 0.5, 1.4),
     ],
 )
-def test_busy_seconds(intervals, breath, expected):
+def test_busy_seconds(intervals, gap, expected):
     starts, ends = np.array(intervals, dtype=float).reshape(-1, 2).T
-    assert busy_seconds(starts, ends, breath) == pytest.approx(expected)
+    assert busy_seconds(starts, ends, gap) == pytest.approx(expected)
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), min_size=1))
@@ -109,7 +109,7 @@ def test_kernel_seconds_leave_out_what_is_no_kernel(tmp_path):
     trace = tmp_path / "trace.json"
     trace.write_text(json.dumps({"traceEvents": events}))
     assert kernel_seconds(trace) == (pytest.approx(50e-6), pytest.approx(48e-6))
-    assert 2e-6 < BREATH < 100e-6
+    assert 2e-6 < LAUNCH_GAP < 100e-6
 
 
 def test_measured_rates_hold_neither_warm_up_nor_what_every_training_costs():
@@ -185,7 +185,7 @@ def test_arms_are_chosen_by_name():
     gpu = SUITES["gpu"]
     assert gpu.chosen(None) == gpu.arms
     assert [arm.name for arm in gpu.chosen(["ours:256", "original:16"])] == ["original:16", "ours:256"]
-    with pytest.raises(UserError, match=r"--arms: there is no 'ours:17'; choose from original:16, "):
+    with pytest.raises(UserError, match=r"--arms: unknown arm 'ours:17'; choose from original:16, "):
         gpu.chosen(["ours:17"])
 
 
@@ -200,34 +200,34 @@ def test_the_suites_are_what_they_say():
 
 
 @pytest.mark.parametrize("trainer", ["original", "hf_defaults", "ours"])
-def test_each_contender_trains_as_many_steps_as_it_is_told(tmp_path, trainer):
-    contender = Contender(Arm(trainer, 4, (2, 5)), SMALL, ALONE, tmp_path)
-    assert [contender.train(steps).steps for steps in (2, 5)] == [2, 5]
-    assert contender.facts()["parameters"] > VOCABULARY * TINY["hidden_size"]
+def test_each_trainer_takes_as_many_steps_as_requested(tmp_path, trainer):
+    arm_run = ArmRun(Arm(trainer, 4, (2, 5)), SMALL, ALONE, tmp_path)
+    assert [arm_run.train(steps).steps for steps in (2, 5)] == [2, 5]
+    assert arm_run.facts()["parameters"] > VOCABULARY * TINY["hidden_size"]
 
 
 def test_padding_is_what_the_sequences_leave_of_the_positions(tmp_path):
-    contender = Contender(Arm("original", 4, (2, 5)), SMALL, ALONE, tmp_path)  # 20 sequences, each seen once
-    tokens = contender.tokens.lengths.sum() + 20 * SPECIALS.added()
-    assert contender.tokens_a_sequence == tokens / 20
-    original = contender.train(5).padding
+    arm_run = ArmRun(Arm("original", 4, (2, 5)), SMALL, ALONE, tmp_path)  # 20 sequences, each seen once
+    tokens = arm_run.tokens.lengths.sum() + 20 * SPECIALS.added()
+    assert arm_run.tokens_a_sequence == tokens / 20
+    original = arm_run.train(5).padding
     assert original == pytest.approx(1 - tokens / (20 * 512))
-    assert 0 < Contender(Arm("hf_defaults", 4, (2, 5)), SMALL, ALONE, tmp_path).train(5).padding < original
+    assert 0 < ArmRun(Arm("hf_defaults", 4, (2, 5)), SMALL, ALONE, tmp_path).train(5).padding < original
 
 
 def test_the_trainer_accumulates_what_is_too_large(tmp_path, monkeypatch):
     monkeypatch.setattr(trainers, "LARGEST", 4)
-    contender = Contender(Arm("original", 8, (1, 2)), SMALL, ALONE, tmp_path)
-    work = contender.train(2)  # all 16 sequences, in two steps
+    arm_run = ArmRun(Arm("original", 8, (1, 2)), SMALL, ALONE, tmp_path)
+    work = arm_run.train(2)  # all 16 sequences, in two steps
     assert work.steps == 2
-    assert work.padding == pytest.approx(1 - contender.tokens_a_sequence / 512)
+    assert work.padding == pytest.approx(1 - arm_run.tokens_a_sequence / 512)
 
 
 def test_an_arm_that_fails_says_why(monkeypatch):
     def out(self, model, steps):
         raise RuntimeError("MPS backend out of memory")
 
-    monkeypatch.setattr(Contender, "_original", out)
+    monkeypatch.setattr(ArmRun, "_original", out)
     found = run_arm(Arm("original", 4, (1, 2)), SMALL)
     assert found["error"].startswith("the GPU's memory ran out") and found["batch"] == 4
 
@@ -259,7 +259,7 @@ def test_the_program_writes_the_figures_of_an_arm(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--suite", "gpu", "--arms", "ours:3"], "error: --arms: there is no 'ours:3'; choose from original:16, "),
+        (["--suite", "gpu", "--arms", "ours:3"], "error: --arms: unknown arm 'ours:3'; choose from original:16, "),
         (["--suite", "cpu", "--steps", "5", "5"], "error: --steps: two numbers are needed, the second the larger"),
         (["--suite", "cpu", "--here"], "error: --here: measures one arm; name it with --arms"),
     ],

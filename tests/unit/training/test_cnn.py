@@ -101,8 +101,8 @@ def test_it_learns_a_motif_and_says_how(learnt):
     tried = {entry["strands"]: entry for entry in account["tried"]}
     assert set(tried) == {1, 2} and account["chosen"] == {"strands": 1 + fitted.both}
     best = tried[1 + fitted.both]
-    assert best["validation_mcc"] == round(max(fitted.course), 6) == max(t["validation_mcc"] for t in tried.values())
-    assert fitted.course[best["best_epoch"] - 1] == max(fitted.course) and best["epochs"] == len(fitted.course)
+    assert best["validation_mcc"] == round(max(fitted.mccs), 6) == max(t["validation_mcc"] for t in tried.values())
+    assert fitted.mccs[best["best_epoch"] - 1] == max(fitted.mccs) and best["epochs"] == len(fitted.mccs)
     assert account["converged"] == (best["epochs"] - best["best_epoch"] >= QUICK.patience)
     validation = Strands(*planted(100, 1))
     kept = fitted.scores(validation).argmax(axis=1)

@@ -39,7 +39,7 @@ def test_rows_without_ids_are_numbered_and_columns_can_be_named(tmp_path):
         ("x.fa", ">gap\nNNNNNN\n", "record 'gap' holds no A, C, G or T"),
         ("x.csv", "id,sequence\n", "holds no records"),
         ("x.csv", "", "the file is empty"),
-        ("x.csv", "id,dna\na,ACGT\n", r"no column 'sequence' \(there is id, dna\); name it with --sequence-column"),
+        ("x.csv", "id,dna\na,ACGT\n", r"no column 'sequence' \(columns: id, dna\); set --sequence-column"),
         ("x.csv", "id,sequence\na,ACGT\nb,\n", "record 'b' is empty"),
         ("x.csv", "id,sequence\na,ACGT\np,MKVLFEW\n", "record 'p' is not DNA: letter 'L' at 4"),
         ("x.parquet", "nonsense", "cannot read this parquet table"),

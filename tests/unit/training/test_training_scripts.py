@@ -319,18 +319,18 @@ def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(task, tmp_path, m
         assert nothing_left(tmp_path / "out")
 
     none = settings(None, method="none")
-    refused("base: holds no trained classification head", none, "--checkpoint", tmp_path / "base")
-    refused("bare: holds no model", settings(None), "--checkpoint", tmp_path / "bare")
-    refused("bare: holds no tokenizer", settings(), tokenizer=tmp_path / "bare")
+    refused("base: has no trained classification head for", none, "--checkpoint", tmp_path / "base")
+    refused("bare: has no model", settings(None), "--checkpoint", tmp_path / "bare")
+    refused("bare: has no tokenizer", settings(), tokenizer=tmp_path / "bare")
     refused("--checkpoint: goes with settings that have no architecture", settings(None))
-    refused("device: mps was asked for and no GPU is visible", settings(), "--device", "mps")
+    refused("device: mps was requested and no GPU is visible", settings(), "--device", "mps")
     shutil.copytree(task, tmp_path / "odd")
     table = pd.read_parquet(task / "data/validation.parquet").assign(label=lambda t: t["label"] * 5)
     table.to_parquet(tmp_path / "odd/data/validation.parquet")
     labels = {**settings(), "labels": {"0": "no", "1": "yes"}}
     refused("record 'r1-1' has label 5 and the model 2 classes", labels, at=tmp_path / "odd")
     table.iloc[:9].to_parquet(tmp_path / "odd/data/validation.parquet")
-    refused("holds tokens of 40 records, ", labels, at=tmp_path / "odd")
+    refused("has tokens of 40 records, ", labels, at=tmp_path / "odd")
     refused("all validation records are longer than 3 tokens", {**settings(overlong="drop"), "max_tokens": 5})
     refused("the loss became nan", settings(learning_rate=1e30, max_gradient_norm=1e30))
 
@@ -346,7 +346,7 @@ def test_predict_refuses_in_one_line(finished, task, tmp_path, monkeypatch, caps
         ((model, tmp_path / "x.fa", tmp_path / "x.fa"), "x.fa: is the input too; name another output"),
         ((model, tmp_path / "x.fa", tmp_path), "is a directory; name a file"),
         ((model, tmp_path / "x.fa", tmp_path / "y.tsv", "--batch-size", 0), "--batch-size: 0 is not a positive number"),
-        ((model, tmp_path / "x.fa", tmp_path / "y.tsv", "--device", "mps"), "device: mps was asked for"),
+        ((model, tmp_path / "x.fa", tmp_path / "y.tsv", "--device", "mps"), "device: mps was requested"),
     ]:
         assert predict(monkeypatch, *arguments) == 1
         assert message in error_line(capsys)

@@ -206,13 +206,13 @@ def launched(recipe):
     return wildcards(dataset="t", model="m", recipe=recipe, seed="3")
 
 
-def test_how_a_training_is_conducted_is_in_its_options_and_not_in_its_section():
-    words = runs.conduct(LAUNCHED, launched("four"))
+def test_how_a_training_is_executed_is_in_its_options_and_not_in_its_section():
+    words = runs.execution(LAUNCHED, launched("four"))
     assert words == [
         *("--device", "auto", "--processes", "4", "--sharding", "fsdp", "--minutes", "2.5"),
         *("--events", "logs/tensorboard/t/m/four/seed3", "--report-to", "tensorboard", "wandb"),
     ]
-    assert "--report-to" not in runs.conduct(CONFIG, wildcards(dataset="d", model="m", recipe="r", seed="1"))
+    assert "--report-to" not in runs.execution(CONFIG, wildcards(dataset="d", model="m", recipe="r", seed="1"))
     found = {recipe: stages.section(LAUNCHED, "finetune", launched(recipe)) for recipe in ("one", "four", "asks")}
     assert found["one"] == found["four"] == found["asks"]
     assert "processes" not in json.dumps(json.loads(stages.section(LAUNCHED, "report", wildcards()))["config"])

@@ -1,1 +1,1 @@
-"""How fast training is."""
+"""Benchmarks of training speed."""

@@ -1,4 +1,4 @@
-"""How fast training is: what is trained on, how its rate is measured, and what is made of the figures."""
+"""Benchmarks of training speed: synthetic data, suites, how rates are measured and compared."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -18,34 +18,36 @@ SPECIALS = Specials(prefix=(2,), suffix=(3,), pad=0, unknown=1, mask=4)
 LABELS = {0: "0", 1: "1"}
 
 NOMINAL_PEAK = 790e12
-"""bf16 FLOP/s of large matrix products that an H100 or H200 was measured to reach; 989e12 is on its data sheet."""
+"""bf16 FLOP/s of large matrix products, as measured on an H100 and H200; the data sheet says 989e12."""
 
-BREATH = 5e-6
-"""Seconds between two kernels up to which the GPU is not called idle: what one kernel needs to follow another."""
+LAUNCH_GAP = 5e-6
+"""Gaps of up to this many seconds between two kernels do not count as idle: one kernel needs that to follow another."""
 
 METHOD = {
-    "step_seconds": "difference of a long and a short training (wall clock, GPU waited for at both ends) over the"
-    " difference of their steps; both come after a first training, so nothing is compiled in one and not in the other; neither saves checkpoints",
-    "warmup_seconds": "the first training, compilers' caches empty, less its steps: an upper bound of the wait before"
-    " the first step, for it holds loading kernels, compiling, capturing and a validation of 16 sequences",
+    "step_seconds": "difference of a long and a short training (wall clock, GPU synchronised at both ends) over the"
+    " difference of their steps; both come after a first training, so compilation is in neither; neither saves"
+    " checkpoints",
+    "warmup_seconds": "the first training, compilers' caches empty, less its steps: an upper bound of the time before"
+    " the first step, as it includes loading kernels, compiling, capturing and a validation of 16 sequences",
     "sequences_per_second": "batch / step_seconds",
-    "tokens_per_second": "sequences_per_second * tokens a sequence, special tokens counted, padding not",
-    "mfu": f"6 * parameters * tokens_per_second / peak a GPU; attention's own products are not counted; peak:"
+    "tokens_per_second": "sequences_per_second * tokens per sequence, with special tokens, without padding",
+    "mfu": f"6 * parameters * tokens_per_second / peak per GPU; attention's own products are not counted; peak:"
     f" {NOMINAL_PEAK:g} bf16 FLOP/s, and measured_peak, this GPU's in products of 8192 x 8192 matrices",
-    "gpu_idle": "part of a step in which no kernel runs, breaks of up to 5 us between kernels not counted: kernels of"
-    " two profiled trainings (torch.profiler), their difference over that of their steps, against step_seconds",
-    "gpu_without_kernel": "the same with every break counted",
-    "padding": "part of the positions computed that are no token",
-    "engine": "what the training says of its engine in run.json; null for the Hugging Face Trainer",
-    "peak_memory_mb": "the most that torch held of the GPU's memory during the long training; on the CPU of the process",
+    "gpu_idle": "fraction of a step in which no kernel runs, without gaps of up to 5 us between kernels: difference of"
+    " the kernel time of two profiled trainings (torch.profiler) over that of their steps, against step_seconds",
+    "gpu_without_kernel": "the same with every gap counted",
+    "padding": "fraction of the computed positions that are padding",
+    "engine": "the training's engine, as in run.json; null for the Hugging Face Trainer",
+    "peak_memory_mb": "peak of torch's GPU memory during the long training; on the CPU, of the process's memory",
 }
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One trainer at one batch size: sequences a step over all GPUs, and steps of the trainings to compare.
+    """One trainer at one batch size (sequences per step over all GPUs).
 
-    profiled: the same of the trainings under the profiler, if there are any; processes: one a GPU.
+    steps: of the short and the long training; profiled: the same under the profiler, None to skip that; processes: one
+    per GPU.
     """
 
     trainer: str
@@ -56,24 +58,24 @@ class Arm:
 
     @property
     def name(self) -> str:
-        """What it is called on the command line."""
+        """Its name on the command line."""
         return f"{self.trainer}:{self.batch}"
 
 
 @dataclass(frozen=True)
 class Suite:
-    """What is measured together: a model (an architecture of transformers), where, and the arms."""
+    """Arms that are compared: an architecture of transformers, a device, and the arms."""
 
     architecture: dict[str, Any]
     device: str
     arms: tuple[Arm, ...]
 
     def chosen(self, names: Iterable[str] | None) -> tuple[Arm, ...]:
-        """The arms of these names, in the suite's order; all without names."""
+        """The arms with these names, in the suite's order; all if names is None."""
         wanted = list(names) if names is not None else [arm.name for arm in self.arms]
         for name in wanted:
             if name not in (known := [arm.name for arm in self.arms]):
-                raise UserError(f"--arms: there is no '{name}'; choose from {', '.join(known)}")
+                raise UserError(f"--arms: unknown arm '{name}'; choose from {', '.join(known)}")
         return tuple(arm for arm in self.arms if arm.name in wanted)
 
 
@@ -94,7 +96,7 @@ BERT_SMALL = BERT_BASE | {
     "intermediate_size": 512,
 }
 SUITES = {
-    # The original at larger batches does not fit or is no faster, so its best rate here stands for it there.
+    # At larger batches the original runs out of memory or is no faster, so its best rate is used there.
     "gpu": Suite(
         BERT_BASE,
         "cuda",
@@ -131,15 +133,15 @@ TARGETS = {
     "ours_gpu_idle": (0.05, None),
     "2_gpus_vs_1": (1.8, None),
 }
-"""What is to be reached and, where there is one, the aim beyond it."""
+"""The required value and, for some, a further aim."""
 
 CEILINGS = {"ours_warmup_seconds", "ours_gpu_idle"}
-"""Targets that are the most allowed."""
+"""Targets that are upper limits."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one training did: wall-clock seconds, optimizer steps, and the part of its positions that was padding."""
+    """One timed training: wall-clock seconds, optimizer steps, and the fraction of its positions that was padding."""
 
     seconds: float
     steps: int
@@ -147,9 +149,9 @@ class Work:
 
 
 def synthesise(directory: Path, sequences: int, seed: int, split: str = "train") -> tuple[Tokens, NDArray[np.int64]]:
-    """Write token files of random sequences; return them mapped into memory, and two classes' labels (n,).
+    """Write token files of random sequences; return them memory-mapped, and labels of two classes (n,).
 
-    Lengths are lognormal as measured on short tandem arrays: median 24 tokens, sigma 0.8, cut to 6 to 510.
+    Lengths are lognormal, as measured on short tandem arrays: median 24 tokens, sigma 0.8, clipped to 6 .. 510.
     """
     random = np.random.default_rng([seed, sequences])
     lengths = np.clip(random.lognormal(np.log(24), 0.8, sequences).astype(np.int64), 6, 510)
@@ -160,18 +162,18 @@ def synthesise(directory: Path, sequences: int, seed: int, split: str = "train")
     return read_tokens(directory, split), random.integers(0, len(LABELS), sequences)
 
 
-def busy_seconds(starts: NDArray[np.float64], ends: NDArray[np.float64], breath: float = 0.0) -> float:
-    """Length of the union of intervals, with breaks of up to `breath` between them counted in."""
+def busy_seconds(starts: NDArray[np.float64], ends: NDArray[np.float64], gap: float = 0.0) -> float:
+    """Length of the union of intervals, including gaps of up to `gap` between them."""
     if not len(starts):
         return 0.0
     order = np.argsort(starts, kind="stable")
     starts, reached = starts[order], np.maximum.accumulate(ends[order])
-    breaks = np.maximum(starts[1:] - reached[:-1], 0.0)
-    return float(reached[-1] - starts[0] - breaks[breaks > breath].sum())
+    gaps = np.maximum(starts[1:] - reached[:-1], 0.0)
+    return float(reached[-1] - starts[0] - gaps[gaps > gap].sum())
 
 
 def measure(arm: Arm, train: Callable[[int], Work], tokens_a_sequence: float) -> dict[str, Any]:
-    """Rates of `train`, which trains so many steps at each call; see `METHOD`."""
+    """Rates of `train`, which trains for the given number of steps; see `METHOD`."""
     first, short, long = train(arm.steps[0]), train(arm.steps[0]), train(arm.steps[1])
     step = (long.seconds - short.seconds) / (long.steps - short.steps)
     if step <= 0:
@@ -187,9 +189,10 @@ def measure(arm: Arm, train: Callable[[int], Work], tokens_a_sequence: float) ->
 
 
 def idleness(arm: Arm, profile: Callable[[int], tuple[int, float, float]], step_seconds: float) -> dict[str, float]:
-    """Idle part of a step; `profile` trains so many steps and says how many, and the GPU's busy seconds.
+    """Idle fractions of a step.
 
-    Busy seconds are given with breaks of up to `BREATH` counted in, and without.
+    profile: trains for the given number of steps and returns it, and the GPU's busy seconds with and without gaps of up
+    to `LAUNCH_GAP`.
     """
     short, long = (profile(steps) for steps in arm.profiled or ())
     stretches, kernels = ((long[i] - short[i]) / (long[0] - short[0]) for i in (1, 2))
@@ -200,14 +203,14 @@ def idleness(arm: Arm, profile: Callable[[int], tuple[int, float, float]], step_
 
 
 def mfu(parameters: int, tokens_per_second: float, peak: float) -> float:
-    """Model FLOPs utilisation: 6 FLOPs a parameter and token, forward and backward (Kaplan et al. 2020), over the peak."""
+    """Model FLOPs utilisation: 6 FLOPs per parameter and token (both passes; Kaplan et al. 2020), over the peak."""
     return 6 * parameters * tokens_per_second / peak
 
 
 def ratios(arms: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Rates of ours over those of others at the same batch size, or over their best where they were not measured.
+    """Our rates relative to the others' at the same batch size, or to their best if that size was not measured.
 
-    And rates of several processes over that of one with as many sequences each.
+    Also rates of several processes relative to one process with the same number of sequences per process.
     """
     rate: dict[str, dict[tuple[int, int], float]] = {}
     for arm in arms:
@@ -225,14 +228,14 @@ def ratios(arms: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def judged(arms: Iterable[Mapping[str, Any]], found: Mapping[str, float]) -> dict[str, dict[str, Any]]:
-    """The targets that these arms and the ratios `found` among them can answer, and whether each is reached."""
+    """The targets for which these arms and their ratios `found` have a value, and whether each is reached."""
     values = dict(found)
     for arm in arms:
         if arm["trainer"] != "ours" or arm.get("mfu") is None or arm["processes"] > 1:
-            continue  # the rest is said of one GPU
+            continue  # the other targets are for one GPU
         values[f"ours_{arm['batch']}_mfu"] = arm["mfu"]
         for key in ("warmup_seconds", "gpu_idle"):
-            if key in arm:  # the worst of all
+            if key in arm:  # the worst arm counts
                 values[f"ours_{key}"] = max(arm[key], values.get(f"ours_{key}", 0.0))
     return {
         name: {
@@ -247,8 +250,8 @@ def judged(arms: Iterable[Mapping[str, Any]], found: Mapping[str, float]) -> dic
 
 
 def kernel_seconds(trace: Path) -> tuple[float, float]:
-    """Busy seconds of a GPU in a trace of torch.profiler, with breaks of up to `BREATH` counted in, and without."""
+    """Busy seconds of a GPU in a trace of torch.profiler, with gaps of up to `LAUNCH_GAP` included, and without."""
     events = [e for e in json.loads(trace.read_text())["traceEvents"] if e.get("cat") in ("kernel", "gpu_memset")]
     starts = np.array([event["ts"] for event in events], dtype=np.float64) * 1e-6
     ends = starts + np.array([event["dur"] for event in events], dtype=np.float64) * 1e-6
-    return busy_seconds(starts, ends, BREATH), busy_seconds(starts, ends)
+    return busy_seconds(starts, ends, LAUNCH_GAP), busy_seconds(starts, ends)

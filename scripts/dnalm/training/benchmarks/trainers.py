@@ -1,4 +1,4 @@
-"""The trainers that benchmarks compare: the original recipe, the Hugging Face Trainer as it comes, and this project's."""
+"""The trainers that benchmarks compare: the original recipe, the Hugging Face Trainer's defaults, and ours."""
 
 import gc
 import os
@@ -45,41 +45,41 @@ from dnalm.training.runtime.team import join_team
 
 LEARNING_RATE = 1e-6
 LARGEST = 256
-"""Sequences that the Trainer takes at a time; it accumulates a larger batch."""
+"""Largest batch of the Trainer in one pass; for larger ones it accumulates gradients."""
 
 
 def run_arm(arm: Arm, suite: Suite) -> dict[str, Any]:
-    """Measure one arm in this process, which should be a fresh one; a `UserError` becomes the result's `error`."""
+    """Measure one arm in this process, which should be a new one; a `UserError` becomes the result's `error`."""
     with tempfile.TemporaryDirectory() as folder:
-        # empty caches, so that what compiling costs is seen
+        # empty caches, so that the time of compiling is measured
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.environ["TRITON_CACHE_DIR"] = f"{folder}/compiled"
         try:
             team = join_team(suite.device)
             try:
-                return _figures(Contender(arm, suite, team, Path(folder)))
+                return _figures(ArmRun(arm, suite, team, Path(folder)))
             finally:
                 team.leave()
         except UserError as error:
             return {**asdict(arm), "error": str(error)}
 
 
-def _figures(contender: "Contender") -> dict[str, Any]:
-    """All there is to say of an arm."""
-    arm = contender.arm
-    found = measure(arm, contender.train, contender.tokens_a_sequence) | contender.facts()
+def _figures(arm_run: "ArmRun") -> dict[str, Any]:
+    """All figures of an arm."""
+    arm = arm_run.arm
+    found = measure(arm, arm_run.train, arm_run.tokens_a_sequence) | arm_run.facts()
     print(f"{arm.name}: {found['sequences_per_second']:.1f} sequences/s", file=sys.stderr)
     if arm.profiled:
-        found |= idleness(arm, contender.profile, found["step_seconds"])
+        found |= idleness(arm, arm_run.profile, found["step_seconds"])
     found["mfu"] = None
-    if contender.on_gpu:
-        found["measured_peak"] = contender.peak()
+    if arm_run.on_gpu:
+        found["measured_peak"] = arm_run.peak()
         for key, peak in (("mfu", NOMINAL_PEAK), ("mfu_of_measured_peak", found["measured_peak"])):
             found[key] = mfu(found["parameters"], found["tokens_per_second"] / arm.processes, peak)
     return found
 
 
-class Contender:
-    """One arm ready to train on synthetic sequences: the same for all arms, as many as the longest training takes."""
+class ArmRun:
+    """Runs the trainings of one arm on synthetic sequences, which are the same for all arms of a suite."""
 
     def __init__(self, arm: Arm, suite: Suite, team: Team, folder: Path) -> None:
         """Write the sequences below `folder`."""
@@ -100,7 +100,7 @@ class Contender:
         }
 
     def train(self, steps: int) -> Work:
-        """Train a new model for so many steps, as if no other had been trained before it in this process."""
+        """Train a new model for `steps`; memory and compiled code of earlier trainings are dropped."""
         gc.collect()
         torch.compiler.reset()
         if self.on_gpu:
@@ -118,12 +118,12 @@ class Contender:
         except RuntimeError as error:
             raise out_of_memory(error) or error from error
         seconds = time.perf_counter() - started
-        if done != steps:  # a step would not be what it is taken for
+        if done != steps:  # the time of a step would be wrong
             raise ValueError(f"{self.arm.name} trained {done} steps, not {steps}")
         return Work(seconds, done, padding)
 
     def profile(self, steps: int) -> tuple[int, float, float]:
-        """Train under the profiler; return the steps and the GPU's busy seconds with short breaks and without."""
+        """Train under the profiler; return the steps and the GPU's busy seconds with and without short gaps."""
         trace = self.folder / "trace.json"
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
             done = self.train(steps).steps
@@ -131,7 +131,7 @@ class Contender:
         return done, *kernel_seconds(trace)
 
     def facts(self) -> dict[str, Any]:
-        """What to say of the last training besides its rates."""
+        """Facts of the last training besides its rates."""
         return {
             "device": describe(self.device),
             "engine": self.engine,
@@ -165,12 +165,12 @@ class Contender:
         return most if sys.platform == "darwin" else most * 1024
 
     def _original(self, model: Any, steps: int) -> tuple[int, float]:
-        """As the task was first published: fp32, every sequence padded to the model's limit, eager attention."""
+        """The published recipe: fp32, every sequence padded to the model's limit, eager attention."""
         model.set_attn_implementation("eager")
         return self._hugging_face(model, steps, self.suite.architecture["max_position_embeddings"], bf16=False)
 
     def _hf_defaults(self, model: Any, steps: int) -> tuple[int, float]:
-        """As the Trainer's guides have it: padded to the longest of a random batch, and bf16 on a GPU."""
+        """The recipe of the Trainer's guides: padded to the longest of a random batch, bf16 on a GPU."""
         return self._hugging_face(model, steps, None, bf16=self.on_gpu)
 
     def _hugging_face(self, model: Any, steps: int, width: int | None, bf16: bool) -> tuple[int, float]:
@@ -191,14 +191,14 @@ class Contender:
             remove_unused_columns=False,
         )
         if arguments.n_gpu > 1:
-            arguments._n_gpu = 1  # these arms are of one GPU
+            arguments._n_gpu = 1  # these arms use one GPU
         rows = _Rows(self.tokens, self.labels, width)
         trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=rows.pad)
         trainer.train()
-        return trainer.state.global_step, 1 - rows.shown / rows.positions
+        return trainer.state.global_step, 1 - rows.real / rows.positions
 
     def _ours(self, model: Any, steps: int) -> tuple[int, float]:
-        """This project's training, by a recipe's defaults."""
+        """This project's training with the defaults of a recipe."""
         tokens, labels = synthesise(self.folder, 16, seed=2, split="validation")
         size = self.suite.architecture["max_position_embeddings"] - SPECIALS.added()
         train, validation = (
@@ -220,24 +220,24 @@ class Contender:
                 recipe,
                 1,
                 Execution(self.team, checkpoints),
-                keep=lambda directory, weights: None,
+                save_best=lambda directory, weights: None,
             )
         return progress.step, self.engine["padding"]
 
 
 class _Unsaved(Checkpoints):
-    """No checkpoints: how long a disk takes to write one would blur what a step takes."""
+    """Saves no checkpoints, so that the disk does not affect the timing."""
 
     def save(self, state: State, write_config: Callable[[Path], None]) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
 
 class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
-    """Tokenized records for the Hugging Face Trainer, padded to `width` or else to a batch's longest."""
+    """Tokenized records for the Hugging Face Trainer, padded to `width`, or to the longest of a batch if None."""
 
     def __init__(self, tokens: Tokens, labels: NDArray[np.int64], width: int | None) -> None:
         self.tokens, self.labels, self.width = tokens, labels, width
-        self.shown = self.positions = 0
+        self.real = self.positions = 0
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -248,12 +248,12 @@ class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
         return {"input_ids": ids, "labels": int(self.labels[index])}
 
     def pad(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """A batch of these items, its tokens and positions counted."""
+        """A padded batch of these items; counts its real tokens and positions."""
         lengths = torch.tensor([len(item["input_ids"]) for item in items])
         width = self.width or int(lengths.max())
         ids = torch.full((len(items), width), SPECIALS.pad)
         for row, item in zip(ids, items, strict=True):
             row[: len(item["input_ids"])] = torch.from_numpy(item["input_ids"])
-        self.shown, self.positions = self.shown + int(lengths.sum()), self.positions + ids.numel()
+        self.real, self.positions = self.real + int(lengths.sum()), self.positions + ids.numel()
         mask = (torch.arange(width) < lengths[:, None]).long()
         return {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([item["labels"] for item in items])}

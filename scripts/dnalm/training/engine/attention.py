@@ -1,9 +1,9 @@
-"""Attention over sequences packed into one row, each of which sees itself alone.
+"""Attention over sequences packed into one row, each of which attends only to itself.
 
-Registered with transformers as `packed`. A model's body passes on where the sequences lie as the keyword arguments
-`cu_seq_lens_q` and so on, transformers' own for FlashAttention (`FlashAttentionKwargs`). transformers makes no mask for
-an attention it has no mask function for, so the boundaries are all that keeps the sequences apart: without them this
-is an error.
+Registered with transformers as `packed`. A model's body passes the sequences' boundaries on as the keyword arguments
+`cu_seq_lens_q` etc., which transformers has for FlashAttention (`FlashAttentionKwargs`). transformers makes no mask for
+an attention without a registered mask function, so only the boundaries separate the sequences, and it is an error if
+they are missing.
 """
 
 from typing import Any
@@ -34,14 +34,14 @@ def packed_attention(
     """Self-attention of the sequences of one row.
 
     query: (1, heads, T, size); key, value: (1, key heads, T, size). cu_seq_lens_q: (n + 1,) int32, where each sequence
-    ends, 0 first; max_length_q: no sequence is longer. sliding_window: how near, itself counted, a token is seen (in a
-    causal model w tokens, else 2 w - 1). Returns (1, T, heads, size).
+    ends, 0 first; max_length_q: length of the longest sequence, or more. sliding_window: a token attends to tokens less
+    than this many positions away (w tokens in a causal model, else 2 w - 1). Returns (1, T, heads, size).
 
-    On a CUDA GPU in 16 bits a kernel does it, with no work between sequences: the one for short sequences where it can
-    be had, else FlashAttention. Elsewhere a mask does.
+    On a CUDA GPU in 16 bits a kernel computes it, with no work between sequences: the one for short sequences if it is
+    available, else FlashAttention. Elsewhere a mask is used.
     """
     if cu_seq_lens_q is None or max_length_q is None:
-        raise ValueError("packed attention was not told where the sequences lie")
+        raise ValueError("packed attention needs the sequences' boundaries")
     if attention_mask is not None:
         raise ValueError("packed attention takes no mask")
     if unknown := [name for name in ("softcap", "s_aux", "position_bias") if others.get(name) is not None]:
@@ -64,7 +64,7 @@ def packed_attention(
 
 
 def kernel_dtype(query: torch.Tensor) -> torch.dtype | None:
-    """The 16-bit type in which the kernel does this attention; None where it can't."""
+    """The 16-bit type in which a kernel can compute this attention; None if it can't."""
     if not query.is_cuda:
         return None
     dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else query.dtype
@@ -82,7 +82,7 @@ def by_kernel(
     causal: bool,
     reach: int | None,
 ) -> torch.Tensor:
-    """Attention by the kernel for short sequences, or by FlashAttention; arguments are those of `varlen`."""
+    """Attention by the kernel for short sequences, or by FlashAttention; the arguments are those of `varlen`."""
     if available(query.device, query.dtype, query.shape[2]):
         window = (-1, -1) if reach is None else (reach, reach)
         return small_tiles(query, key, value, ends, dropout, causal, window, scaling)
@@ -102,8 +102,9 @@ def varlen(
 ) -> torch.Tensor:
     """FlashAttention over sequences of various lengths: query (T, heads, size), key and value (T, key heads, size).
 
-    This is the operator under `torch.nn.attention.varlen.varlen_attn`, which has no argument for dropout (and whose
-    arguments for windows differ between versions). reach: how many tokens to either side are seen, None for all.
+    ends: where each sequence ends, 0 first; longest: length of the longest; reach: how many tokens to either side a
+    token attends to, None for all. This is the operator inside `torch.nn.attention.varlen.varlen_attn`, which has no
+    argument for dropout (and whose arguments for windows differ between versions).
     """
     out: torch.Tensor = torch.ops.aten._flash_attention_forward(
         query,
@@ -124,9 +125,9 @@ def varlen(
 
 
 def block_mask(ends: torch.Tensor, tokens: int, causal: bool, reach: int | None) -> torch.Tensor:
-    """Which token (row) sees which (column) of a row of sequences that end at `ends`; (tokens, tokens) bool.
+    """Which token (row) attends to which (column), for sequences that end at `ends`; (tokens, tokens) bool.
 
-    Each token sees itself at least, so that no softmax is over nothing.
+    Each token attends at least to itself, so that no softmax is empty.
     """
     place = torch.arange(tokens, device=ends.device)
     sequence = segments(ends, tokens)
@@ -140,7 +141,7 @@ def block_mask(ends: torch.Tensor, tokens: int, causal: bool, reach: int | None)
 
 
 def segments(ends: torch.Tensor, tokens: int) -> torch.Tensor:
-    """The number of the sequence that each token of a row belongs to, (tokens,); empty sequences have none."""
+    """The index of the sequence that each token of a row belongs to, (tokens,)."""
     place = torch.arange(tokens, device=ends.device, dtype=ends.dtype)
     return torch.searchsorted(ends[1:].contiguous(), place, right=True)
 

@@ -1,7 +1,7 @@
-"""How a training is executed: on which processes, where it saves, who is told. Nothing here changes the result.
+"""How a training is executed: processes, checkpoints, signals, reports. Nothing here changes the result.
 
-The engine asks for what `dnalm.training.runtime` offers through these few protocols and imports none of it, so that
-an edit there re-trains nothing.
+The engine uses `dnalm.training.runtime` only through these protocols and does not import it, so that an edit there
+does not make Snakemake train again.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,25 +16,25 @@ from dnalm.training.engine.state import State
 from dnalm.training.engine.team import Team
 
 SaveModel = Callable[[Path, dict[str, torch.Tensor] | None], None]
-"""Writes the trained model into a directory; the weights are given if this process holds only a part of them."""
+"""Writes the trained model to a directory; the weights are passed if this process holds only a part of them."""
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """A validation was abandoned because the training was asked to stop; it had changed no state."""
+    """A validation was abandoned because the training was asked to stop; it has changed no state."""
 
 
 class StopRequest(Protocol):
-    """Whether the training was asked to stop; requested: the signal that asked, None if none has."""
+    """Whether the training was asked to stop; requested: the name of the signal, None if there was none."""
 
     requested: str | None
 
     def stopped(self, step: int) -> Exception:
-        """What to raise once the state after `step` is saved."""
+        """The error to raise once the state after `step` is saved."""
         ...
 
 
 class Store(Protocol):
-    """Where the main process keeps states and the best model so far."""
+    """Where the main process saves states and the best model so far."""
 
     def save(self, state: State, write_config: Callable[[Path], None]) -> None:
         """Save a state, in the background."""
@@ -45,15 +45,15 @@ class Store(Protocol):
         ...
 
     def newest(self) -> Path | None:
-        """The directory of the newest sound state; None if there is none."""
+        """The directory of the newest undamaged state; None if there is none."""
         ...
 
     def load(self) -> State | None:
-        """Read the newest sound state; None if there is none."""
+        """Read the newest undamaged state; None if there is none."""
         ...
 
     def keep_best(self, step: int, write: Callable[[Path], None]) -> None:
-        """Let `write` fill the directory of the best model so far."""
+        """Save the best model so far: `write` fills its directory."""
         ...
 
     def best(self, step: int) -> Path:
@@ -62,7 +62,7 @@ class Store(Protocol):
 
 
 class NeverStops:
-    """The `StopRequest` of a training that takes no signals."""
+    """The `StopRequest` of a training that ignores signals."""
 
     requested: str | None = None
 
@@ -73,23 +73,23 @@ class NeverStops:
 
 @contextmanager
 def never() -> Iterator[StopRequest]:
-    """The default `Execution.stop`: signals are not noted."""
+    """The default `Execution.stop`: signals are ignored."""
     yield NeverStops()
 
 
 def unread(path: Path) -> State:
-    """The default reader of states, for trainings of one process, whose store reads them."""
-    raise ValueError(f"{path}: nothing to read this state with")
+    """The default `Execution.read`, for a single process, whose store reads states itself."""
+    raise ValueError(f"{path}: no reader was given for this state")
 
 
 @dataclass(frozen=True)
 class Execution:
     """How a training is executed.
 
-    team: the processes; store: where the main process saves, None in the others; read: reads a state that `store` names;
-    minutes: between saves within an epoch; sharding: what the processes divide; report: called with each row of the
-    log; most_tokens: of a micro-batch, measured if None; stop: a context in which signals are noted; energy: joules
-    that a device has used, None if nothing counts them.
+    team: the processes; store: where the main process saves, None in the others; read: reads a state from a directory
+    of `store`; minutes: between saves within an epoch; sharding: what the processes shard; report: called with each row
+    of the log; most_tokens: limit of a micro-batch, measured if None; stop: a context that catches signals; energy:
+    joules that a device has used, None if they are not measured.
     """
 
     team: Team

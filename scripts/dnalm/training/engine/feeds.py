@@ -1,7 +1,8 @@
-"""Windows of tokenized records as the batches of an optimizer step, and these as what a model takes at once.
+"""From windows of tokenized records to batches and micro-batches.
 
-A *batch* is the windows of one optimizer step over all ranks; a *micro-batch* is what one forward and backward pass of
-one rank takes. A `Feed` makes micro-batches of batches; every model takes those of `PaddedFeed`.
+A *batch* is the windows of one optimizer step over all ranks; a *micro-batch* is the part of it that one rank puts
+through one forward and backward pass. A `Feed` divides batches into micro-batches; every model accepts those of
+`PaddedFeed`.
 """
 
 from collections.abc import Iterator
@@ -20,14 +21,14 @@ from dnalm.training.objectives.base import IGNORED, Objective, Targets
 Integers = NDArray[np.int64]
 
 WIDTH = 8
-"""Rows are padded to a multiple of this: few different shapes, and the ones that tensor cores like."""
+"""Rows are padded to a multiple of this: there are few different shapes, and tensor cores need it."""
 
 
 class Examples:
-    """The windows of a split, each with its special tokens and its record's truth; nothing is copied before use.
+    """The windows of a split, each with special tokens and its record's truth; tokens are read only when used.
 
-    truth: (n,) label or target of each record, or None. reverse: the reverse complements' tokens; each epoch then shows
-    each window as either strand, drawn from `seed` and the epoch.
+    truth: (n,) label or target of each record, or None. reverse: the reverse complements' tokens; each epoch then uses
+    one strand of each window, drawn from `seed` and the epoch.
     """
 
     def __init__(
@@ -39,12 +40,12 @@ class Examples:
         reverse: Tokens | None = None,
         seed: int = 0,
     ) -> None:
-        """Work out where each window's segments lie in the tokens."""
+        """Compute where each window's segments are in the tokens."""
         self.windows, self.specials, self.truth, self.seed = windows, specials, truth, seed
         self.wrapper = specials.wrapper(tokens.segments)
         self._special = sum(map(len, self.wrapper))
         self._strands = [tokens] if reverse is None else [tokens, reverse]
-        # of each strand, segment and window: where its tokens begin, and how many they are; (strands, segments, windows)
+        # where the tokens start, and how many there are; both (strands, segments, windows)
         places = [[windows.place(strand, segment) for segment in range(tokens.segments)] for strand in self._strands]
         self._first = np.stack([np.stack([first for first, _ in strand]) for strand in places])
         self._size = np.stack([np.stack([size for _, size in strand]) for strand in places])
@@ -62,7 +63,7 @@ class Examples:
 
     @property
     def lengths(self) -> Integers:
-        """Tokens of each window on the strand that the current epoch shows, with special tokens; shape (m,)."""
+        """Tokens of each window, (m,), special tokens included, on the strand that the current epoch uses."""
         return self.lengths_of(np.arange(len(self)))
 
     def lengths_of(self, indices: Integers) -> Integers:
@@ -75,7 +76,7 @@ class Examples:
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest window of either strand, with its special tokens."""
+        """Tokens of the longest window of either strand, special tokens included."""
         return int(self._size.sum(axis=1).max()) + self._special
 
     def truth_of(self, indices: Integers) -> NDArray[Any]:
@@ -85,7 +86,7 @@ class Examples:
         return np.asarray(self.truth[self.windows.record[indices]])
 
     def flat(self, indices: Integers) -> tuple[Integers, Integers]:
-        """Tokens of k windows in a row, (total,), special tokens included, and the windows' lengths, (k,)."""
+        """Tokens of k windows, concatenated, (total,), special tokens included, and the windows' lengths, (k,)."""
         indices = np.asarray(indices, dtype=np.int64)
         strand = self._strand[indices]
         lengths = self.lengths_of(indices)
@@ -99,7 +100,7 @@ class Examples:
             if segment == self._size.shape[1]:
                 break
             sizes = self._size[strand, segment, indices]
-            # of each of the segments' own tokens: its place in the row, and in its strand
+            # target, source: of each token of the segments, its index in the output and in its strand
             within = np.arange(sizes.sum()) - np.repeat(sizes.cumsum() - sizes, sizes)
             target = np.repeat(place, sizes) + within
             source = np.repeat(self._first[strand, segment, indices], sizes) + within
@@ -111,13 +112,13 @@ class Examples:
 
     @property
     def segments(self) -> int:
-        """Segments of a record."""
+        """Number of segments of a record."""
         return int(self._size.shape[1])
 
     def segments_of(self, indices: Integers) -> Integers:
-        """The segment of each token of k windows in a row, (total,).
+        """The segment of each token of k concatenated windows, (total,).
 
-        A special token belongs to the segment before it, and the first ones to the first segment.
+        A special token belongs to the segment before it, a leading one to the first segment.
         """
         indices = np.asarray(indices, dtype=np.int64)
         sizes = self._size[self._strand[indices], :, indices] + [len(tokens) for tokens in self.wrapper[1:]]
@@ -125,21 +126,21 @@ class Examples:
         return np.repeat(np.tile(np.arange(self.segments), len(indices)), sizes.ravel())
 
     def padded(self, indices: Integers, multiple: int = 1) -> dict[str, torch.Tensor]:
-        """Windows as rows: `input_ids`, `attention_mask` and, of several segments, `token_type_ids`, (k, width) each."""
+        """Windows as rows: `input_ids`, `attention_mask`, and `token_type_ids` if several segments; (k, width) each."""
         batch = pad(*self.flat(indices), self.specials.pad, multiple)
         return {**batch, **self.typed(indices, batch["attention_mask"])}
 
     def typed(self, indices: Integers, mask: torch.Tensor) -> dict[str, torch.Tensor]:
-        """`token_type_ids` of windows whose rows have this mask, if their records have several segments."""
+        """`token_type_ids` of padded windows with this attention mask; empty for records of one segment."""
         if self.segments == 1:
             return {}
         return {"token_type_ids": spread(self.segments_of(indices), mask, 0)}
 
 
 def pad(ids: Integers, lengths: Integers, token: int, multiple: int = 1) -> dict[str, torch.Tensor]:
-    """Sequences of `lengths` (b,), in a row in `ids`, as `input_ids` and `attention_mask`, (b, width) int64 each.
+    """Sequences of `lengths` (b,), concatenated in `ids`, as `input_ids` and `attention_mask`, (b, width) int64 each.
 
-    Padded on the right with `token`, to the longest or the next multiple.
+    Padded on the right with `token`, to the longest, rounded up to a multiple.
     """
     width = -(-int(lengths.max()) // multiple) * multiple
     mask = torch.from_numpy((np.arange(width) < lengths[:, None]).astype(np.int64))
@@ -147,30 +148,30 @@ def pad(ids: Integers, lengths: Integers, token: int, multiple: int = 1) -> dict
 
 
 def spread(values: NDArray[Any], mask: torch.Tensor, filler: int) -> torch.Tensor:
-    """Values of the tokens of a batch in a row, (total,), as rows (b, width) with `filler` where the mask is 0."""
-    seen = mask.numpy().astype(bool)
-    rows = np.full(seen.shape, filler, dtype=values.dtype)
-    rows[seen] = values
+    """Concatenated values of a batch's tokens, (total,), as rows (b, width), with `filler` where the mask is 0."""
+    inside = mask.numpy().astype(bool)
+    rows = np.full(inside.shape, filler, dtype=values.dtype)
+    rows[inside] = values
     return torch.from_numpy(rows)
 
 
 def unit_weights(targets: Targets, lengths: Integers, weights: NDArray[Any], by_token: bool) -> NDArray[np.float32]:
-    """The weight of each unit, (k,) or (total,): those of the examples, (k,), divided among their learnt tokens."""
+    """The weight of each unit: the examples' weights, (k,), or these divided among their learnt tokens, (total,)."""
     if not by_token:
         return np.asarray(weights, dtype=np.float32)
     shares = (targets.values != IGNORED).astype(np.float64) if targets.shares is None else targets.shares
     sums = np.add.reduceat(shares, lengths.cumsum() - lengths)
     scale = np.divide(weights, sums, out=np.zeros(len(sums)), where=sums > 0)
-    spread_out: NDArray[np.float32] = (shares * np.repeat(scale, lengths)).astype(np.float32)
-    return spread_out
+    by_tokens: NDArray[np.float32] = (shares * np.repeat(scale, lengths)).astype(np.float32)
+    return by_tokens
 
 
 class LengthBatches:
-    """Batches of like length and with every stratum in its share, in random order, drawn from the seed and epoch.
+    """Stratified batches of similar lengths, in random order, drawn from the seed and epoch.
 
-    Examples are shuffled; within stretches of `STRETCH` batches each stratum (a class, say) is sorted by length and the
-    strata are interleaved by rank; then the batches are shuffled. So little is padded. Sorting by length alone would
-    give batches of one class wherever length tells the classes apart (as tokens of repeats do), and with such batches an
+    Examples are shuffled; within stretches of `STRETCH` batches each stratum (e.g. a class) is sorted by length and the
+    strata are interleaved by rank; then the batches are shuffled. So there is little padding. Sorting by length alone
+    would give batches of one class where classes differ in length, as repeats do in tokens; with such batches even an
     easy task was not learnt in four times the steps.
     """
 
@@ -205,29 +206,29 @@ class LengthBatches:
 
 
 class Feed(Protocol):
-    """How examples become batches, batches micro-batches, and these tensors.
+    """Makes batches of examples, micro-batches of batches, and tensors of micro-batches.
 
-    kind: `padded` or `packed`, the form of the micro-batches.
+    kind: `padded` or `packed`, the layout of the micro-batches.
     """
 
     kind: str
 
     def batches(self, epoch: int) -> list[Integers]:
-        """Indices of each optimizer step's examples; the seed and the epoch alone decide. One may be smaller."""
+        """Indices of the examples of each optimizer step; they depend on seed and epoch only. One may be smaller."""
 
     def divide(self, batch: Integers, ranks: int) -> list[list[Integers]]:
-        """Indices of each micro-batch and rank, `[micro-batch][rank]`; a rank's may be empty."""
+        """Indices of the examples of each micro-batch and rank, `[micro-batch][rank]`; may be empty for a rank."""
 
     def collate(self, indices: Integers, weights: NDArray[Any]) -> dict[str, torch.Tensor]:
-        """A micro-batch on the CPU; weights: (k,), those of the examples' losses."""
+        """A micro-batch on the CPU; weights: (k,), of the examples' losses."""
 
 
 class PaddedFeed:
-    """Batches of like length, whose rows are padded to a common width.
+    """Batches of similar lengths, whose rows are padded to a common width.
 
-    A micro-batch holds `input_ids`, `attention_mask` (b, width) int64, the width a multiple of 8, and `targets` and
-    `weights` (float32) of the objective's units: (b,) for sequences, (b, width) for tokens. Of records with several
-    segments it holds `token_type_ids` (b, width) too. An empty one is the first example with weight 0.
+    A micro-batch has `input_ids` and `attention_mask` (b, width) int64, the width a multiple of 8, and `targets` and
+    `weights` (float32) of the objective's units: (b,) for sequences, (b, width) for tokens. For records with several
+    segments it also has `token_type_ids` (b, width). An empty one is the first example with weight 0.
     """
 
     kind = "padded"
@@ -240,16 +241,16 @@ class PaddedFeed:
         self._order = LengthBatches(examples, objective.strata(examples), batch_size)
 
     def batches(self, epoch: int) -> list[Integers]:
-        """Indices of each batch of an epoch, which the examples then show."""
+        """Indices of each batch of an epoch; sets the examples to that epoch."""
         self.examples.start_epoch(epoch)
         return [np.array(batch, dtype=np.int64) for batch in self._order]
 
     def divide(self, batch: Integers, ranks: int) -> list[list[Integers]]:
-        """Deal a batch, longest first, to the ranks; cut all the shares at the same places."""
+        """Deal a batch to the ranks, longest first, and cut all the shares at the same places."""
         lengths = self.examples.lengths_of(batch)
         order = np.argsort(-lengths, kind="stable")
         shares = [batch[order[rank::ranks]] for rank in range(ranks)]
-        # the first rank's rows are the longest and the most, so what fits there fits everywhere
+        # the first rank has the longest rows and the most, so what fits there fits everywhere
         widths = -(-lengths[order[::ranks]] // WIDTH) * WIDTH
         cuts = [0]
         while cuts[-1] < len(widths):
@@ -259,7 +260,7 @@ class PaddedFeed:
 
     def collate(self, indices: Integers, weights: NDArray[Any]) -> dict[str, torch.Tensor]:
         """The micro-batch of `indices`."""
-        if not len(indices):  # a rank without examples still takes part, with an example of weight 0
+        if not len(indices):  # a rank without examples must still take part: an example of weight 0
             indices, weights = np.zeros(1, dtype=np.int64), np.zeros(1)
         ids, lengths = self.examples.flat(indices)
         by_token = self.objective.unit == "token"

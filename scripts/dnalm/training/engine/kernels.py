@@ -1,6 +1,6 @@
-"""Attention for rows of short sequences: the operator of torch around the Triton programs of `tiles`.
+"""Attention for rows of short sequences: a torch operator around the Triton kernels in `tiles`.
 
-torch.compile and CUDA graphs take it: it makes no decision that depends on the data, and waits for nothing.
+It works with torch.compile and CUDA graphs: its control flow does not depend on the data, and it never synchronises.
 """
 
 import importlib.util
@@ -14,7 +14,7 @@ HEAD_SIZES = (16, 32, 64, 128)
 
 @dataclass(frozen=True)
 class Tile:
-    """How a program is cut: tokens in a tile (16 or more, a power of two), warps, stages of its loops' pipelines."""
+    """Launch parameters of a kernel: tokens in a tile (a power of two, at least 16), warps, pipeline stages."""
 
     block: int
     warps: int
@@ -28,7 +28,7 @@ BACKWARD = Tile(64, 4)
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def available(device: torch.device, dtype: torch.dtype, head_size: int) -> bool:
-    """Whether this attention can be had on this device, for tensors of this type and heads of this size."""
+    """Whether this attention runs on this device, for tensors of this type and heads of this size."""
     return (
         device.type == "cuda"
         and importlib.util.find_spec("triton") is not None
@@ -50,12 +50,13 @@ def packed_attention(
 ) -> torch.Tensor:
     """Attention within each sequence of a row, (T, heads, size).
 
-    query: (T, heads, size); key, value: (T, key heads, size), where the key heads divide the heads. boundaries: (n + 1,)
-    int32, where each sequence ends, 0 first and T last; a sequence may be empty. window: how many tokens before and
-    after itself a token sees, -1 for all; causal: none after itself. scale: of the scores, 1 / sqrt(size) by default.
+    query: (T, heads, size); key, value: (T, key heads, size), where heads is a multiple of key heads. boundaries:
+    (n + 1,) int32, where each sequence ends, 0 first and T last; a sequence may be empty. window: how many tokens
+    before and after itself a token attends to, -1 for all; causal: none after itself. scale: of the scores,
+    1 / sqrt(size) by default.
 
-    dropout: the share of weights dropped. A seed is drawn for it from the device's default generator, so a captured
-    graph has new masks at each replay.
+    dropout: the fraction of weights dropped. Its seed is drawn from the device's default generator, so a captured graph
+    has new masks at each replay.
     """
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be at least 0 and less than 1, not {dropout}")
@@ -81,9 +82,9 @@ def forward(
     right: int,
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The attention, (T, heads, size), and the logarithm of its softmax's sums, (heads, T) float32.
+    """The attention, (T, heads, size), and the base-2 logarithm of the softmax's sums, (heads, T) float32.
 
-    seed: (1,) int64, of which the mask of dropout is a function; None without dropout.
+    seed: (1,) int64, which determines the dropout mask; None without dropout.
     """
     from dnalm.training.engine import tiles
 
@@ -132,7 +133,7 @@ def _launch(
     right: int,
     scale: float,
 ) -> None:
-    """Start a program for each tile that the sequences can have, and each of `heads`."""
+    """Start a program for each possible tile of the sequences, and each of `heads`."""
     count, threshold = len(tensors[-2]) - 1, int(dropout * 2**32)  # type: ignore[arg-type]
     with torch.cuda.device_of(query):
         program[((len(query) // tile.block + count) * heads,)](
@@ -155,7 +156,7 @@ def _launch(
 
 
 def rows_together(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor, copied if the numbers of a row don't lie side by side."""
+    """The tensor, copied if its last dimension is not contiguous."""
     return tensor if tensor.stride(2) == 1 else tensor.contiguous()
 
 
@@ -171,7 +172,7 @@ def _like_backward(*tensors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
     query, key, value, boundaries, seed, *ctx.constants = inputs
     ctx.mark_non_differentiable(output[1])
-    ctx.set_materialize_grads(False)  # else zeros are written as the sums' gradient
+    ctx.set_materialize_grads(False)  # otherwise a gradient of zeros is allocated for the sums
     ctx.save_for_backward(query, key, value, *output, boundaries, seed)
 
 

@@ -1,4 +1,4 @@
-"""Fine-tuning: epochs of optimizer steps, validated, logged, saved, and resumed after a stop."""
+"""The training loop: epochs of optimizer steps with validation, log, checkpoints and resume."""
 
 import math
 import sys
@@ -26,13 +26,13 @@ from dnalm.training.models.experts import autocast_experts
 from dnalm.training.objectives.base import Objective
 
 GPU_BATCH = 256
-"""Windows that are validated at a time on a GPU."""
+"""Batch size of validation on a GPU, in windows."""
 
 WORTH_COMPILING = 60.0
-"""Seconds that a training must be expected to take; compiling takes about 5 and saves a fifth."""
+"""Estimated seconds of training above which compiling pays: it takes about 5 s and saves a fifth."""
 
 STEP_SECONDS, FLOPS = 6e-3, 2e14
-"""What an uncompiled step takes at least on a data-centre GPU, and the FLOP/s that large steps reach there."""
+"""For that estimate: least time of an uncompiled step on a data-centre GPU, and FLOP/s of large steps there."""
 
 
 def validate(
@@ -44,7 +44,7 @@ def validate(
     most_tokens: int | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
-    """Quality of a model on the records of a split; the other arguments are those of `score`."""
+    """Loss and metrics of a model on the records of a split; the other arguments are those of `score`."""
     size = GPU_BATCH if model.device.type == "cuda" else BATCH_SIZE
     scores = score(model, objective, validation, size, what, team, most_tokens, interrupted)
     truth = validation.truth
@@ -59,18 +59,18 @@ def fine_tune(
     recipe: Recipe,
     seed: int,
     execution: Execution,
-    keep: SaveModel,
+    save_best: SaveModel,
 ) -> tuple[Progress, dict[str, Any]]:
-    """Train `model` in place, validating after each epoch (a last, partial one too); return its course and its engine.
+    """Train `model` in place, validating after each epoch (also a last, partial one); return progress and engine facts.
 
-    keep: writes the model whenever it is the best so far by `recipe.chosen_by` (of equals the first); the best of all
-    is then in `execution.store.best(progress.best)`. Resumes from the newest checkpoint, if there is one. The same seed
-    and data give the same weights on the CPU, interrupted or not. Raises what `StopRequest.stopped` gives after a
-    signal, with the state saved, and `UserError` for a loss that is no number or memory that runs out.
+    save_best: writes the model when it is the best so far by `recipe.chosen_by` (of equal ones, the first); at the end
+    the best is in `execution.store.best(progress.best)`. Resumes from the newest checkpoint, if there is one. The same
+    seed and data give the same weights on the CPU, interrupted or not. After a signal the state is saved and the error
+    of `StopRequest.stopped` is raised. Raises `UserError` for a NaN or infinite loss, or if memory runs out.
     """
     try:
         with execution.stop() as stop:
-            training = _Training(model, objective, train, validation, recipe, seed, execution, keep, stop)
+            training = _Training(model, objective, train, validation, recipe, seed, execution, save_best, stop)
             try:
                 training.run()
             finally:
@@ -90,13 +90,13 @@ class _Training:
         recipe: Recipe,
         seed: int,
         execution: Execution,
-        keep: SaveModel,
+        save_best: SaveModel,
         stop: StopRequest,
     ) -> None:
         set_seed(seed + execution.team.rank)
         self.model, self.objective, self.train, self.validation = model, objective, train, validation
         self.recipe, self.execution, self.team = recipe, execution, execution.team
-        self.keep, self.stop, self.store = keep, stop, execution.store
+        self.save_best, self.stop, self.store = save_best, stop, execution.store
         device = self.team.device
         model.to(device).train()
         bf16 = uses_bf16(recipe.precision, device)
@@ -133,16 +133,15 @@ class _Training:
             num_warmup_steps=math.ceil(recipe.warmup * self.last_step),
             num_training_steps=self.last_step,
         )
-        self.scheduler.base_lrs = [
-            recipe.learning_rate for _ in self.stepper.optimizer.param_groups
-        ]  # numbers, not tensors
+        # numbers: on a GPU the scheduler has copied the groups' learning rates, which are tensors
+        self.scheduler.base_lrs = [recipe.learning_rate for _ in self.stepper.optimizer.param_groups]
         self._lengths = train.lengths
         self.facts = {**self.engine.facts, "bf16": bf16, "processes": self.team.world, "sharding": kind}
         self.progress = Progress()
         self.tokens = self.places = 0
 
     def _speed_up(self) -> dict[str, Any]:
-        """Compile layers and capture graphs where shapes are fixed; return what was done."""
+        """Compile layers and capture CUDA graphs if shapes are fixed (packed, on a GPU); return what was done."""
         device, packed = self.team.device, self.engine.packed
         if device.type != "cuda" or packed is None:
             if self.recipe.compile is True:
@@ -168,11 +167,11 @@ class _Training:
         return bool(self.last_step * max(STEP_SECONDS, a_step) > WORTH_COMPILING)
 
     def _resumed(self) -> Progress:
-        """The progress that the newest checkpoint holds, restored; a new one if there is no checkpoint."""
+        """Restore the newest checkpoint and return its progress; a new one if there is no checkpoint."""
         team = self.team
         if team.world == 1:
             saved = self.store.load() if self.store else None
-        else:  # every rank must take the same one
+        else:  # every rank must read the same one
             path = team.broadcast(self.store.newest() if self.store else None)
             saved = self.execution.read(path) if path else None
         if saved is None:
@@ -189,7 +188,7 @@ class _Training:
         return progress
 
     def run(self) -> None:
-        """Train to the end, from the newest checkpoint on if there is one."""
+        """Train to the end, from the newest checkpoint if there is one."""
         self.facts |= self._speed_up()
         self.progress = self._resumed()
         self._since = self._saved_at = time.monotonic()
@@ -242,9 +241,9 @@ class _Training:
             self._save_if_asked()
 
     def _jobs(self, batches: list[Any]) -> Iterator[tuple[Any, float, bool, int]]:
-        """This rank's micro-batches: (indices, total weight of the optimizer batch, is it the batch's first, records).
+        """This rank's micro-batches: (indices, total weight of the optimizer batch, first of the batch?, records).
 
-        records: of the whole batch with its last micro-batch, 0 with the others.
+        records: the number of records in the batch, given with its last micro-batch; 0 with the others.
         """
         for batch in batches:
             weight, rows = float(self.weights[batch].sum()), self.engine.feed.divide(batch, self.team.world)
@@ -260,25 +259,25 @@ class _Training:
         return micro, int(self._lengths[indices].sum()), first, records
 
     def _validate(self, bar: Any) -> None:
-        """Log the epoch, and keep the model if it is the best so far."""
+        """Validate and log the epoch, and save the model if it is the best so far."""
         progress, recipe = self.progress, self.recipe
         steps, epoch = progress.step - self._validated(), progress.step / self.steps_per_epoch
         training_loss = self._loss_sum() / steps
         check_finite(training_loss, epoch, recipe.learning_rate)
         with self.engine.padded():
-            # a batch that fits with its gradients fits without them
+            # a batch that fits with gradients fits without them
             most = self.engine.facts["most_tokens"]
-            model, asked = self.stepper.scorer(), lambda: self.stop.requested is not None
-            found = validate(model, self.objective, self.validation, "validating", self.team, most, asked)
-        check_finite(found["loss"], epoch, recipe.learning_rate)
+            model, interrupted = self.stepper.scorer(), lambda: self.stop.requested is not None
+            quality = validate(model, self.objective, self.validation, "validating", self.team, most, interrupted)
+        check_finite(quality["loss"], epoch, recipe.learning_rate)
         rate = self.scheduler.lr_lambdas[0](progress.step - 1) * recipe.learning_rate
-        row = log_row(epoch, progress.step, training_loss, found, rate)
+        row = log_row(epoch, progress.step, training_loss, quality, rate)
         if progress.judge(row, recipe.chosen_by):
             weights = self.stepper.whole_weights()
             if self.store:
-                self.store.keep_best(progress.step, lambda folder: self.keep(folder, weights))
+                self.store.keep_best(progress.step, lambda folder: self.save_best(folder, weights))
         shown = ("loss", self.objective.metrics[0])
-        bar.set_postfix(training_loss=f"{training_loss:.4f}", **{name: f"{found[name]:.4f}" for name in shown})
+        bar.set_postfix(training_loss=f"{training_loss:.4f}", **{name: f"{quality[name]:.4f}" for name in shown})
         self.execution.report(row)
         self.stepper.total.zero_()
 
@@ -321,7 +320,7 @@ class _Training:
         self._saved_at = time.monotonic()
 
     def _clock(self) -> None:
-        """Add what was spent since the last call: time, and energy where all ranks know theirs."""
+        """Add the time since the last call to the progress, and the energy if all ranks measure theirs."""
         now, counted = time.monotonic(), self.execution.energy(self.team.device)
         self.progress.seconds += now - self._since
         spent = self.team.gather(None if counted is None else counted - self._counted)

@@ -1,8 +1,8 @@
-"""Packing: the sequences of a micro-batch one after the other in a single row, so that next to nothing is padded.
+"""Packing: the sequences of a micro-batch are concatenated into a single row, with almost no padding.
 
-The rows of a training all have one shape, so one compiled or captured graph serves every step. A row has T tokens and
-S slots. Its sequences fill the first slots; the rest of the tokens is filler, cut into sequences of its own that fill
-some of the spare slots and weigh nothing.
+All rows of a training have the same shape, so one compiled or captured graph serves every step. A row has T tokens and
+S slots for sequences. Its sequences take the first slots; the remaining tokens are filler, cut into sequences of its
+own, which take some of the spare slots and have weight 0.
 """
 
 import heapq
@@ -20,24 +20,24 @@ from dnalm.training.models.heads import reader_of
 from dnalm.training.objectives.base import IGNORED, Objective
 
 UNIT = 64
-"""T is a multiple of this."""
+"""T is a multiple of this many tokens."""
 
 OVERHEAD = 256
-"""What a row costs beyond its tokens, as a number of tokens."""
+"""Fixed cost of a row, expressed as a number of tokens."""
 
 FILLER = 512
-"""Filler is cut into sequences of this length, or as long as the longest window or the model's positions allow."""
+"""Filler is cut into sequences of this length, limited by the model's positions, or of the longest window's length."""
 
 STRETCH = 50
-"""Batches over which sequences are dealt out by length."""
+"""Number of batches over which sequences are distributed by length."""
 
 
 class PackedFeed:
-    """Batches of mixed lengths and near-equal numbers of tokens, packed into rows of one shape.
+    """Batches of mixed lengths with nearly equal numbers of tokens, packed into rows of one shape.
 
-    A micro-batch holds `input_ids` and `position_ids` (1, T) int64, positions counted from 0 in each sequence;
+    A micro-batch has `input_ids` and `position_ids` (1, T) int64, positions counted from 0 in each sequence;
     `boundaries` (S + 2,) int32, where each sequence ends, 0 first; `targets` and `weights` (float32) of the objective's
-    units: (S,) for sequences, (T,) for tokens. Of records with several segments it holds `token_type_ids` (1, T) too.
+    units: (S,) for sequences, (T,) for tokens. For records with several segments it also has `token_type_ids` (1, T).
     """
 
     kind = "packed"
@@ -51,9 +51,9 @@ class PackedFeed:
         ranks: int = 1,
         position_limit: int | None = None,
     ) -> None:
-        """Batches of `batch_size`, in rows of at most `most_tokens` tokens, or as few as hold the longest window.
+        """Batches of `batch_size`, in rows of at most `most_tokens` tokens, or more if the longest window needs it.
 
-        ranks: how many take a row at a time; position_limit: the most positions that the model has.
+        ranks: number of processes, each of which takes a row at a time; position_limit: positions of the model.
         """
         self.examples, self.objective, self.batch_size = examples, objective, batch_size
         self.longest = max(examples.longest, min(FILLER, position_limit or FILLER))
@@ -67,10 +67,10 @@ class PackedFeed:
         self.slots = self._most + -(-self.tokens // self.longest) - 1
 
     def batches(self, epoch: int) -> list[Integers]:
-        """Indices of each batch of an epoch, which the examples then show; the last may be smaller.
+        """Indices of each batch of an epoch; sets the examples to that epoch. The last batch may be smaller.
 
-        Within each stretch of n batches the sequences are sorted by length and dealt out n at a time, one to each batch
-        at random. So batches differ little in their tokens and their mix of lengths, and labels fall at random.
+        Within each stretch of n batches the sequences are sorted by length, and each n consecutive ones are assigned to
+        the n batches at random. So batches have similar numbers of tokens and mixes of lengths, and random labels.
         """
         self.examples.start_epoch(epoch)
         random = np.random.default_rng([self.examples.seed, epoch, len(self.examples)])
@@ -84,7 +84,7 @@ class PackedFeed:
         return batches + ([order[whole:]] if whole < len(order) else [])
 
     def divide(self, batch: Integers, ranks: int) -> list[list[Integers]]:
-        """Share a batch out among as few rows as hold it, the same number for each rank, all about equally full."""
+        """Divide a batch among as few rows as possible, the same number for each rank, all about equally full."""
         lengths = self.examples.lengths_of(batch)
         rows = max(1, -(-int(lengths.sum()) // (ranks * self.tokens)))
         while True:
@@ -109,7 +109,7 @@ class PackedFeed:
 
 
 def _filled(values: NDArray[Any], size: int, filler: int) -> torch.Tensor:
-    """Values (n,) and behind them as much filler as makes them (size,)."""
+    """Values (n,), followed by filler up to (size,)."""
     filled = np.full(size, filler, dtype=values.dtype)
     filled[: len(values)] = values
     return torch.from_numpy(filled)
@@ -118,9 +118,9 @@ def _filled(values: NDArray[Any], size: int, filler: int) -> torch.Tensor:
 def lay_out(
     ids: Integers, lengths: Integers, tokens: int, slots: int, longest: int, filler: int
 ) -> dict[str, torch.Tensor]:
-    """Sequences of `lengths`, in a row in `ids`, as a row of `tokens` tokens and `slots` slots.
+    """Sequences of `lengths`, concatenated in `ids`, as a row of `tokens` tokens and `slots` slots.
 
-    longest: most tokens of a piece of filler; positions count from 0 in each piece, as in each sequence.
+    longest: maximal length of a piece of filler; positions count from 0 in each piece, as in each sequence.
     """
     count, total = len(lengths), len(ids)
     pieces = np.arange(total, tokens, longest)[1:]
@@ -141,10 +141,10 @@ def lay_out(
 
 
 def row_size(totals: Integers, ranks: int, longest: int, usual: int, most_tokens: int) -> int:
-    """The T at which batches of `totals` tokens cost least, each spread over rows of T tokens on every rank.
+    """The row size T that minimises the cost of batches of `totals` tokens, each divided into rows on every rank.
 
-    T is at most `most_tokens`, or as many as the longest sequence needs. usual: a typical sequence's length, taken to
-    stay free in each row where a batch needs several, because rows are never filled to the last token.
+    T is at most `most_tokens`, or what the longest sequence needs. usual: a typical sequence's length, assumed to stay
+    free in each row if a batch needs several, because rows are never filled to the last token.
     """
     least = -(-longest // UNIT) * UNIT
     shares = totals / ranks
@@ -158,7 +158,7 @@ def row_size(totals: Integers, ranks: int, longest: int, usual: int, most_tokens
 
 
 def share(lengths: Integers, parts: int) -> list[Integers]:
-    """Share sequences out into `parts` of near-equal tokens: the longest first, each to the part that has fewest."""
+    """Divide sequences into `parts` of nearly equal tokens: the longest first, each to the part with fewest tokens."""
     if parts == 1:
         return [np.arange(len(lengths))]
     order = np.argsort(-lengths, kind="stable")
@@ -172,20 +172,20 @@ def share(lengths: Integers, parts: int) -> list[Integers]:
 
 
 class PackedModel(torch.nn.Module):
-    """A model that takes packed rows: one pass of its body, then its head at each sequence's own token, or at every one.
+    """A model that takes packed rows: one pass of its body, then its head on the states that it reads.
 
-    As long as it is wrapped, `model` has packed attention, and calling it directly is an error, except inside
-    `padded()` and after `restore()`.
+    While it is wrapped, `model` has packed attention, and calling it directly is an error, except inside `padded()` and
+    after `restore()`.
     """
 
     def __init__(self, model: Any, longest: int | None = None) -> None:
-        """Wrap a model, or a peft model around one. longest: no sequence in a row is longer, None if any may be.
+        """Wrap a model, or a peft model around one. longest: length limit of a row's sequences, None for the row's own.
 
         Raises `ValueError` for an architecture that can't be packed.
         """
         super().__init__()
         self.model, self.longest = model, longest
-        self._plain = [unwrapped(model)]  # in a list, because the module is registered already
+        self._plain = [unwrapped(model)]  # in a list, or torch would register the module twice
         reader = reader_of(self.plain)
         if reader is None:
             raise ValueError(f"the head of {type(self.plain).__name__} is not known")
@@ -196,12 +196,12 @@ class PackedModel(torch.nn.Module):
 
     @property
     def plain(self) -> Any:
-        """The model itself."""
+        """The model inside."""
         return self._plain[0]
 
     @contextmanager
     def padded(self) -> Iterator[Any]:
-        """Let the model take padded batches inside the block, as it did before it was wrapped."""
+        """A context in which the model takes padded batches, as before it was wrapped."""
         self.restore()
         try:
             yield self.model
@@ -209,7 +209,7 @@ class PackedModel(torch.nn.Module):
             self._attend(PACKED)
 
     def restore(self) -> None:
-        """Give the model back the attention that it had."""
+        """Restore the model's own attention."""
         self._attend(self._usual)
 
     def _attend(self, kind: str) -> None:
@@ -218,7 +218,7 @@ class PackedModel(torch.nn.Module):
             raise ValueError(f"the attention of {type(self.plain).__name__} can't be replaced")
 
     def forward(self, micro: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Logits of a row: (S, outputs), or (T, outputs) of a head that reads every token; those of filler mean nothing."""
+        """Logits of a row: (S, outputs), or (T, outputs) if the head reads every token; meaningless for filler."""
         ends, ids = micro["boundaries"], micro["input_ids"]
         longest = self.longest or ids.shape[1]
         body = getattr(self.plain, self.plain.base_model_prefix)
@@ -235,7 +235,7 @@ class PackedModel(torch.nn.Module):
         return self._reader.logits(self.plain, self._read(states, ids[0], ends))
 
     def _read(self, states: torch.Tensor, ids: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-        """What the head takes, (S, hidden) or (T, hidden), from states (T, hidden)."""
+        """The head's inputs, (S, hidden) or (T, hidden), from states (T, hidden)."""
         if self._reader.reads == "every":
             return states
         tokens = len(ids)
@@ -250,7 +250,7 @@ class PackedModel(torch.nn.Module):
         return (sums[:-1] / sizes[:, None])[:-1].to(states.dtype)
 
     def _last(self, ids: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-        """Where each slot's last token is that is not padding, as a decoder's own head looks for it."""
+        """Index of each slot's last token that is not padding, found in the same way as by a decoder's own head."""
         padding = self.plain.config.get_text_config().pad_token_id
         if padding is None:
             return ends[1:-1] - 1
@@ -260,7 +260,7 @@ class PackedModel(torch.nn.Module):
 
 
 def takes_types(model: Any) -> bool:
-    """Whether a model tells segments apart by `token_type_ids`."""
+    """Whether a model uses `token_type_ids` to distinguish segments."""
     return getattr(model.config, "type_vocab_size", 0) > 1
 
 
@@ -270,7 +270,7 @@ def unwrapped(model: Any) -> Any:
 
 
 def first_position(model: Any) -> int:
-    """The position of a sequence's first token: 0, but RoBERTa and its kin count from beyond the padding id."""
+    """The position of a sequence's first token: 0, except that RoBERTa-like models count from the padding id + 1."""
     for module in model.modules():
         table = getattr(module, "position_embeddings", None)
         if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None:

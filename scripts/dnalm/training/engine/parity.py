@@ -1,4 +1,4 @@
-"""Whether a model may be packed: shown on the model itself and real sequences, before anything is trained."""
+"""Check, before training, that a model gives the same results packed: with the model itself on real sequences."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,23 +14,23 @@ from dnalm.training.models.heads import reader_of
 from dnalm.training.models.remote_code import brief
 
 PROBES = 16
-"""Windows that a model is tried on, at most."""
+"""Maximal number of windows that a model is tried on."""
 
 MOST_TOKENS = 4096
-"""Tokens of all of them, at most, because the mask that keeps them apart has this number squared."""
+"""Maximal number of tokens of these windows together; the mask between them has the square of it."""
 
 TOLERANCE = 1e-4
-"""Largest difference of logits allowed, relative to the largest logit; fp32 sums differ with their order."""
+"""Largest allowed difference of logits, relative to the largest logit; fp32 sums depend on their order."""
 
 TOLERANCE_16 = 2e-2
-"""The tolerance where weights, or the attention kernel, have 16 bits."""
+"""The tolerance if weights or the attention kernel have 16 bits."""
 
 
 def prove(model: Any, examples: Examples, device: torch.device, autocast_dtype: torch.dtype | None) -> str | None:
-    """Why `model` can't be packed, in words; None if its packed logits were shown to be those of each sequence alone.
+    """The reason why `model` can't be packed; None if its packed logits equal those of each sequence alone.
 
-    model: on `device`, or a peft model around one; it is left as it was. autocast_dtype: the type it will
-    be trained in, None for its own. Whatever goes wrong is a reason, not an error.
+    model: on `device`, may be a peft model; it is not changed. autocast_dtype: the type it will be trained in, None for
+    its own. Any exception becomes a reason.
     """
     try:
         if reader_of(unwrapped(model)) is None:
@@ -46,7 +46,7 @@ def prove(model: Any, examples: Examples, device: torch.device, autocast_dtype: 
 
 @contextmanager
 def _exact(model: Any) -> Iterator[None]:
-    """No dropout, no gradients, no shortened floats."""
+    """A context without dropout, gradients, autocast and TF32."""
     training, precision = model.training, torch.get_float32_matmul_precision()
     model.eval()
     torch.set_float32_matmul_precision("highest")
@@ -59,7 +59,7 @@ def _exact(model: Any) -> Iterator[None]:
 
 
 def _differs(model: Any, examples: Examples, device: torch.device) -> str | None:
-    """How packed logits differ from those of each window alone, or change with another window; None if they don't."""
+    """How packed logits differ from those of each window alone, or depend on another window; None if they don't."""
     chosen = _probes(examples.lengths)
     ids, lengths = examples.flat(chosen)
     if len(ids) > 4 * MOST_TOKENS:
@@ -93,9 +93,9 @@ def _differs(model: Any, examples: Examples, device: torch.device) -> str | None
 
 
 def _probes(lengths: Integers) -> Integers:
-    """Indices of a few windows from the shortest to the longest, as long as they are few tokens together."""
+    """Indices of up to `PROBES` windows, from short to long, with at most `MOST_TOKENS` tokens together if possible."""
     order = np.argsort(lengths, kind="stable")
-    # half of the tokens for the longest, so that there is room for others beside it
+    # the longest may have half of the tokens, so that there is room for others
     order = order[: max(2, int(np.searchsorted(lengths[order], MOST_TOKENS // 2, side="right")))]
     for count in range(min(PROBES, len(order)), 2, -1):
         chosen = order[np.linspace(0, len(order) - 1, count).astype(np.int64)]
@@ -113,13 +113,13 @@ def _logits_alone(model: Any, ids: Integers, filler: int, device: torch.device) 
 
 def _row(ids: Integers, lengths: Integers, filler: int, device: torch.device) -> dict[str, torch.Tensor]:
     longest = int(lengths.max())
-    tokens = (len(ids) // UNIT + 1) * UNIT  # always with some filler
+    tokens = (len(ids) // UNIT + 1) * UNIT  # always leaves some filler
     row = lay_out(ids, lengths, tokens, len(lengths) + UNIT, longest, filler)
     return {name: tensor.to(device) for name, tensor in row.items()}
 
 
 def _with_one_changed(ids: Integers, lengths: Integers, examples: Examples) -> Integers:
-    """The ids with other tokens in the middle window, drawn from those that the windows have."""
+    """The ids with the tokens of the middle window replaced by random ones of the windows."""
     prefix, suffix = len(examples.wrapper[0]), len(examples.wrapper[-1])
     changed = len(lengths) // 2
     start = int(lengths[:changed].sum())
@@ -131,7 +131,7 @@ def _with_one_changed(ids: Integers, lengths: Integers, examples: Examples) -> I
 
 
 def _kernel_differs(config: Any, device: torch.device, dtype: torch.dtype) -> str | None:
-    """How attention by the kernel differs from attention by the mask, and its gradients, at the model's head size."""
+    """How the kernel's attention and gradients differ from those by a mask, at the model's head size; None if not."""
     config = config.get_text_config()
     heads = config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads

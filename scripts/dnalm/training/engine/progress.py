@@ -1,4 +1,4 @@
-"""How far a training is: what a checkpoint keeps beside weights and optimizer, and what the log says in the end."""
+"""The progress of a training: what a checkpoint holds besides weights and optimizer, and the training log."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -12,10 +12,10 @@ from dnalm.names import SMALLER_IS_BETTER
 class Progress:
     """A training between two steps.
 
-    step: optimizer steps taken; loss_sum: their batches' losses added up since the epoch began, over all ranks; log: a
-    row for each epoch, as `log_row` makes it; best: the step of the best model so far, best_score its metric (the larger the
-    better); since_best: epochs since; sequences: seen in all; seconds: spent in all; joules: what the GPUs used in all,
-    None where nothing counts it; resumed: the steps gone on from.
+    step: optimizer steps taken; loss_sum: sum of the batches' losses since the epoch began, over all ranks; log: a
+    `log_row` for each epoch; best: the step of the best model so far; best_score: its metric, negated if smaller is
+    better; since_best: epochs since; sequences, seconds: totals; joules: total energy of the GPUs, None if it is not
+    measured; resumed: the steps from which the training was resumed.
     """
 
     step: int = 0
@@ -35,11 +35,11 @@ class Progress:
         return next((float(row["epoch"]) for row in self.log if row["step"] == self.best), 0.0)
 
     def state(self) -> dict[str, Any]:
-        """Everything, as `Progress(**state)` takes it."""
+        """All fields, so that `Progress(**state)` restores them."""
         return asdict(self)
 
     def judge(self, row: dict[str, Any], metric: str) -> bool:
-        """Take in an epoch's log row; return whether its model is the best so far (of equals, the first is)."""
+        """Append an epoch's log row; return whether its model is the best so far (of equal ones, the first)."""
         self.log.append(row)
         score = row["validation_loss"] if metric == "loss" else row[metric]
         score = -score if metric in SMALLER_IS_BETTER else score
@@ -51,16 +51,16 @@ class Progress:
 
 
 def log_row(
-    epoch: float, step: int, training_loss: float | None, found: dict[str, float], learning_rate: float
+    epoch: float, step: int, training_loss: float | None, quality: dict[str, float], learning_rate: float
 ) -> dict[str, Any]:
-    """One row of the training log; found: quality of the validation records, `loss` and the objective's metrics."""
-    metrics = {name: value for name, value in found.items() if name != "loss"}
-    losses = {"training_loss": training_loss, "validation_loss": found["loss"]}
+    """One row of the training log; quality: `loss` and the objective's metrics on the validation records."""
+    metrics = {name: value for name, value in quality.items() if name != "loss"}
+    losses = {"training_loss": training_loss, "validation_loss": quality["loss"]}
     return {"epoch": epoch, "step": step, **losses, **metrics, "learning_rate": learning_rate}
 
 
 def check_finite(loss: float, epoch: float, learning_rate: float) -> None:
-    """Refuse a loss that is no number."""
+    """Raise `UserError` if a loss is NaN or infinite."""
     if not math.isfinite(loss):
         raise UserError(
             f"recipe.learning_rate: the loss became {loss:g} in epoch {math.ceil(epoch)}; lower the learning rate (now"

@@ -1,4 +1,4 @@
-"""The records of a split as training sees them: truth and tokens; their sequences and ids stay on disk."""
+"""The records of a split for training: truth and tokens; sequences and ids stay on disk."""
 
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from dnalm.training.objectives.base import Objective
 
 
 class Ids:
-    """The ids of a table's records, each looked up when it is asked for: only error messages name a record."""
+    """The ids of a table's records, read from disk one by one on demand: only error messages need them."""
 
     def __init__(self, table: Path) -> None:
-        """Ids of the records of parquet file `table`."""
+        """table: a parquet file."""
         self._table = table
 
     def __getitem__(self, index: int, /) -> str:
@@ -34,12 +34,12 @@ class Ids:
 
 
 class Split:
-    """One split: `ids`, `truth` (n,), the labels or targets, and `tokens`."""
+    """One split: `ids`, `truth` (n,) with the labels or targets, and `tokens`."""
 
     def __init__(self, data: Path, tokens: Path, name: str, truth: str = LABEL) -> None:
         """Open `{name}.parquet` in `data` and the tokens of its records in `tokens`; truth: the column to learn.
 
-        A table without records, or tokens of another number of records, is a `UserError`.
+        Raises `UserError` for a table without records, or tokens of another number of records.
         """
         self.path, self._place = data / f"{name}.parquet", tokens
         kind = np.int64 if truth == LABEL else np.float64
@@ -56,16 +56,15 @@ class Split:
     def _read(self, table: str) -> Tokens:
         found = read_tokens(self._place, table)
         if len(found) != len(self.truth):
-            raise UserError(f"{self._place}: holds tokens of {len(found)} records, {self.path} has {len(self.truth)}")
+            raise UserError(f"{self._place}: has tokens of {len(found)} records, but {self.path} has {len(self.truth)}")
         return found
 
     def check(self, objective: Objective, config: Any) -> None:
-        """Refuse records that a model with this config cannot learn."""
+        """Raise `UserError` if a record cannot be learnt by a model with this config."""
         if (found := objective.misfit(self.truth, config)) is not None:
             index, why = found
             raise UserError(f"{self.path}: record '{self.ids[index]}' {why}")
 
     def counts(self, windows: Windows, unknown: int | None) -> dict[str, int]:
-        """What run.json says of the split: its windows, and its tokens that are unknown."""
-        missed = 0 if unknown is None else self.tokens.count(unknown)
-        return {**windows.counts(), "unknown_tokens": missed}
+        """Counts for run.json: the split's windows and its unknown tokens; unknown: the id of such a token."""
+        return {**windows.counts(), "unknown_tokens": 0 if unknown is None else self.tokens.count(unknown)}

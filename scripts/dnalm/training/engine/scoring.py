@@ -1,4 +1,4 @@
-"""Scores of records, the same whatever the batch size and whichever records are scored beside them."""
+"""Scores of records, independent of the batch size and of the other records in the batch."""
 
 import sys
 from collections.abc import Callable
@@ -22,9 +22,9 @@ BATCH_SIZE = 64
 def exactly(model: Any, device: torch.device) -> Any:
     """Prepare a model for scores that do not depend on the batch: float64 on the CPU and CUDA GPUs.
 
-    In fp32 the sixth decimal of 7 % of the scores changes with the batch size (kernels add up in another order); in
-    float64 none does, and a BERT's are the same on CPU and GPU. It costs a factor of 1.6 on a CPU and 1.2 on an H100.
-    Apple's GPUs have no float64, so there it stays fp32.
+    In fp32 the sixth decimal of 7 % of the scores changes with the batch size (kernels sum in another order); in
+    float64 none does, and a BERT's are the same on CPU and GPU. It is 1.6 times slower on a CPU and 1.2 times on an
+    H100. Apple's GPUs have no float64, so there it stays fp32.
     """
     model.eval().to(device)
     if device.type == "mps":
@@ -45,10 +45,10 @@ def score(
 ) -> NDArray[np.float64]:
     """An objective's scores of the records that have a window, averaged (or summed) over windows; (kept, columns).
 
-    Rows follow `examples.windows.kept`. Windows are scored in batches of like length, on the model's device and in
-    its number format; a batch has at most `most_tokens` tokens, padding included, or one window. `what` names
-    the progress bar; without a name there is none. The ranks of a `team` score a part each, and all get all. Raises
-    `Interrupted` when `interrupted`, asked between batches, says so in any rank.
+    Rows follow `examples.windows.kept`. Windows are scored in batches of similar lengths, on the model's device and in
+    its number format; a batch has at most `most_tokens` tokens, padding included, or one window. what: label of the
+    progress bar; no bar if empty. Each rank of a `team` scores a part, and all get all scores. Raises `Interrupted` if
+    `interrupted()`, called between batches, is true in any rank.
     """
     windows, rank, ranks = examples.windows, team.rank if team else 0, team.world if team else 1
     scores = np.zeros((len(windows), objective.columns(model.config)))
@@ -67,8 +67,8 @@ def score(
                 fit = batch_size if most_tokens is None else max(1, most_tokens // int(lengths[order[at]]))
                 together = order[at : at + min(batch_size, fit) * ranks]
                 rows, at = together[rank::ranks], at + len(together)
-                # a rank with nothing left still takes part, because a model divided among them needs all
-                inputs, targets = _shown(model, objective, examples, rows if len(rows) else order[:1])
+                # a rank with nothing left must still take part: a sharded model needs all ranks
+                inputs, targets = _batch(model, objective, examples, rows if len(rows) else order[:1])
                 logits = model(**inputs).logits.cpu()
                 scores[rows] = objective.scores(logits, targets)[: len(rows)].numpy()
                 bar.update(len(together))
@@ -84,10 +84,10 @@ def score(
     return sums / np.bincount(row, minlength=len(kept))[:, None] if objective.averages else sums
 
 
-def _shown(
+def _batch(
     model: Any, objective: Objective, examples: Examples, rows: Integers
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-    """What a model is given of windows, on its device, and the targets of an objective that learns tokens."""
+    """The model's inputs for windows, on its device, and the targets of an objective that learns tokens, else None."""
     ids, lengths = examples.flat(rows)
     targets = objective.targets(examples, rows, ids, lengths) if objective.unit == "token" else None
     batch = pad(ids if targets is None else targets.ids, lengths, examples.specials.pad)

@@ -1,4 +1,4 @@
-"""Which engine a training gets, packed or padded, and how large its micro-batches are; told in the log and run.json."""
+"""Choose the engine of a training, packed or padded, and the size of its micro-batches."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -19,20 +19,20 @@ from dnalm.training.models.loading import position_limit
 from dnalm.training.objectives.base import Objective
 
 CPU_TOKENS = 16384
-"""Most tokens of a micro-batch on the CPU, where more are not faster."""
+"""Limit of tokens in a micro-batch on the CPU, where more are not faster."""
 
 TRIALS = (4096, 8192)
-"""Tokens of the micro-batches on which the need for memory is measured."""
+"""Tokens of the two micro-batches whose memory is measured."""
 
 ADAMW_BYTES = 16
-"""Bytes that a trained parameter takes beside itself: gradient, its sum over ranks, and two moments, in fp32."""
+"""Bytes per trained parameter besides itself, in fp32: gradient, its sum over ranks, and two moments."""
 
 
 @dataclass
 class Engine:
-    """How a model is fed.
+    """A model with its feed.
 
-    forward: micro-batch -> logits; packed: the wrapper that packs, None if padded; facts: what run.json says of it.
+    forward: micro-batch -> logits; packed: the packing wrapper, None if padded; facts: its entry in run.json.
     """
 
     model: Any
@@ -43,7 +43,7 @@ class Engine:
 
     @contextmanager
     def padded(self) -> Iterator[Any]:
-        """The model as it takes padded batches, uncompiled."""
+        """A context in which the model takes padded batches, uncompiled."""
         if self.packed is None:
             yield self.model
             return
@@ -62,11 +62,11 @@ def choose(
     sharded: bool,
     most_tokens: int | None = None,
 ) -> Engine:
-    """The engine for `model` where the recipe says `wanted` (auto, packed or padded); all ranks get the same.
+    """The engine for `model`, the same for all ranks; wanted: the recipe's `engine` (auto, packed or padded).
 
-    Packed needs proof that this model gives the same results so. sharded: the model will be divided among the ranks.
-    most_tokens: of a micro-batch; measured on a CUDA GPU if None. Raises `UserError` if packed was asked for and is
-    impossible.
+    Packed is used only if `prove` shows that this model gives the same results packed. sharded: the model will be
+    divided among the ranks. most_tokens: limit of a micro-batch; if None it is measured on a CUDA GPU. Raises
+    `UserError` if the recipe requires packed and it is impossible. The choice is logged and goes into run.json.
     """
     device, ranks = team.device, team.world
     if wanted == "padded":
@@ -83,7 +83,7 @@ def choose(
     packed = None if reason else PackedModel(model)
     facts: dict[str, Any] = {}
     if packed is None and device.type == "cuda" and _has_window(unwrapped(model).config):
-        # padding beyond a window sees nothing, and the fused kernels' gradients of that are not numbers
+        # padding beyond the window attends to nothing, for which the fused kernels' gradients are NaN
         unwrapped(model).set_attn_implementation("eager")
         facts["attention"] = "eager, because of the sliding window"
     because = reason or "shown to give the same results as padded"
@@ -96,7 +96,7 @@ def choose(
     if most_tokens is None:
         most_tokens = CPU_TOKENS
         if device.type == "cuda":
-            longest = np.argsort(-train.lengths, kind="stable")[:batch_size]  # where attention takes most
+            longest = np.argsort(-train.lengths, kind="stable")[:batch_size]  # attention needs most memory there
             fits = _measured(model, packed or _padded(model), feed, longest, device, bf16, ranks if sharded else 1)
             most_tokens = min(team.gather(fits))
     chosen = feed(most_tokens)
@@ -110,7 +110,7 @@ def choose(
 
 
 def _has_window(config: Any) -> bool:
-    """Whether tokens of a model see near ones only, in some layer."""
+    """Whether some layer of a model has sliding-window attention."""
     config = config.get_text_config()
     return getattr(config, "sliding_window", None) is not None or "sliding_attention" in (
         getattr(config, "layer_types", None) or ()
@@ -118,10 +118,10 @@ def _has_window(config: Any) -> bool:
 
 
 def _padded(model: Any) -> Callable[[Micro], torch.Tensor]:
-    taken = ["input_ids", "attention_mask", *(["token_type_ids"] if takes_types(unwrapped(model)) else [])]
+    inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if takes_types(unwrapped(model)) else [])]
 
     def forward(micro: Micro) -> torch.Tensor:
-        logits: torch.Tensor = model(**{name: micro[name] for name in taken if name in micro}).logits
+        logits: torch.Tensor = model(**{name: micro[name] for name in inputs if name in micro}).logits
         return logits
 
     return forward
@@ -136,9 +136,9 @@ def _measured(
     bf16: bool,
     shares: int,
 ) -> int:
-    """Most tokens of a micro-batch, tried on one of `batch`, that fit beside gradients and optimizer state.
+    """Most tokens of a micro-batch that fit into memory beside gradients and optimizer state, tried on `batch`.
 
-    shares: among how many processes these two are divided.
+    shares: the number of processes that these two are divided among.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
 

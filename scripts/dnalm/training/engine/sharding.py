@@ -1,4 +1,4 @@
-"""Models too large for one GPU: their weights (FSDP2) or optimizer states (DeepSpeed ZeRO-2) spread over the team."""
+"""Training of models too large for one GPU: weights (FSDP2) or optimizer states (DeepSpeed ZeRO-2) are sharded."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -21,25 +21,25 @@ MakeOptimizer = Callable[[torch.nn.Module], torch.optim.Optimizer]
 
 
 class Sharded(Protocol):
-    """A model and its optimizer spread over a team; every method is to be called by all its processes.
+    """A model and its optimizer, sharded over a team; every method must be called by all its processes.
 
-    The state is that of one process which trained alone: whole tensors on the CPU under the names of
-    `model.state_dict()`, and the optimizer's `state_dict()`. So a training may go on with another number of processes.
+    The state is that of a training by one process: whole tensors on the CPU under the names of `model.state_dict()`,
+    and the optimizer's `state_dict()`. So a training may be resumed by another number of processes.
     """
 
     optimizer: torch.optim.Optimizer
-    """The optimizer for a scheduler to act on; it is stepped by `clip_and_step` alone."""
+    """The optimizer that a scheduler changes; only `clip_and_step` steps it."""
 
     def forward(self, call: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """What `call`, which runs the model in any way, returns. Autocast is for `call` itself to enter."""
+        """Return what `call` returns, which may run the model in any way; `call` itself enters autocast."""
         ...
 
     def backward(self, loss: torch.Tensor, last: bool) -> None:
         """Add the gradients of a micro-batch's `loss`, a sum over this process's examples. last: of the batch."""
         ...
 
-    def clip_and_step(self, most: float) -> torch.Tensor:
-        """Limit the norm of the gradients, summed over all, to `most`; step; clear them. Returns the norm before."""
+    def clip_and_step(self, max_norm: float) -> torch.Tensor:
+        """Clip the gradients, summed over all processes, to `max_norm`; step; zero them. Returns the norm before."""
         ...
 
     def state(self) -> tuple[Weights, dict[str, Any]]:
@@ -47,12 +47,12 @@ class Sharded(Protocol):
         ...
 
     def load(self, weights: Mapping[str, torch.Tensor], optimizer: dict[str, Any] | None = None) -> None:
-        """Take over a state, which every process must give in full; weights not in it stay."""
+        """Load a state, which every process must give in full; weights that are not in it stay."""
         ...
 
 
 class ShardedStepper(Stepper):
-    """Takes the steps of a rank that holds a part of the model, or of the optimizer's state."""
+    """A `Stepper` for a rank that holds a part of the model, or of the optimizer's state."""
 
     replicated = False
 
@@ -67,7 +67,7 @@ class ShardedStepper(Stepper):
         bf16: bool,
         kind: str,
     ) -> None:
-        """As for a `Stepper`; make_optimizer is given the model when its parameters are those to train."""
+        """As for a `Stepper`; kind: one of `KINDS`; make_optimizer is called once the parameters are sharded."""
         self.sharded = shard(model, make_optimizer, team, kind)
         super().__init__(forward, model, self.sharded.optimizer, objective, team, max_norm, bf16)
 
@@ -85,11 +85,11 @@ class ShardedStepper(Stepper):
         self.sharded.clip_and_step(self.max_norm)
 
     def scorer(self) -> Any:
-        """The model, run inside its root."""
+        """The model, run through its sharded root module."""
         return _Scorer(self.model, self.sharded)
 
     def whole_weights(self) -> dict[str, torch.Tensor] | None:
-        """All weights, in the main process; to be called by all."""
+        """All weights, in the main process; must be called by all."""
         return self.sharded.state()[0]
 
     def state(self) -> tuple[Weights, dict[str, Any]]:
@@ -102,20 +102,20 @@ class ShardedStepper(Stepper):
         return weights, optimizer
 
     def load(self, weights: dict[str, torch.Tensor], optimizer: dict[str, Any]) -> None:
-        """Take up a `state`."""
+        """Load a `state`."""
         if hasattr(self.model, "peft_config"):
             from peft import get_peft_model_state_dict
 
-            # which of the model's own names each of peft's stands for, found by asking for numbers
+            # map peft's names to the model's own, by passing indices of the own names through peft's renaming
             own = list(self.model.state_dict())
             numbers = {name: torch.tensor(number) for number, name in enumerate(own)}
-            asked = get_peft_model_state_dict(self.model, state_dict=numbers, save_embedding_layers=False)
-            weights = {own[int(number)]: weights[name] for name, number in asked.items()}
+            renamed = get_peft_model_state_dict(self.model, state_dict=numbers, save_embedding_layers=False)
+            weights = {own[int(number)]: weights[name] for name, number in renamed.items()}
         self.sharded.load(weights, optimizer)
 
 
 class _Scorer:
-    """A sharded model as `score` takes it."""
+    """A sharded model that `score` can call."""
 
     def __init__(self, model: Any, sharded: Sharded) -> None:
         self._model, self._sharded = model, sharded
@@ -124,32 +124,32 @@ class _Scorer:
         return getattr(self._model, name)
 
     def __call__(self, **batch: torch.Tensor) -> Any:
-        found: list[Any] = []
+        outputs: list[Any] = []
 
         def call() -> torch.Tensor:
-            found.append(self._model(**batch))
-            logits: torch.Tensor = found[0].logits
+            outputs.append(self._model(**batch))
+            logits: torch.Tensor = outputs[0].logits
             return logits
 
         self._sharded.forward(call)
-        return found[0]
+        return outputs[0]
 
 
 def shard(model: torch.nn.Module, make_optimizer: MakeOptimizer, team: Team, kind: str) -> Sharded:
-    """Spread `model`, which lies on the team's device and is the same in all processes.
+    """Shard `model`, which is on the team's device and the same in all processes.
 
-    kind: one of `KINDS`. make_optimizer is given the model once its parameters are those to train. Raises `UserError`
-    if there is one process, or DeepSpeed is not installed.
+    kind: one of `KINDS`. make_optimizer is called once the model's parameters are sharded. Raises `UserError` if there
+    is only one process, or DeepSpeed is not installed.
     """
     if team.world == 1:
-        raise UserError(f"recipe.sharding: {kind} spreads a model over processes, and there is 1; set processes")
+        raise UserError(f"recipe.sharding: {kind} needs several processes, and there is 1; set recipe.processes")
     return _Fsdp(model, make_optimizer, team) if kind == "fsdp" else _Zero(model, make_optimizer, team)
 
 
 class _Root(torch.nn.Module):
-    """Runs any use of the model inside one module's forward, where FSDP and DeepSpeed have their hooks.
+    """Runs any call of the model inside one module's forward, which FSDP and DeepSpeed hook into.
 
-    A `PackedModel` calls the model's body and head one by one; the model's own forward never runs.
+    A `PackedModel` calls the model's body and head separately; the model's own forward never runs.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -161,7 +161,7 @@ class _Root(torch.nn.Module):
 
 
 class _Fsdp:
-    """PyTorch's `fully_shard`, a unit for each block of the architecture; gradients are summed, not averaged."""
+    """PyTorch's `fully_shard`, one unit for each block of the architecture; gradients are summed, not averaged."""
 
     def __init__(self, model: torch.nn.Module, make_optimizer: MakeOptimizer, team: Team) -> None:
         self.model, self.team, self._root = model, team, _Root(model)
@@ -182,8 +182,8 @@ class _Fsdp:
     def backward(self, loss: torch.Tensor, last: bool) -> None:
         loss.backward()
 
-    def clip_and_step(self, most: float) -> torch.Tensor:
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), most)
+    def clip_and_step(self, max_norm: float) -> torch.Tensor:
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), max_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return norm.full_tensor() if isinstance(norm, DTensor) else norm
@@ -211,7 +211,7 @@ class _Fsdp:
             self.optimizer.load_state_dict({**optimizer, "state": state})
 
     def _whole(self, value: Any) -> Any:
-        """A value in one piece on the CPU; gathered by all, kept by the main process alone."""
+        """A whole tensor on the CPU: gathered by all processes, kept by the main one only."""
         if isinstance(value, DTensor):
             value = value.full_tensor()
         if not isinstance(value, torch.Tensor):
@@ -239,11 +239,11 @@ class _Zero:
             optimizer=self.optimizer,
             dist_init_required=False,
             config={
-                "train_micro_batch_size_per_gpu": 1,  # not used: micro-batches are made here
+                "train_micro_batch_size_per_gpu": 1,  # required but unused: micro-batches are made here
                 "gradient_accumulation_steps": 1,
                 "zero_optimization": {"stage": 2},
                 "zero_allow_untested_optimizer": True,
-                "gradient_clipping": 1.0,  # so that the norm is found; the limit is set at each step
+                "gradient_clipping": 1.0,  # makes it compute the norm; the limit is set at each step
             },
         )
 
@@ -255,8 +255,8 @@ class _Zero:
         self._engine.set_gradient_accumulation_boundary(last)
         self._engine.backward(loss * self.team.world)
 
-    def clip_and_step(self, most: float) -> torch.Tensor:
-        self._zero.clip_grad = most
+    def clip_and_step(self, max_norm: float) -> torch.Tensor:
+        self._zero.clip_grad = max_norm
         self._engine.step()
         return torch.as_tensor(self._engine.get_global_grad_norm()).detach()
 
@@ -306,24 +306,24 @@ class _Zero:
                         self._utils.safe_set_full_optimizer_state(member, value.to(member.device), key)
 
     def _link(self) -> None:
-        """Let DeepSpeed find the optimizer's states; it does so itself after a step, but of the first group alone."""
+        """Link DeepSpeed's parameters to the optimizer's states; by itself it does so for the first group only."""
         self._zero._hp_optimizer_states_linked = False
         self._zero._lazy_init_hp_params_optimizer_state()
 
     @property
     def _flats(self) -> list[torch.Tensor]:
-        """This process's part of each group's parameters, in one piece."""
+        """This process's part of each group's parameters, flattened."""
         return list(self._zero.single_partition_of_fp32_groups)
 
 
 def _blocks(model: torch.nn.Module) -> list[torch.nn.Module]:
-    """The modules that transformers says belong together: layers and embeddings."""
+    """The modules that transformers says must not be split: layers and embeddings."""
     names = {name for module in model.modules() for name in getattr(module, "_no_split_modules", None) or ()}
     return [module for module in model.modules() if type(module).__name__ in names]
 
 
 def _part(value: Any, like: torch.Tensor) -> Any:
-    """This process's own part of a whole tensor, spread as `like` is; other values as they are."""
+    """This process's part of a whole tensor, sharded like `like`; other values unchanged."""
     if not isinstance(value, torch.Tensor):
         return value
     if not value.dim() or not isinstance(like, DTensor):

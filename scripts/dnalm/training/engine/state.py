@@ -1,4 +1,4 @@
-"""The state of a training between two optimizer steps, and how it is taken from and put back into a model."""
+"""The state of a training between two optimizer steps: reading it from a model and restoring it."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -14,10 +14,10 @@ import torch
 class State:
     """A training between two optimizer steps.
 
-    step: optimizer steps taken; epoch: epochs done, with the fraction of the current one; weights: as `weights_of`
-    gives them; optimizer, scheduler: their `state_dict()`; rng: `rng_state()` of each rank, in order; progress: what
-    else there is to know, made of None, bool, int, float, str, tensors, and lists, tuples and dictionaries of these
-    (those that the Trainer has a name for without tensors); best: the step of the best model so far, as given to `Store.keep_best`.
+    step: optimizer steps taken; epoch: epochs done, with the fraction of the current one; weights: from `weights_of`;
+    optimizer, scheduler: their `state_dict()`; rng: `rng_state()` of each rank, in order; progress: everything else, of
+    None, bool, int, float, str, tensors, and lists, tuples and dictionaries of these (no tensors in entries that the
+    Trainer's state has too); best: the step of the best model so far, as given to `Store.keep_best`.
     """
 
     step: int
@@ -31,10 +31,11 @@ class State:
 
 
 def weights_of(model: Any) -> dict[str, torch.Tensor]:
-    """The weights of a model to save, without copying them: of a peft model the adapters and `modules_to_save` alone.
+    """The weights of a model to save, not copied; of a peft model only the adapters and `modules_to_save`.
 
-    Names are those of `state_dict()`, of tied weights only the one `save_pretrained` writes. (Where it converts names,
-    as for ESM and Mixtral, both `from_pretrained` and the Trainer read these; the Trainer fails to read the converted.)
+    Names are those of `state_dict()`; of tied weights only the one that `save_pretrained` writes. (`save_pretrained`
+    converts names for some architectures, such as ESM and Mixtral. `from_pretrained` and the Trainer both read the
+    unconverted names; the Trainer cannot read the converted ones.)
     """
     if _is_adapted(model):
         from peft import get_peft_model_state_dict
@@ -46,9 +47,9 @@ def weights_of(model: Any) -> dict[str, torch.Tensor]:
 
 
 def load_weights(model: Any, weights: Mapping[str, torch.Tensor]) -> None:
-    """Copy weights, as `weights_of` gives them or the Trainer writes them, into a model; it keeps its own tensors.
+    """Copy weights from `weights_of` or from the Trainer into a model, in place.
 
-    Weights that are not exactly those of the model are a `ValueError`. Random generators may be drawn from.
+    Raises `ValueError` unless they are exactly the model's weights. May change the state of random generators.
     """
     if _is_adapted(model):
         from peft import set_peft_model_state_dict
@@ -64,13 +65,13 @@ def load_weights(model: Any, weights: Mapping[str, torch.Tensor]) -> None:
 
 
 def config_writer(model: Any) -> Callable[[Path], None]:
-    """What writes the configuration that goes with `weights_of(model)` into a directory."""
+    """A function that writes the configuration that belongs to `weights_of(model)` into a directory."""
     config = model.peft_config["default"] if _is_adapted(model) else model.config
     return lambda directory: config.save_pretrained(directory)
 
 
 def rng_state() -> dict[str, Any]:
-    """The states of this process's generators, as the Trainer keeps them: Python's, numpy's, torch's on CPU and CUDA."""
+    """The states of this process's generators, in the Trainer's layout: Python's, numpy's, torch's on CPU and CUDA."""
     state = {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.random.get_rng_state()}
     if torch.cuda.is_available():
         several = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
@@ -79,7 +80,7 @@ def rng_state() -> dict[str, Any]:
 
 
 def restore_rng(state: Mapping[str, Any]) -> None:
-    """Put the generators into the states of `rng_state`; those of GPUs that aren't there are left out."""
+    """Restore the generators from an `rng_state`; states of GPUs that this machine does not have are ignored."""
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])
     torch.random.set_rng_state(state["cpu"])
@@ -96,7 +97,7 @@ def _is_adapted(model: Any) -> bool:
 
 
 def _converted(model: Any, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights under the names of `save_pretrained`, which differ for some architectures, under the model's own."""
+    """Weights under the model's own names, from those of `save_pretrained`, which differ for some architectures."""
     built = type(model).from_pretrained(
         None, config=model.config, state_dict=dict(weights), dtype=model.dtype, output_loading_info=True
     )

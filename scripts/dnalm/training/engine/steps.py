@@ -1,4 +1,4 @@
-"""One optimizer step: forward and backward of its micro-batches, clipping, AdamW; on a GPU as CUDA graphs."""
+"""Optimizer steps: forward and backward passes of micro-batches, clipping, AdamW; as CUDA graphs on a GPU."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,19 +13,19 @@ from dnalm.training.objectives.base import Objective
 
 Micro = dict[str, torch.Tensor]
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 AHEAD = 4
 """Micro-batches prepared in advance."""
 
 WARM_UP = 3
-"""Passes before a graph is captured, in which libraries choose their kernels and allocate their memory."""
+"""Passes before a graph is captured, in which libraries select kernels and allocate memory."""
 
 
 def adamw(model: Any, learning_rate: float, weight_decay: float, device: torch.device) -> torch.optim.AdamW:
-    """AdamW over what `model` trains; biases and the weights of norms do not decay.
+    """AdamW for the trainable parameters of `model`; biases and the weights of norms do not decay.
 
-    On a GPU its state and learning rate are tensors there, so that a captured graph sees them change.
+    On a GPU its state and learning rate are tensors there, so that a captured graph reads their current values.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
@@ -43,8 +43,8 @@ def adamw(model: Any, learning_rate: float, weight_decay: float, device: torch.d
 class Stepper:
     """Takes the optimizer steps of one rank, which holds the whole model.
 
-    total: the sum of the batches' losses since it was last zeroed, of this rank's part, float64 on the device (fp32 on
-    Apple's GPUs, which have no other).
+    total: this rank's part of the sum of the batches' losses since it was last zeroed, float64 on the device (fp32 on
+    Apple's GPUs, which have no float64).
     """
 
     replicated = True
@@ -60,13 +60,13 @@ class Stepper:
         max_norm: float,
         bf16: bool,
     ) -> None:
-        """forward: micro-batch -> logits; max_norm: gradients are clipped to this norm; bf16: in autocast."""
+        """forward: micro-batch -> logits; max_norm: gradients are clipped to this norm; bf16: whether to autocast."""
         self.forward, self.model, self.optimizer, self.objective, self.team = forward, model, optimizer, objective, team
         self.max_norm, self.bf16 = max_norm, bf16
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.total = torch.zeros((), dtype=torch.float32 if team.device.type == "mps" else torch.float64)
         self.total = self.total.to(team.device)
-        # several ranks add up flat buffers; alone, gradients are best left where the backward pass puts them
+        # flat buffers are faster to sum over ranks; a single rank is faster without them
         self._flat = flat_gradients(self.parameters) if self.replicated and team.world > 1 else []
         self._inputs: Micro = {}
         self._graphs: dict[str, torch.cuda.CUDAGraph] = {}
@@ -77,7 +77,7 @@ class Stepper:
         return bool(self._graphs)
 
     def micro(self, batch: Micro, first: bool, last: bool) -> None:
-        """Forward and backward of a micro-batch; the first of a step drops the gradients of the step before."""
+        """Forward and backward pass of a micro-batch; the first of a step clears the previous step's gradients."""
         if self._graphs:
             for name, tensor in batch.items():
                 self._inputs[name].copy_(tensor, non_blocking=True)
@@ -95,7 +95,7 @@ class Stepper:
 
     def _micro(self, batch: Micro, first: bool, last: bool) -> None:
         if first:
-            self._drop_gradients()
+            self._clear_gradients()
         with self.autocast():
             logits = self.forward(batch)
         loss = self._loss(logits, batch)
@@ -106,7 +106,7 @@ class Stepper:
         """This micro-batch's part of the mean over all units of the optimizer batch, whose weights add up to 1."""
         return (self.objective.losses(logits, batch["targets"]) * batch["weights"]).sum()
 
-    def _drop_gradients(self) -> None:
+    def _clear_gradients(self) -> None:
         for buffer in self._flat:
             buffer.zero_()
         for parameter in self.parameters if not self._flat else []:
@@ -119,35 +119,35 @@ class Stepper:
         self.optimizer.step()
 
     def autocast(self) -> torch.autocast:
-        """What the forward pass runs in."""
-        # weights cast once and cached would be a captured graph's for good
+        """The autocast context of the forward pass."""
+        # no cache: a captured graph would keep using the weights that were cast at its capture
         return torch.autocast(self.team.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False)
 
     def scorer(self) -> Any:
-        """The model as `score` takes it."""
+        """The model in a form that `score` can call."""
         return self.model
 
     def whole_weights(self) -> dict[str, torch.Tensor] | None:
-        """The weights, if `model` has only a part of them; to be called by all ranks."""
+        """All weights, if this rank's `model` has only a part of them, else None; must be called by all ranks."""
         return None
 
     def close(self) -> None:
-        """Let go of captured graphs: ranks that have some can't leave their team (NCCL waits for them for ever)."""
+        """Release captured graphs: NCCL would wait for them forever when the process group is destroyed."""
         _release(self._graphs)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Weights and optimizer state, as checkpoints keep them."""
+        """Weights and optimizer state for a checkpoint."""
         return weights_of(self.model), optimizer_state(self.optimizer)
 
     def load(self, weights: dict[str, torch.Tensor], optimizer: dict[str, Any]) -> None:
-        """Take up a `state`, in the tensors that are there."""
+        """Load a `state` into the existing tensors."""
         load_weights(self.model, weights)
         load_optimizer(self.optimizer, optimizer)
 
     def capture(self, sample: Micro) -> str | None:
-        """Capture steps over micro-batches of `sample`'s shapes as CUDA graphs; return why not, if they can't be.
+        """Capture steps over micro-batches of `sample`'s shapes as CUDA graphs; return the reason if that fails.
 
-        The weights stay as they are; the optimizer's state is made, and zero. `load` may only follow.
+        The weights do not change; the optimizer's state is created, all zero. Call `load` only after this.
         """
         self._inputs = {name: tensor.to(self.team.device) for name, tensor in sample.items()}
         rates = [group["lr"].clone() for group in self.optimizer.param_groups]
@@ -162,7 +162,7 @@ class Stepper:
                     self._micro(self._inputs, True, False)
                     self._micro(self._inputs, False, True)
                     self._update()
-                self._drop_gradients()
+                self._clear_gradients()
             torch.cuda.current_stream().wait_stream(stream)
             pool = torch.cuda.graph_pool_handle()
             for name, graph in graphs.items():
@@ -196,21 +196,21 @@ def _release(graphs: dict[str, torch.cuda.CUDAGraph]) -> None:
 
 
 def _renew_generator(device: torch.device) -> None:
-    """Let a GPU draw random numbers again after a capture that failed, in which its generator may be held still."""
+    """Reset a GPU's generator after a failed capture, which may leave it locked in capture mode."""
     generator = torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
     fresh = torch.Generator(device).manual_seed(generator.initial_seed())
     generator.graphsafe_set_state(fresh.graphsafe_get_state())
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """`state_dict()` with learning rates as numbers, as every optimizer takes them."""
+    """`state_dict()` with learning rates as numbers, which every optimizer accepts."""
     state = optimizer.state_dict()
     groups = [{**group, "lr": float(group["lr"])} for group in state["param_groups"]]
     return {"state": state["state"], "param_groups": groups}
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Load `optimizer_state` into the tensors that are there, because captured graphs read those."""
+    """Load an `optimizer_state` into the existing tensors, because captured graphs read those."""
     rates = [group["lr"] for group in optimizer.param_groups]
     modes = [{key: group[key] for key in ("fused", "capturable", "foreach")} for group in optimizer.param_groups]
     present = {parameter: dict(state) for parameter, state in optimizer.state.items()}
@@ -226,8 +226,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> N
             optimizer.state[parameter][name] = tensor
 
 
-def ahead(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-    """`make` of each item, in order; a thread makes a few of them before they are asked for."""
+def ahead(make: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """`make(item)` for each item, in order; a thread computes a few results in advance."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as pool:
         waiting: deque[Any] = deque()
         try:
@@ -243,9 +243,9 @@ def ahead(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]
 
 
 def compile_layers(model: Any) -> list[torch.nn.Module]:
-    """Let torch compile each of a model's repeated layers, which share the code made; return them.
+    """Let torch compile each of a model's repeated layers, which share the compiled code; return them.
 
-    Compiling the whole model took 30 s instead of 5 and was 1 % faster.
+    Compiling the whole model took 30 s instead of 5 s and was 1 % faster.
     """
     stacks = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
     inner = {id(child) for stack in stacks for child in stack.modules() if child is not stack}
@@ -264,10 +264,10 @@ def leave_uncompiled(layers: list[torch.nn.Module]) -> None:
 def fitting_tokens(
     run: Callable[[int], int], sizes: tuple[int, int], device: torch.device, reserved: int, share: float = 0.85
 ) -> int:
-    """How many tokens of a micro-batch fit into a GPU's memory, from what two small ones take.
+    """How many tokens of a micro-batch fit into a GPU's memory, extrapolated from two small ones.
 
-    run: forward and backward of a micro-batch of about so many tokens; returns how many it had. Memory grows in
-    proportion to them. Of what is free beyond `reserved` bytes, `share` may be used.
+    run: forward and backward pass of a micro-batch of about the given number of tokens; returns the actual number.
+    Memory is taken to grow linearly. `share` of the free memory beyond `reserved` bytes may be used.
     """
     used, tokens = [], []
     for size in sizes:
@@ -279,6 +279,6 @@ def fitting_tokens(
         used.append(torch.cuda.max_memory_allocated(device) - before)
     torch.cuda.empty_cache()
     free = torch.cuda.mem_get_info(device)[0] - reserved
-    told = tokens[1] > tokens[0]  # else the batches are smaller than both
-    slope = (used[1] - used[0]) / (tokens[1] - tokens[0]) if told else used[1] / tokens[1]
+    different = tokens[1] > tokens[0]  # not if whole batches are smaller than both sizes
+    slope = (used[1] - used[0]) / (tokens[1] - tokens[0]) if different else used[1] / tokens[1]
     return max(1, int(share * free / max(slope, 1.0)))

@@ -1,4 +1,4 @@
-"""The processes that train one model together, and what passes between them."""
+"""The processes that train one model together, and their communication."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ import torch.distributed as dist
 T = TypeVar("T")
 
 _ALIGNMENT = 256
-"""Bytes; the allocator's own, so that each gradient lies as well in the buffer as it would alone."""
+"""Bytes; as the CUDA allocator's, so that gradients in the buffer are aligned as if allocated alone."""
 
 
 @dataclass(frozen=True)
 class Team:
-    """This process among those that train together; alone, every exchange is with itself and costs nothing.
+    """This process and those that it trains with; for a single process, every communication is a cheap no-op.
 
     rank: 0 to world - 1, over all machines; local_rank: on this machine; device: where this process computes.
     """
@@ -26,7 +26,7 @@ class Team:
     device: torch.device
 
     def __enter__(self) -> "Team":
-        """The processes have found each other already."""
+        """Do nothing: the processes are already connected."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -34,26 +34,26 @@ class Team:
         self.leave()
 
     def leave(self) -> None:
-        """End the exchange; to be called however the work ended."""
+        """Disconnect; must be called even after an error."""
         if self.world > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
     @property
     def main(self) -> bool:
-        """Whether this is the process that writes."""
+        """Whether this is rank 0, which writes the files."""
         return self.rank == 0
 
     def sum_(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Replace a tensor by its sum over all processes, the same bits in each; it may be part of a CUDA graph.
+        """Replace a tensor by its sum over all processes, bitwise equal in each. Can be captured in a CUDA graph.
 
-        A captured sum must have run once before the capture, whose error mode must be `thread_local`.
+        Before a capture it must have run once, and the capture's error mode must be `thread_local`.
         """
         if self.world > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def agree(self, *flags: bool) -> list[bool]:
-        """For each flag, whether it is set in any process; on the CPU, without waiting for the GPU."""
+        """For each flag, whether it is set in any process; communicates on the CPU, without waiting for the GPU."""
         if self.world == 1:
             return list(flags)
         found = torch.tensor(flags, dtype=torch.uint8)
@@ -61,7 +61,7 @@ class Team:
         return [bool(flag) for flag in found.tolist()]
 
     def broadcast(self, value: T) -> T:
-        """The main process's value (anything that can be pickled), in all."""
+        """The main process's value (picklable), in all processes."""
         if self.world == 1:
             return value
         box = [value]
@@ -69,7 +69,7 @@ class Team:
         return box[0]
 
     def gather(self, value: T) -> list[T]:
-        """The values (anything that can be pickled) of all processes by rank, in all."""
+        """The values (picklable) of all processes, by rank, in all processes."""
         if self.world == 1:
             return [value]
         found: list[T] = [value] * self.world
@@ -77,16 +77,16 @@ class Team:
         return found
 
     def barrier(self) -> None:
-        """Wait until all processes have come this far."""
+        """Wait until all processes have called this."""
         self.agree(False)
 
 
 def flat_gradients(parameters: Iterable[torch.nn.Parameter]) -> list[torch.Tensor]:
-    """Lay the gradients of `parameters` into one buffer a type and device; each `.grad` becomes a view, set to zero.
+    """One buffer of gradients for each type and device of `parameters`; each `.grad` becomes a view of it, zeroed.
 
-    So one kernel clears, sums or measures all; what lies between them stays zero. The backward pass adds to a gradient
-    that is there, so the views hold as long as none is set to None (`zero_grad(set_to_none=False)`, or `zero_()` of
-    the buffers). A parameter that no loss depends on keeps a gradient of zero, which a weight decay acts on.
+    So one kernel clears or sums all; the gaps between them stay zero. The backward pass adds to existing gradients, so
+    the views stay valid as long as none is set to None (use `zero_grad(set_to_none=False)`, or `zero_()` of the
+    buffers). A parameter that no loss depends on has a gradient of zero instead of None, so weight decay acts on it.
     """
     groups: dict[tuple[torch.dtype, torch.device], list[torch.nn.Parameter]] = {}
     for parameter in parameters:
@@ -98,6 +98,6 @@ def flat_gradients(parameters: Iterable[torch.nn.Parameter]) -> list[torch.Tenso
         sizes = [-(-member.numel() // step) * step for member in members]
         buffer = torch.zeros(sum(sizes), dtype=dtype, device=device)
         for member, part in zip(members, buffer.split(sizes), strict=True):
-            member.grad = part.as_strided(member.size(), member.stride())  # as autograd lays one out
+            member.grad = part.as_strided(member.size(), member.stride())  # the layout that autograd uses
         buffers.append(buffer)
     return buffers

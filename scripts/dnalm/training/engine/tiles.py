@@ -1,17 +1,17 @@
 # mypy: disable-error-code="import-not-found,import-untyped,no-untyped-def,untyped-decorator,no-any-return"
 # ruff: noqa: N803 (constants of a program are upper-case, as Triton's own)
-"""Triton programs for attention among the tokens of short sequences that lie one after the other.
+"""Triton programs for attention within short sequences that are concatenated.
 
-A sequence is cut into tiles of BLOCK tokens; a program takes one tile of one head. FlashAttention's tiles hold 128
-queries, which for sequences of some 30 tokens are mostly empty. The programs are laid out so that none has to be
-counted beforehand: of sequence s, which begins at token b, the first tile has number b // BLOCK + s, and that leaves
-room for all of its tiles before those of the next. So a program finds its sequence by bisection, and few have nothing
-to do.
+A sequence is cut into tiles of BLOCK tokens; a program computes one tile of one head. FlashAttention's tiles hold 128
+queries, which for sequences of about 30 tokens are mostly empty. Tiles are numbered so that they need not be counted
+beforehand: the first tile of sequence s, which begins at token b, has number b // BLOCK + s, which leaves enough
+numbers for all of its tiles before those of the next. A program finds its sequence by bisection, and few programs have
+nothing to do.
 
-The method is FlashAttention-2 (Dao 2023, arXiv:2307.08691) without its passes before and after: a program takes its
-tile as keys and as queries in turn, so that every gradient is summed by one program, in one order.
+The method is FlashAttention-2 (Dao 2023, arXiv:2307.08691) without its passes before and after: in the backward pass a
+program takes its tile as keys and then as queries, so every gradient is summed by one program, in a fixed order.
 
-Only this module needs triton; its functions are compiled by Triton, not run by Python; `kernels` calls them.
+Only this module needs triton. Its functions are compiled by Triton, not run by Python; `kernels` calls them.
 """
 
 import triton
@@ -23,7 +23,7 @@ LOWEST = tl.constexpr(-1.0e30)
 
 @triton.jit
 def place(ends, count, tile, BLOCK: tl.constexpr):
-    """Where the sequence of a tile begins, how long it is, and the tile's first token in it (maybe beyond its end)."""
+    """The start and length of a tile's sequence, and the tile's first token within it (may be beyond its end)."""
     low = 0
     high = count - 1
     while low < high:
@@ -51,7 +51,7 @@ def put(base, stride, tokens, length, rows, D: tl.constexpr):
 
 @triton.jit
 def seen(queries, keys, length, LEFT: tl.constexpr, RIGHT: tl.constexpr):
-    """Which query sees which key, (BLOCK, BLOCK)."""
+    """Which query attends to which key, (BLOCK, BLOCK)."""
     mask = (queries[:, None] < length) & (keys[None, :] < length)
     if LEFT >= 0:
         mask = mask & (keys[None, :] >= queries[:, None] - LEFT)
@@ -62,7 +62,7 @@ def seen(queries, keys, length, LEFT: tl.constexpr, RIGHT: tl.constexpr):
 
 @triton.jit
 def mix(bits):
-    """32 bits, thoroughly mixed: the finaliser of MurmurHash3 (Appleby)."""
+    """Hash of 32 bits: the finaliser of MurmurHash3 (Appleby)."""
     bits = (bits ^ (bits >> 16)).to(tl.uint32)
     bits = tl.mul(bits, 0x85EBCA6B, sanitize_overflow=False)
     bits = bits ^ (bits >> 13)
@@ -72,10 +72,10 @@ def mix(bits):
 
 @triton.jit
 def kept(seed, queries, keys, THRESHOLD: tl.constexpr):
-    """Which pairs dropout keeps, (BLOCK, BLOCK): a function of seed, query and key alone, so that backward has it too.
+    """Which pairs dropout keeps, (BLOCK, BLOCK): a function of seed, query and key, so backward gets the same mask.
 
-    queries: numbers that tell every query of every head apart. A generator like Philox takes ten times the arithmetic,
-    more than the attention itself.
+    queries: numbers unique to each query of each head. A generator like Philox needs ten times the arithmetic, more
+    than the attention itself.
     """
     drawn = tl.load(seed)
     rows = mix(queries.to(tl.uint32) ^ (drawn & 0xFFFFFFFF).to(tl.uint32))
@@ -136,7 +136,7 @@ def forward_program(
         values = rows_of(value, value_token, theirs, length, D)
         scores = tl.dot(queries, tl.trans(keys), input_precision="ieee") * (scale * LOG2E)
         scores = tl.where(seen(mine, theirs, length, LEFT, RIGHT), scores, float("-inf"))
-        # `most` is finite from the start, so a row that sees none of these keys adds 0, not NaN
+        # `most` starts finite, so a row that attends to none of these keys adds 0, not NaN
         highest = tl.maximum(most, tl.max(scores, axis=1))
         weights = tl.exp2(scores - highest[:, None])
         shrink = tl.exp2(most - highest)
@@ -169,7 +169,7 @@ def weigh(
     THRESHOLD: tl.constexpr,
     KEEP: tl.constexpr,
 ):
-    """Of the queries `mine` and keys `theirs`: weights after dropout, and the gradient of scores (less the scale)."""
+    """For queries `mine` and keys `theirs`: weights after dropout, and the gradient of scores without the scale."""
     scores = tl.dot(queries, tl.trans(keys), input_precision="ieee") * (scale * LOG2E)
     weights = tl.where(seen(mine, theirs, length, LEFT, RIGHT), tl.exp2(scores - sums[:, None]), 0.0)
     inner = tl.dot(grads, tl.trans(values), input_precision="ieee")
@@ -223,7 +223,7 @@ def backward_program(
     mine = first + tl.arange(0, BLOCK)
     keys = rows_of(key, key_token, mine, length, D)
     values = rows_of(value, value_token, mine, length, D)
-    # the queries that see these keys, and the keys that these queries see
+    # low, high: the queries that attend to these keys; key_low, key_high: the keys that these queries attend to
     low = 0
     key_low = 0
     high = length

@@ -1,4 +1,4 @@
-"""How records longer than a model's limit are shown to it."""
+"""Windows over records that are longer than a model's limit."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from dnalm.errors import UserError
 from dnalm.tables.tokens import Tokens
 
 Compact = NDArray[Any]
-"""Integers, in 32 bits where these hold them: a large data set has an entry for each record."""
+"""Integers, of 32 bits if they fit: there is one for each record, and data sets may be large."""
 
 
 class Names(Protocol):
@@ -22,11 +22,11 @@ class Names(Protocol):
 
 @dataclass(frozen=True)
 class Windows:
-    """m windows over n records, one segment of which is cut where it does not fit; the others are shown whole.
+    """m windows over n records. One segment of a record is cut if it does not fit; the others are always whole.
 
-    record: (m,) the record of each window, ascending; part, parts: (m,) which of how many windows of that record;
-    size: most tokens of the cut segment, one number or (n,); records: n; overlong: records that do not fit; dropped:
-    those of them left out; segment: the one that is cut.
+    record: (m,) the record of each window, ascending; part, parts: (m,) the window is number `part` of the record's
+    `parts`; size: maximal tokens of the cut segment, one number or (n,); records: n; overlong: how many records do not
+    fit; dropped: how many of those were dropped; segment: which segment is cut.
     """
 
     record: Compact
@@ -49,7 +49,7 @@ class Windows:
         return first
 
     def place(self, tokens: Tokens, segment: int) -> tuple[Compact, Compact]:
-        """Where each window's part of a segment begins in `tokens.ids`, and how many tokens it has, (m,) each."""
+        """Where each window's part of a segment starts in `tokens.ids`, and how many tokens it has, (m,) each."""
         lengths, first = tokens.lengths_of(segment), tokens.starts(self.record, segment)
         if segment != self.segment:
             return first, lengths[self.record]
@@ -62,7 +62,7 @@ class Windows:
         Windows of a record are evenly spaced, from its first token to its last.
         """
         size = self.size[self.record] if isinstance(self.size, np.ndarray) else self.size
-        # a model without a limit has a size beyond any length's type
+        # without a limit, size does not fit into the lengths' type
         most = np.minimum(size, np.iinfo(lengths.dtype).max).astype(lengths.dtype)
         stop = np.minimum(lengths[self.record], most)
         start = np.zeros_like(stop)
@@ -79,7 +79,7 @@ class Windows:
 
 
 def room(tokens: Tokens, size: int, segment: int = 0) -> int | Compact:
-    """Tokens that are left for a segment where a record takes `size`: one number, or (n,) if there are other segments."""
+    """Tokens left for a segment if a record may have `size`: one number, or (n,) if there are other segments."""
     if tokens.segments == 1:
         return size
     others = sum(tokens.lengths_of(other) for other in range(tokens.segments) if other != segment)
@@ -95,11 +95,12 @@ def cut(
     among: Compact | None = None,
     segment: int = 0,
 ) -> Windows:
-    """Windows over records whose segment number `segment` has `lengths` (n,) tokens, of which a window takes `size`.
+    """Windows over records whose segment number `segment` has `lengths` (n,) tokens; a window holds `size` of them.
 
-    size: as `room` gives it. overlong: `window` covers a record with as few windows as can; `truncate` takes the first
-    tokens; `drop` leaves it out; `error` refuses it. ids: (n,) names for errors. among: the records to consider, all by
-    default. Raises `UserError` for a record whose other segments leave no room, unless it is dropped.
+    size: as returned by `room`. overlong: `window` covers a record with as few windows as possible; `truncate` keeps
+    the first tokens; `drop` drops the record; `error` raises `UserError`. ids: (n,) names for errors. among: indices of
+    the records to use, all by default. Also raises `UserError` for a record whose other segments leave no room, unless
+    it is dropped.
     """
     chosen = _compact(np.arange(len(lengths)) if among is None else np.sort(among))
     limit = size[chosen] if isinstance(size, np.ndarray) else size
@@ -108,7 +109,7 @@ def cut(
     if full.any() and overlong != "drop":
         first = int(chosen[full.argmax()])
         raise UserError(
-            f"record '{ids[first]}': its other parts take all the tokens that the model has room for"
+            f"record '{ids[first]}': its other segments use up all tokens of the model's limit"
             f" ({int(full.sum())} such records); raise max_tokens, shorten them, or set overlong to drop"
         )
     if overlong == "error" and long.any():
@@ -119,7 +120,7 @@ def cut(
         )
     kept = chosen[~long] if overlong == "drop" else chosen
     record = kept
-    # one window a record takes no memory: the same number, read again and again
+    # broadcast: one window a record takes no memory
     part, parts = (np.broadcast_to(np.int32(number), len(kept)) for number in (0, 1))
     if overlong == "window" and long.any():
         number = np.maximum(-(-lengths[kept] // (size[kept] if isinstance(size, np.ndarray) else size)), 1)
@@ -138,7 +139,7 @@ def cut(
 
 
 def _limit(size: int | Compact) -> str:
-    # the size leaves out special tokens, so it is not the model's own limit
+    # the size does not include special tokens, so it is less than the model's limit
     return "the model's limit" if isinstance(size, np.ndarray) else f"{size} tokens"
 
 

@@ -1,8 +1,8 @@
-"""The certificate of a checkpoint: what loads without complaint may still hold random weights.
+"""The certificate of a checkpoint: a checkpoint that loads without an error may still have random weights.
 
-Found once a model, before anything is trained: nothing but the head is missing; two loads with different seeds agree
-(random weights would not); the checkpoint's own language-model head, where it has one, predicts real DNA better than a
-uniform guess; and its tokenizer gives back what it was given.
+Checked once for each model, before any training: no weights but the head's are missing; two loads with different seeds
+agree (random weights would not); the checkpoint's own language-model head, if it has one, predicts real DNA better than
+a uniform guess; and its tokenizer decodes what it has encoded.
 """
 
 import math
@@ -22,49 +22,50 @@ from dnalm.training.models.loading import Loaded, check_vocabulary, load, token_
 from dnalm.training.models.remote_code import HINT, sources
 from dnalm.training.models.tokenization import in_memory
 from dnalm.training.models.tokenizers import Specials, kmer_of, load_tokenizer, specials_of
-from dnalm.training.objectives.base import SEQUENCE_CLASS, SEQUENCE_MODEL, Head
+from dnalm.training.objectives.base import SEQUENCE_CLASS, SEQUENCE_MODEL, Head, Objective
 
 PROBES = 32
-"""Sequences that the checks look at."""
+"""Number of sequences that the checks use."""
 
 FITTED = 1000
-"""Most sequences that the Markov chain is fitted on; none of the probes is among them."""
+"""Maximal number of sequences that the Markov chain is fitted on; they do not include the probes."""
 
 MASKED_FRACTION = 0.15
 
 MARGIN = 0.01
-"""How far below a uniform guess a trained head must be, in parts of it; random weights scatter by some thousandths."""
+"""How far below a uniform guess's loss a trained head's must be, relatively; random weights scatter by about 0.005."""
 
 SEEDS = (1, 2)
-"""Of what a checkpoint lacks, in its two loads; the first one also draws the probes and the tokens that are masked."""
+"""Seeds of missing weights in the two loads; the first also draws the probes and the masked tokens."""
 
 
 def certify(
     directory: Path | str, sequences: Sequence[str], max_tokens: int | None = None, trust: bool = False
 ) -> dict[str, Any]:
-    """What a certificate.json holds: the checks of a checkpoint and its tokenizer on real sequences.
+    """Check a checkpoint and its tokenizer on real sequences; return the content of its certificate.json.
 
-    sequences: at least one; `PROBES` of them (half, if there are few), drawn at random, are what the model is asked about,
-    each cut to what one input holds; others, `FITTED` at most, are what a Markov chain is fitted on. trust: run code that comes with the checkpoint.
-    Raises `UserError` for weights that are missing or random, and for a tokenizer that goes beyond the model's embeddings.
+    sequences: at least one; `PROBES` of them (half, if there are few), drawn at random, are the probes of the model,
+    each cut to one input; of the others, at most `FITTED` are used to fit a Markov chain. trust: run the code that
+    comes with the checkpoint. Raises `UserError` for weights that are missing or random, and for a tokenizer with ids
+    beyond the model's embeddings.
 
-    `language_model` has `loss`, the mean cross-entropy of a token in nats, of tokens that are masked or that follow (see
-    `objective`); `uniform_loss`, ln(embeddings); `bits_per_base`, loss / ln 2 times the tokens a base of the probes; and
-    `markov_bits_per_base`, of a chain of order `markov_order` on the same probes. A masked model sees both sides of a
-    token and a chain one only, so that it should be the better one.
+    `language_model` has `objective`, `masked` or `causal`; `loss`, the mean cross-entropy of masked or next tokens in
+    nats; `uniform_loss`, ln(embeddings); `bits_per_base`, loss / ln 2 * tokens per base of the probes; and
+    `markov_bits_per_base`, of a chain of order `markov_order` on the same probes. A masked model should beat the chain:
+    it sees both sides of a token, the chain only one.
     """
     tokenizer = load_tokenizer(directory, trust)
     specials = specials_of(tokenizer)
     head = Head(SEQUENCE_CLASS, SEQUENCE_MODEL, None)
     loaded = load(directory, head, specials, SEEDS[0], trust)
     if loaded.missing_body:
-        hint = f"; it has code of its own, which is not run: {HINT}" if sources(directory) and not trust else ""
+        hint = f"; it comes with code, which was not run: {HINT}" if sources(directory) and not trust else ""
         raise UserError(
             f"{directory}: {len(loaded.missing_body)} weights of the model are not in the checkpoint"
             f" ({loaded.missing_body[0]} ...){hint}"
         )
     check_vocabulary(loaded.model, tokenizer, directory)
-    probes, fitted = _chosen(sequences)
+    probes, fitted = _draw_probes(sequences)
     tokens = in_memory(tokenizer, probes)
     size = window_size(token_limit(loaded.model, tokenizer, max_tokens), specials)
     windows = cut(tokens.lengths, size, "truncate", [""] * len(probes))
@@ -79,8 +80,8 @@ def certify(
         uniform = math.log(loaded.model.get_input_embeddings().num_embeddings)
         if not loss < uniform * (1 - MARGIN):
             raise UserError(
-                f"{directory}: its language-model loss on real sequences is {loss:.3f}, a uniform guess has {uniform:.3f}:"
-                " the weights look random or belong to another tokenizer"
+                f"{directory}: its language-model loss on real sequences is {loss:.3f}, a uniform guess has"
+                f" {uniform:.3f}: the weights look random or belong to another tokenizer"
             )
         language_model = {
             "objective": objective,
@@ -99,31 +100,33 @@ def certify(
         "tokenizer": {
             "tokens": len(tokens.ids),
             "unknown_tokens": 0 if unknown is None else tokens.count(unknown),
-            "changed_by_round_trip": _changed(tokenizer, probes, tokens),
+            "changed_by_round_trip": _changed_by_round_trip(tokenizer, probes, tokens),
         },
         "probes": {"sequences": len(probes), "bases": bases, "fitted": len(fitted)},
     }
 
 
-def check_head(loaded: Loaded, directory: Path | str) -> None:
-    """Refuse a model that is to be kept as it is, if its head is not from the checkpoint."""
+def check_head(loaded: Loaded, objective: Objective, directory: Path | str) -> None:
+    """Raise `UserError` if a model that is to be used without training has a head that is not from the checkpoint."""
     if loaded.missing:
+        classes = loaded.model.config.num_labels
+        size = f" for {classes} classes" if objective.name == "classification" else ""
         raise UserError(
-            f"{directory}: holds no trained classification head for {loaded.model.config.num_labels} classes"
-            f" ({loaded.missing[0]} is missing or of another size); use a recipe that trains"
+            f"{directory}: has no trained {objective.name} head{size} ({loaded.missing[0]} is missing or of another"
+            " size); use a recipe that trains"
         )
 
 
-def _chosen(sequences: Sequence[str]) -> tuple[list[str], list[str]]:
+def _draw_probes(sequences: Sequence[str]) -> tuple[list[str], list[str]]:
     """The probes, and the other sequences that the Markov chain is fitted on."""
-    # at random: every second record may be the negative of the one before it
+    # random: in some tables every second record is the negative of the one before it
     order = np.random.default_rng(SEEDS[0]).permutation(len(sequences))
     number = min(PROBES, -(-len(order) // 2))
     return [sequences[i] for i in order[:number]], [sequences[i] for i in order[number : number + FITTED]]
 
 
-def _changed(tokenizer: Any, probes: Sequence[str], tokens: Any) -> int | None:
-    """Probes that the tokenizer does not give back letter by letter; None if its tokens overlap, so that it cannot."""
+def _changed_by_round_trip(tokenizer: Any, probes: Sequence[str], tokens: Any) -> int | None:
+    """Number of probes that change when encoded and decoded; None for overlapping tokens, which cannot be decoded."""
     if kmer_of(tokenizer) is not None:
         return None
     changed = 0
@@ -135,7 +138,7 @@ def _changed(tokenizer: Any, probes: Sequence[str], tokens: Any) -> int | None:
 
 
 def _reload_difference(first: Loaded, second: Loaded, batch: dict[str, torch.Tensor]) -> float:
-    """Largest difference of last hidden states, and of logits where no head was drawn."""
+    """Largest difference of last hidden states, and of logits if the head was not random."""
     with torch.inference_mode():
         outputs = [loaded.model(**batch, output_hidden_states=True) for loaded in (first, second)]
     one, other = ([o.hidden_states[-1], *([] if first.missing else [o.logits])] for o in outputs)
@@ -147,9 +150,9 @@ def _reload_difference(first: Loaded, second: Loaded, batch: dict[str, torch.Ten
 def _language_model(
     directory: Path | str, specials: Specials, batch: dict[str, torch.Tensor], trust: bool
 ) -> tuple[str, float] | None:
-    """What the checkpoint's own head predicts, `masked` or `causal` tokens, and its mean cross-entropy on `batch`, in nats.
+    """The objective of the checkpoint's own head, `masked` or `causal`, and its mean cross-entropy on `batch`, in nats.
 
-    None if it has no such head.
+    None if it has no language-model head.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
@@ -181,7 +184,7 @@ def _language_model(
 def _masked(
     batch: dict[str, torch.Tensor], specials: Specials, mask: int, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Input with some tokens of the sequences masked, and these tokens as targets (the rest -100)."""
+    """The input with some tokens masked, and these tokens as targets (the rest -100)."""
     ids = batch["input_ids"]
     inner = batch["attention_mask"].bool() & ~torch.isin(ids, torch.tensor([*specials.prefix, *specials.suffix]))
     hidden = inner & torch.from_numpy(np.random.default_rng(seed).random(tuple(ids.shape)) < MASKED_FRACTION)
@@ -191,6 +194,6 @@ def _masked(
 
 
 def _shifted(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The input as it is, and each position's next token as its target (-100 for padding and at the end)."""
+    """The input unchanged, and each position's next token as its target (-100 for padding and at the end)."""
     ids, padding = batch["input_ids"], ~batch["attention_mask"].bool()
     return ids, torch.nn.functional.pad(ids.masked_fill(padding, -100)[:, 1:], (0, 1), value=-100)

@@ -1,4 +1,4 @@
-"""Sequences as token ids, by one process or several: a record's ids depend on nothing but its sequence."""
+"""Encode sequences as token ids, in one process or several; a record's ids depend only on its sequence."""
 
 import os
 import signal
@@ -19,19 +19,19 @@ from dnalm.errors import UserError
 from dnalm.training.models.tokenizers import kmer_of
 
 Encoded = tuple[NDArray[Any], NDArray[np.int64]]
-"""Token ids of n sequences in a row, (total,), and how many are each sequence's, (n,)."""
+"""Concatenated token ids of n sequences, (total,), and the number of each sequence's, (n,)."""
 
 
 class Encoder:
-    """Token ids of sequences: upper-cased, without special tokens and uncut."""
+    """Encodes upper-cased sequences, without special tokens and without truncation."""
 
     def __init__(self, tokenizer: Any) -> None:
-        """Make ready to encode with any tokenizer of transformers."""
+        """tokenizer: any of transformers."""
         self.tokenizer = tokenizer
         self.dtype = id_type(tokenizer)
         self._k = kmer_of(tokenizer)
         self._words = _Words(tokenizer)
-        tokenizer("A", add_special_tokens=False)  # so a fast tokenizer's core forgets any truncation it was saved with
+        tokenizer("A", add_special_tokens=False)  # resets any truncation that a fast tokenizer was saved with
         self._core = tokenizer.backend_tokenizer if tokenizer.is_fast else None
 
     def __call__(self, sequences: list[str]) -> Encoded:
@@ -43,14 +43,14 @@ class Encoder:
     def _rows(self, sequences: list[str]) -> list[list[int]]:
         if self._k is not None:
             return [self._words.ids(sequence, self._k) for sequence in sequences]
-        if self._core is not None:  # less than half the time of calling the tokenizer, which works out offsets too
-            return [found.ids for found in self._core.encode_batch_fast(sequences, add_special_tokens=False)]
+        if self._core is not None:  # more than twice as fast as calling the tokenizer, which also computes offsets
+            return [encoding.ids for encoding in self._core.encode_batch_fast(sequences, add_special_tokens=False)]
         rows = self.tokenizer(sequences, add_special_tokens=False, return_attention_mask=False, verbose=False)
         return list(rows["input_ids"])
 
 
 class _Words(dict[str, list[int]]):
-    """Ids of k-mers, each asked of the tokenizer once: to it they are words, which it encodes one by one."""
+    """A cache of the ids of k-mers, which the tokenizer encodes independently, as words."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -66,22 +66,22 @@ class _Words(dict[str, list[int]]):
 
 
 def id_type(tokenizer: Any) -> np.dtype[Any]:
-    """The smallest unsigned type that holds every token id."""
+    """uint16 if it can hold every token id, else uint32."""
     return np.dtype(np.uint16 if max(tokenizer.get_vocab().values()) < 2**16 else np.uint32)
 
 
 def encode_batches(
     tokenizer: Any, batches: Iterable[tuple[list[str], list[str]]], processes: int = 1
 ) -> Iterator[tuple[list[str], Encoded]]:
-    """Encode batches of (record ids, sequences) in their order; yield each batch's record ids and token ids.
+    """Encode batches of (record ids, sequences) in order; yield each batch's record ids and token ids.
 
-    A few batches for each process are in memory at a time.
+    At most a few batches per process are in memory.
     """
     if processes == 1:
         encoder = Encoder(tokenizer)
         yield from ((names, encoder(sequences)) for names, sequences in batches)
         return
-    # forked workers have the tokenizer and the imports already; elsewhere fork is not safe or not there
+    # forked workers inherit the tokenizer and the imports; elsewhere fork is unsafe or does not exist
     context = get_context("fork" if sys.platform == "linux" else "spawn")
     pool = ProcessPoolExecutor(processes, context, _start, (tokenizer,))
     waiting: deque[tuple[list[str], Future[Encoded]]] = deque()
@@ -94,7 +94,7 @@ def encode_batches(
         for names, future in waiting:
             yield names, future.result()
     except BrokenProcessPool as error:
-        raise UserError("a tokenizing process was killed, perhaps for want of memory; use fewer --threads") from error
+        raise UserError("a tokenizing process was killed, perhaps out of memory; use fewer --threads") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -103,14 +103,14 @@ _worker: Encoder
 
 
 def _start(tokenizer: Any) -> None:
-    global _worker  # what a worker process keeps between batches
+    global _worker  # a worker process keeps its encoder between batches
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the threads asked for
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # there is one process for each requested thread
     _worker = Encoder(tokenizer)
 
 
-def _leave_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

@@ -1,4 +1,4 @@
-"""What a head reads of a sequence: which of its tokens' states, and how it makes logits of them."""
+"""How the heads of architectures work: which tokens' states they read, and how they compute logits from them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from transformers.modeling_layers import GenericForSequenceClassification
 
 @dataclass(frozen=True)
 class Reader:
-    """How an architecture makes logits of a sequence.
+    """How an architecture's head computes logits.
 
-    reads: the state it takes: `first`, the first token's; `last`, that of the last that is not padding; `mean`, the
-    mean of all; `every`, each token's own. logits: model, states (n, hidden) -> (n, outputs).
+    reads: the token's state that it reads: `first`; `last`, not counting padding; `mean`, of all tokens; `every`, one
+    output for each token. logits: model, states (n, hidden) -> (n, outputs).
     """
 
     reads: str
@@ -21,7 +21,7 @@ class Reader:
 
 
 def reader_of(model: Any) -> Reader | None:
-    """How a model with a sequence's or a language model's head reads; None for an architecture not known here."""
+    """The reader of a model with a head for sequences or a language-model head; None for an unknown architecture."""
     if isinstance(model, GenericForSequenceClassification):
         return Reader("last", lambda model, states: model.score(states))
     name = type(model).__name__
@@ -48,7 +48,7 @@ def _modernbert(model: Any, states: torch.Tensor) -> torch.Tensor:
 
 
 def _roberta(model: Any, states: torch.Tensor) -> torch.Tensor:
-    # this head itself takes the first token of (n, tokens, hidden)
+    # this head selects the first token of (n, tokens, hidden) itself
     return model.classifier(states[:, None])  # type: ignore[no-any-return]
 
 

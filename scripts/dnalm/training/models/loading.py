@@ -1,4 +1,4 @@
-"""Models with an objective's head: built from an architecture, loaded from a checkpoint, saved when finished."""
+"""Models with an objective's head: build from an architecture, load from a checkpoint, save when finished."""
 
 import difflib
 import os
@@ -18,15 +18,15 @@ from dnalm.training.models.tokenizers import Specials, length_limit
 from dnalm.training.objectives.base import SEQUENCE_CLASS, SEQUENCE_MODEL, Head
 
 _LEGACY_KEYS = frozenset({"rope_theta", "rope_scaling", "torch_dtype"})
-"""Keys that transformers accepts and files under another name."""
+"""Keys that transformers accepts but stores under another name."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model from a checkpoint, and how its weights met the architecture.
+    """A model from a checkpoint, and how its weights match the architecture.
 
     missing: parameters of the model that the checkpoint lacks or has in another shape, now random; unexpected:
-    parameters of the checkpoint that the model has no use for. Both sorted.
+    parameters of the checkpoint that the model does not have. Both sorted.
     """
 
     model: Any
@@ -41,7 +41,7 @@ class Loaded:
 
 
 def build(architecture: Mapping[str, Any], head: Head, specials: Specials, vocabulary: int, seed: int) -> Any:
-    """A model with random weights, drawn from `seed`; `vocabulary` is its number of token embeddings."""
+    """A model of an architecture with random weights drawn from `seed`; vocabulary: number of token embeddings."""
     from transformers import CONFIG_MAPPING, AutoConfig
 
     auto = _auto_class(head)
@@ -60,14 +60,14 @@ def build(architecture: Mapping[str, Any], head: Head, specials: Specials, vocab
     try:
         return auto.from_config(AutoConfig.for_model(kind, **settings))
     except Exception as error:  # wrong sizes raise anything from TypeError to AssertionError
-        raise UserError(f"architecture: transformers refuses it ({brief(error)})") from error
+        raise UserError(f"architecture: transformers rejects it ({brief(error)})") from error
 
 
-def twin(directory: Path | str, head: Head, specials: Specials, seed: int, trust: bool = False) -> Any:
-    """A model of a checkpoint's architecture whose weights, in fp32, are all drawn from `seed`; none is read.
+def with_random_weights(directory: Path | str, head: Head, specials: Specials, seed: int, trust: bool = False) -> Any:
+    """A model of a checkpoint's architecture in fp32, all weights drawn from `seed`; the checkpoint's are not read.
 
-    trust: run the code that comes with the checkpoint, if it needs that. Raises `UserError` for a directory whose
-    config.json gives no model with such a head.
+    trust: run the code that comes with the checkpoint, if it needs that. Raises `UserError` if the directory has no
+    config.json of a model with such a head.
     """
     from transformers import AutoConfig
 
@@ -82,10 +82,10 @@ def twin(directory: Path | str, head: Head, specials: Specials, seed: int, trust
 
 
 def load(directory: Path | str, head: Head, specials: Specials, seed: int, trust: bool = False) -> Loaded:
-    """Load a checkpoint in fp32; a head it lacks, or has in another size, is drawn from `seed`.
+    """Load a checkpoint in fp32; a head that it lacks, or has in another size, is drawn from `seed`.
 
-    Only safetensors are read, and code of the checkpoint's is run only on `trust`. Raises `UserError` for a directory
-    that holds no such checkpoint.
+    Only safetensors are read, and code that comes with the checkpoint is run only if `trust`. Raises `UserError` if the
+    directory has no such checkpoint.
     """
     from transformers import AutoConfig
 
@@ -113,7 +113,7 @@ def load(directory: Path | str, head: Head, specials: Specials, seed: int, trust
 
 
 def load_finished(directory: Path | str, specials: Specials, trust: bool = False) -> Any:
-    """Load a sequence model whose every weight is in the checkpoint; anything missing is a `UserError`."""
+    """Load a sequence model; raises `UserError` if any of its weights is missing."""
     loaded = load(directory, Head(SEQUENCE_CLASS, SEQUENCE_MODEL, None), specials, seed=0, trust=trust)
     if loaded.missing:
         raise UserError(f"{directory}: not a finished model, it lacks {_some(loaded.missing)}; fine-tune it first")
@@ -121,7 +121,7 @@ def load_finished(directory: Path | str, specials: Specials, trust: bool = False
 
 
 def save(model: Any, tokenizer: Any, directory: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
-    """Write a model and its tokenizer, as `from_pretrained` reads them; weights: in place of the model's own."""
+    """Write a model and its tokenizer for `from_pretrained`; weights: to use instead of the model's own."""
     with written(directory):
         model.save_pretrained(directory, state_dict=weights)
         tokenizer.save_pretrained(directory)
@@ -129,27 +129,27 @@ def save(model: Any, tokenizer: Any, directory: Path, weights: dict[str, torch.T
 
 @contextmanager
 def written(directory: Path) -> Iterator[None]:
-    """Let the safetensors written inside the block be like other files: in their mode, and in what a failure says."""
+    """A context for writing safetensors: they get the mode of other files, and a failed write is an `OSError`."""
     try:
         yield
         mode = next(directory.glob("*config.json")).stat().st_mode
         for path in directory.glob("*.safetensors"):
-            path.chmod(mode)  # safetensors makes private files
+            path.chmod(mode)  # safetensors creates private files
     except SafetensorError as error:
         if (code := re.search(r"os error (\d+)", str(error))) is None:
             raise
-        # a full disk, say: told like any other operating-system error
+        # for example a full disk: raise it like any other operating-system error
         raise OSError(int(code[1]), os.strerror(int(code[1])), os.fspath(directory)) from error
 
 
 def token_limit(model: Any, tokenizer: Any, max_tokens: int | None) -> int | None:
-    """Most tokens of one input, special tokens included: the least of what model, tokenizer and user allow."""
+    """Maximal tokens of an input, special tokens included: the smallest limit of model, tokenizer and user."""
     limits = (position_limit(model), length_limit(tokenizer), max_tokens)
     return min((limit for limit in limits if limit is not None), default=None)
 
 
 def window_size(limit: int | None, specials: Specials, segments: int = 1) -> int:
-    """Tokens of a record that fit into an input of `limit` tokens; without a limit, more than any record has."""
+    """Tokens of a record that fit into an input of `limit` tokens; 2^40, more than any record has, without a limit."""
     if limit is None:
         return 2**40
     added = specials.added(segments)
@@ -159,9 +159,9 @@ def window_size(limit: int | None, specials: Specials, segments: int = 1) -> int
 
 
 def position_limit(model: Any) -> int | None:
-    """Most positions a model has, None if it has no such limit.
+    """Number of positions of a model, None if it has no such limit.
 
-    RoBERTa and its kin number positions from the padding id on, and so lose that many and one more.
+    RoBERTa-like models count positions from the padding id + 1, so that many cannot be used.
     """
     for module in model.modules():
         table = getattr(module, "position_embeddings", None)
@@ -172,11 +172,12 @@ def position_limit(model: Any) -> int | None:
 
 
 def check_vocabulary(model: Any, tokenizer: Any, place: Path | str) -> None:
-    """Refuse a tokenizer whose ids go beyond the model's embeddings."""
+    """Raise `UserError` for a tokenizer with ids beyond the model's embeddings."""
     largest, embeddings = max(tokenizer.get_vocab().values()), model.get_input_embeddings().num_embeddings
     if largest >= embeddings:
         raise UserError(
-            f"{place}: the tokenizer has ids up to {largest} and the model {embeddings} embeddings; they don't belong together"
+            f"{place}: the tokenizer has ids up to {largest} and the model {embeddings} embeddings; they don't belong"
+            " together"
         )
 
 
@@ -189,7 +190,7 @@ def _check_config(directory: Path) -> None:
     if not directory.is_dir():
         raise UserError(f"{directory}: no such directory; a model was expected there")
     if not (directory / "config.json").is_file():
-        raise UserError(f"{directory}: holds no model (no config.json)")
+        raise UserError(f"{directory}: has no model (no config.json)")
 
 
 def _check_files(directory: Path) -> None:
@@ -197,7 +198,7 @@ def _check_files(directory: Path) -> None:
     if not any(directory.glob("*.safetensors")):
         pickled = ", ".join(sorted(path.name for path in directory.glob("*.bin")))
         why = f"only {pickled}, a pickle, which may run code: convert it first" if pickled else "no *.safetensors"
-        raise UserError(f"{directory}: holds no weights ({why})")
+        raise UserError(f"{directory}: has no weights ({why})")
 
 
 def _auto_class(head: Head) -> Any:

@@ -1,4 +1,4 @@
-"""What of a classifier is trained: its head alone, low-rank adapters (LoRA, QLoRA) and the head, or everything."""
+"""Training methods: the head only, low-rank adapters (LoRA, QLoRA) and the head, or all weights."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -19,17 +19,17 @@ ADAPTABLE = (torch.nn.Linear, torch.nn.Embedding, torch.nn.Conv1d, Conv1D)
 """Kinds of layers that LoRA can adapt."""
 
 ADAPTING = ("lora", "qlora")
-"""Methods that train adapters: their finished model comes from `merge`."""
+"""Methods that train adapters; `merge` makes their finished model."""
 
 ADAPTER = "adapter"
-"""Where a finished model keeps its adapter."""
+"""Folder of the adapter within a finished model."""
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 """Files of an adapter, as peft names them."""
 
 
 def head(model: Any) -> list[str]:
-    """Names of the modules that make up a classifier's head: whatever lies outside its body, and the body's pooler."""
+    """Names of the modules of a model's head: all outside its body, and the body's pooler."""
     prefix = model.base_model_prefix
     outside = [name for name, module in model.named_children() if name != prefix and [*module.parameters()]]
     pooler = getattr(getattr(model, prefix), "pooler", None)
@@ -37,20 +37,20 @@ def head(model: Any) -> list[str]:
 
 
 def prepare(model: Any, method: str, lora: Lora | None, seed: int, device: torch.device | None = None) -> Any:
-    """The model to train: `model` itself, or for the methods of `ADAPTING` one around it. lora: None for its defaults.
+    """The model to train: `model` itself, or a peft model around it for the methods in `ADAPTING`.
 
-    With `qlora` the linear layers of the body are quantised, onto `device`: a GPU, and the one that will train. The
-    rest of the model stays where it is.
+    lora: None for the defaults. With `qlora` the linear layers of the body are quantised on `device`, which must be the
+    GPU that will train; the rest of the model stays where it is.
     """
     if method == "qlora":
-        return adapt(model, lora or Lora(), seed, quantise_on=_quantising(device))
+        return adapt(model, lora or Lora(), seed, quantise_on=_check_can_quantise(device))
     if method == "lora":
         return adapt(model, lora or Lora(), seed)
     return freeze_body(model) if method == "frozen" else model
 
 
 def freeze_body(model: Any) -> Any:
-    """Let only the head be trained."""
+    """Freeze all but the head."""
     model.requires_grad_(False)
     for name in head(model):
         model.get_submodule(name).requires_grad_(True)
@@ -58,14 +58,14 @@ def freeze_body(model: Any) -> Any:
 
 
 def trainable_parameters(model: Any) -> int:
-    """Number of parameters that training changes."""
+    """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def quantised_parameters(model: Any) -> dict[str, Any] | None:
-    """What of a model around which `prepare` put adapters is stored in 4 bits, for its run.json; None if nothing is.
+    """How many parameters of a model from `prepare` are stored in 4 bits, for its run.json; None if none are.
 
-    `quantised`: number of parameters; `not_quantised`: number of frozen ones that are stored in full, by name.
+    `quantised`: their number; `not_quantised`: number of frozen parameters in full precision, by name.
     """
     if not hasattr(model, "get_base_model") or not _in_4_bits(model.get_base_model()):
         return None
@@ -74,7 +74,7 @@ def quantised_parameters(model: Any) -> dict[str, Any] | None:
     layers = [layer for layer in model.modules() if isinstance(layer, Linear)]
     left: Counter[str] = Counter()
     for name, parameter in model.get_base_model().named_parameters():
-        # the body's own: neither trained, nor the untrained twin that peft keeps of what is
+        # frozen parameters, without the untrained copies that peft keeps of trained modules
         if not parameter.requires_grad and parameter.is_floating_point() and ".original_module." not in name:
             plain = name.replace(".base_layer", "")
             left[_within_layer(plain) if parameter.ndim > 1 else "biases and norms"] += parameter.numel()
@@ -85,10 +85,10 @@ def quantised_parameters(model: Any) -> dict[str, Any] | None:
 
 
 def adapt(model: Any, lora: Lora, seed: int, quantise_on: torch.device | None = None) -> Any:
-    """Put adapters drawn from `seed` into `model`, and let only them, the head and `modules_to_save` be trained.
+    """Add adapters drawn from `seed` to `model`; only they, the head and `modules_to_save` are trainable.
 
-    quantise_on: a device onto which to quantise the linear layers that are not trained (QLoRA). Returns the peft model
-    around it. A target that the model does not have is a `UserError` that names those it has.
+    quantise_on: device on which to quantise the linear layers that are not trained (QLoRA). Returns a peft model around
+    `model`. Raises `UserError` for a target that the model does not have, naming those it has.
     """
     from peft import LoraConfig, TaskType, get_peft_model
 
@@ -97,7 +97,7 @@ def adapt(model: Any, lora: Lora, seed: int, quantise_on: torch.device | None = 
     layers = {name: layer for name, layer in layers.items() if not _inside(name, saved)}
     parameters = {name: p for name, p in model.named_parameters() if p.ndim in (2, 3) and not _inside(name, saved)}
     if quantise_on is not None:
-        # of the type itself: a subclass may compute with its weight in its own way
+        # no subclasses: they may use their weight in another way
         linear = [name for name, layer in layers.items() if type(layer) is torch.nn.Linear]
         if not linear:
             raise UserError(f"recipe.method: qlora finds no linear layer in a '{model.config.model_type}'; use lora")
@@ -126,16 +126,16 @@ def adapt(model: Any, lora: Lora, seed: int, quantise_on: torch.device | None = 
     try:
         return get_peft_model(model, settings)
     except (ValueError, NotImplementedError) as error:
-        raise UserError(f"recipe.lora: peft refuses it ({brief(error)})") from error
+        raise UserError(f"recipe.lora: peft rejects it ({brief(error)})") from error
 
 
 def save_adapter(model: Any, base: str | None, directory: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
-    """Write the adapters and what else was trained; `base` is what the adapter says it belongs to.
+    """Write the adapters and other trained modules; base: the checkpoint's name for the adapter's config.
 
-    weights: the whole model's `state_dict()`, in place of the model's own.
+    weights: the whole model's `state_dict()`, to use instead of the model's own.
 
-    Adapters trained upon 4-bit weights give the finished model's scores only with a base that is quantised alike.
-    peft's own `save_pretrained` would note this machine's path of the checkpoint, and sets in an order that varies.
+    Adapters trained with 4-bit weights give the finished model's scores only if the base is quantised in the same way.
+    peft's own `save_pretrained` would write this machine's path of the checkpoint, and sets in random order.
     """
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
@@ -152,11 +152,10 @@ def save_adapter(model: Any, base: str | None, directory: Path, weights: dict[st
 
 
 def merge(model: Any, directory: Path) -> Any:
-    """The plain classifier, with the adapters saved in `directory` added to its weights; `model` is used up.
+    """The plain model, with the adapters saved in `directory` added to its weights; do not use `model` afterwards.
 
-    Where the weights were in 4 bits, the adapters are added to what these stand for, in fp32, and not to the
-    checkpoint's: the adapters were trained, and the model validated, upon the rounded weights. The result needs no
-    bitsandbytes.
+    4-bit weights are dequantised to fp32 and the adapters are added to these, not to the checkpoint's weights: the
+    adapters were trained, and the model validated, with the rounded weights. The result does not need bitsandbytes.
     """
     from peft import get_peft_model, set_peft_model_state_dict
     from safetensors.torch import load_file
@@ -165,9 +164,8 @@ def merge(model: Any, directory: Path) -> Any:
         from dnalm.training.models.quantisation import dequantise
 
         settings = model.peft_config["default"]
-        model = get_peft_model(
-            dequantise(model.unload()), settings
-        )  # peft would round again what it merges into 4 bits
+        # peft would round the merged weights to 4 bits again
+        model = get_peft_model(dequantise(model.unload()), settings)
     model.to("cpu")
     set_peft_model_state_dict(model, load_file(directory / WEIGHTS))
     return model.merge_and_unload()
@@ -177,7 +175,7 @@ def _in_4_bits(model: Any) -> bool:
     return bool(getattr(model, "is_loaded_in_4bit", False))
 
 
-def _quantising(device: torch.device | None) -> torch.device:
+def _check_can_quantise(device: torch.device | None) -> torch.device:
     if device is None or device.type != "cuda":
         raise UserError("recipe.method: qlora needs a CUDA GPU; use lora")
     if find_spec("bitsandbytes") is None:
@@ -186,12 +184,12 @@ def _quantising(device: torch.device | None) -> torch.device:
 
 
 def _check_are_layers(modules: Iterable[str], layers: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
-    """Refuse a target module that is a tensor of several matrices, as a mixture's fused experts are."""
+    """Raise `UserError` for a target module that is a tensor of several matrices, such as fused experts."""
     for module in modules:
         stacks = [name for name, p in parameters.items() if p.ndim == 3 and f".{name}".endswith(f".{module}")]
         if stacks and not any(f".{name}".endswith(f".{module}") for name in layers):
             raise UserError(
-                f"recipe.lora.target_modules: '{module}' is no layer but several matrices in one tensor; give it as"
+                f"recipe.lora.target_modules: '{module}' is not a layer but a tensor of several matrices; use"
                 f" target_parameters: [{_within_layer(stacks[0])}]"
             )
 
@@ -199,15 +197,15 @@ def _check_are_layers(modules: Iterable[str], layers: Mapping[str, Any], paramet
 def _default_modules(kind: str, offer: str) -> list[str]:
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as DEFAULTS
 
-    # named here, because peft's own use of its default finds nothing in a Mixtral
+    # given explicitly, because peft does not find its own default in a Mixtral
     modules = DEFAULTS.get(kind)
     if not isinstance(modules, list):
-        raise UserError(f"recipe.lora.target_modules: there is no default for '{kind}'; name some; {offer}")
+        raise UserError(f"recipe.lora.target_modules: there is no default for '{kind}'; set it; {offer}")
     return modules
 
 
 def _found(key: str, wanted: Iterable[str] | None, known: Mapping[str, Any], offer: str = "") -> list[str]:
-    """The full names in `known` that those wanted are or end; one that matches nothing is a `UserError`."""
+    """The full names in `known` that equal or end with a name in `wanted`; `UserError` if one matches nothing."""
     names: list[str] = []
     for name in wanted or []:
         matches = [full for full in known if full == name or full.endswith(f".{name}")]
@@ -226,7 +224,7 @@ def _outermost(names: list[str]) -> list[str]:
 
 
 def _offer(layers: Mapping[str, Any], parameters: Mapping[str, torch.nn.Parameter]) -> str:
-    """What LoRA can adapt, in words: layers, and tensors of several matrices, which are no layers (fused experts)."""
+    """What LoRA can adapt, in words: layers, and tensors of several matrices (fused experts)."""
     names = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in layers}))
     stacks = sorted({_within_layer(name) for name, parameter in parameters.items() if parameter.ndim == 3})
     fused = f"; target_parameters reaches {', '.join(stacks)} (several matrices in one tensor)" if stacks else ""

@@ -1,4 +1,4 @@
-"""Code that comes with a checkpoint: run where the user trusts it, and otherwise refused by name."""
+"""Code that comes with a checkpoint: run if the user trusts it, else an error."""
 
 import os
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ HINT = "if you trust it, set `trust_remote_code: true` for this model (predict.p
 
 @contextmanager
 def loading(directory: Path | str, trust: bool, wrong: str) -> Iterator[None]:
-    """Let transformers load what is in `directory` inside the block, and run the code there if `trust`.
+    """A context for loading from `directory` with transformers, which may run code from there if `trust`.
 
-    Whoever calls transformers says `trust_remote_code` too; this is where the code is put, and what is said. Whatever
-    goes wrong becomes a `UserError`: that code is needed and not trusted, or the words of `wrong`.
+    The caller must pass `trust_remote_code` to transformers as well. Any error becomes a `UserError`: code is needed
+    but not trusted, or `wrong` with the error in brackets.
     """
     if trust:
         _private_modules()
@@ -28,7 +28,7 @@ def loading(directory: Path | str, trust: bool, wrong: str) -> Iterator[None]:
         raise
     except Exception as error:  # transformers and safetensors raise anything from OSError to KeyError
         if not trust and "trust_remote_code" in str(error):
-            raise UserError(f"{directory}: needs code of its own, which is not run; {HINT}") from error
+            raise UserError(f"{directory}: needs the code that comes with it, which is not run; {HINT}") from error
         raise UserError(f"{directory}: {wrong} ({brief(error)})") from error
 
 
@@ -38,12 +38,12 @@ def brief(error: BaseException) -> str:
 
 
 def sources(directory: Path | str) -> list[str]:
-    """Where the code that a checkpoint asks for lies: `module.Class`, or `owner/name--module.Class` on the hub."""
+    """The classes that a checkpoint's configs ask for: `module.Class`, or `owner/name--module.Class` on the hub."""
     found: list[str] = []
     for name in ("config.json", "tokenizer_config.json"):
         path = Path(directory, name)
-        asked = read_json(path).get("auto_map", {}) if path.is_file() else {}
-        places = [asked] if isinstance(asked, list) else list(asked.values()) if isinstance(asked, dict) else []
+        classes = read_json(path).get("auto_map", {}) if path.is_file() else {}
+        places = [classes] if isinstance(classes, list) else list(classes.values()) if isinstance(classes, dict) else []
         for place in places:
             found += [part for part in (place if isinstance(place, list) else [place]) if isinstance(part, str)]
     return sorted(set(found))
@@ -51,10 +51,10 @@ def sources(directory: Path | str) -> list[str]:
 
 @cache
 def _private_modules() -> TemporaryDirectory[str]:
-    """Give this process a place of its own for the code that transformers copies before it runs it.
+    """Give this process its own folder for the code that transformers copies before it runs it.
 
-    By default all processes of a user share one, below the home directory: jobs that start together would read what
-    another is just writing, and a node's home may be read-only.
+    By default all processes of a user share one in the home directory: jobs that start together could read a file that
+    another is writing, and a node's home may be read-only.
     """
     from transformers import dynamic_module_utils
 

@@ -1,4 +1,4 @@
-"""Tokenizing records: into a file as they come, or in memory."""
+"""Tokenize records, streamed into a file or in memory."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,12 +18,11 @@ BATCH = 1024
 def tokenize(
     tokenizer: Any, batches: Iterable[tuple[list[str], list[str]]], ids_path: Path, processes: int = 1
 ) -> tuple[NDArray[np.int64], dict[str, Any]]:
-    """Write the token ids of records to `ids_path` (.npy) as they come; return offsets (n + 1,) and counts.
+    """Stream the token ids of records into `ids_path` (.npy); return offsets (n + 1,) and counts.
 
-    batches: (record ids, sequences). Memory holds a few batches for each process and the offsets; what is written does
-    not depend on the number of processes. counts: records, tokens, unknown_tokens, records_with_unknown, and quantiles
-    of the tokens a record. A record that yields no token, or a tokenizer that knows less than half of the tokens, is a
-    `UserError`.
+    batches: (record ids, sequences). Memory holds a few batches per process, and the offsets; the result does not
+    depend on the number of processes. counts: records, tokens, unknown_tokens, records_with_unknown, and quantiles of
+    tokens per record. Raises `UserError` for a record without tokens, or if most tokens are unknown.
     """
     dtype = id_type(tokenizer)
     unknown = tokenizer.unk_token_id
@@ -46,14 +45,15 @@ def tokenize(
         _header(stream, dtype, counts["tokens"])
     if counts["unknown_tokens"] * 2 > counts["tokens"]:
         raise UserError(
-            f"{tokenizer.name_or_path}: this tokenizer does not know {counts['unknown_tokens']} of {counts['tokens']} tokens; is it one for DNA?"
+            f"{tokenizer.name_or_path}: {counts['unknown_tokens']} of {counts['tokens']} tokens are unknown to this"
+            " tokenizer; is it one for DNA?"
         )
     every = np.concatenate(lengths) if lengths else np.zeros(0, dtype=np.int64)
     return _offsets(every), {**counts, "length": quantiles(every)}
 
 
 def _header(stream: Any, dtype: np.dtype[Any], length: int) -> None:
-    # numpy pads this header so that a longer first axis fits in its place
+    # numpy pads this header so that it can be overwritten with a longer first axis
     np.lib.format.write_array_header_1_0(
         stream, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (length,)}
     )
@@ -64,7 +64,7 @@ def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def quantiles(lengths: NDArray[np.int64]) -> dict[str, int]:
-    """Smallest, quartiles, 99th percentile and largest of the tokens a record; empty for no records."""
+    """Minimum, quartiles, 99th percentile and maximum of tokens per record; empty for no records."""
     names = {"min": 0, "q25": 25, "median": 50, "q75": 75, "q99": 99, "max": 100}
     if not len(lengths):
         return {}

@@ -1,4 +1,4 @@
-"""Tokenizers: a byte-pair encoding trained on DNA, or the one that comes with a checkpoint."""
+"""Tokenizers: byte-pair encodings trained on DNA, and those that come with checkpoints."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from dnalm.training.models.remote_code import loading
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ALPHABET = BASES + "N"
-"""Letters a trained vocabulary always knows; any other becomes [UNK]."""
+"""Letters that a trained vocabulary always has; any other becomes [UNK]."""
 
 _ROLES = {
     "pad_token": ("[PAD]", "<pad>"),
@@ -24,18 +24,18 @@ _ROLES = {
     "mask_token": ("[MASK]", "<mask>"),
     "eos_token": ("<eos>", "</s>", "<|endoftext|>"),
 }
-"""What the tokens of a bare tokenizer.json are for, by their usual names."""
+"""The usual names of special tokens, to find them in a tokenizer.json that comes alone."""
 
 _PROBE = "ACGTACGTTGCA"
 _SANE_LENGTH = 10**6
-"""transformers writes 10^30 for 'no limit'; no tokenizer of a DNA model states a limit above this."""
+"""Limits above this mean no limit: transformers writes 10^30."""
 
 
 @dataclass(frozen=True)
 class Specials:
-    """What a tokenizer puts around a sequence, and its ids for padding, unknown and masked tokens.
+    """The tokens that a tokenizer puts around a sequence, and its ids of padding, unknown and masked tokens.
 
-    between: what it puts between the two sequences of a pair.
+    between: the tokens that it puts between the two sequences of a pair.
     """
 
     prefix: tuple[int, ...]
@@ -46,19 +46,19 @@ class Specials:
     between: tuple[int, ...] = ()
 
     def wrapper(self, segments: int = 1) -> tuple[tuple[int, ...], ...]:
-        """What stands before, between and after the segments of a record, `segments` + 1 parts."""
+        """The special tokens before, between and after the segments of a record, `segments` + 1 parts."""
         return (self.prefix, *(self.between for _ in range(segments - 1)), self.suffix)
 
     def added(self, segments: int = 1) -> int:
-        """Special tokens added to a record."""
+        """Number of special tokens added to a record."""
         return sum(map(len, self.wrapper(segments)))
 
 
 def train_bpe(sequences: Iterable[str], vocabulary: int) -> Any:
     """Train a byte-pair encoding on upper-case DNA, with [CLS] and [SEP] around a sequence.
 
-    `vocabulary` counts the special tokens; a small corpus may yield fewer entries. The same sequences give the same
-    tokenizer, whatever the number of threads.
+    vocabulary: its size, including special tokens; a small corpus may yield fewer entries. The same sequences give the
+    same tokenizer for any number of threads.
     """
     from tokenizers import Tokenizer, models, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -69,7 +69,7 @@ def train_bpe(sequences: Iterable[str], vocabulary: int) -> Any:
     known = re.compile(f"[{ALPHABET}]+")
     tokenizer = Tokenizer(models.BPE(unk_token=SPECIAL_TOKENS[1]))
     tokenizer.train_from_iterator(
-        # the trainer would join what lies on both sides of a letter it leaves out
+        # cut at unknown letters: the trainer would drop them and join both sides
         (run for sequence in sequences for run in known.findall(sequence)),
         trainers.BpeTrainer(
             vocab_size=vocabulary,
@@ -89,16 +89,16 @@ def train_bpe(sequences: Iterable[str], vocabulary: int) -> Any:
 def load_tokenizer(directory: Path | str, trust: bool = False) -> Any:
     """Load a tokenizer from a directory, padding on the right; one without a padding token pads with its end token.
 
-    A tokenizer.json without a tokenizer_config.json is taken as it is: transformers would make it what a config.json
-    beside it names, which may be another model's. Code that comes with a tokenizer is run only on `trust`. Raises
-    `UserError` if nothing there loads.
+    A tokenizer.json without a tokenizer_config.json is loaded directly: transformers would use the tokenizer class of a
+    config.json beside it, which may be another model's. Code that comes with a tokenizer is run only if `trust`. Raises
+    `UserError` if no tokenizer can be loaded.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     if not Path(directory).is_dir():
         raise UserError(f"{directory}: no such directory; a tokenizer was expected there")
     if not any(any(Path(directory).glob(p)) for p in ("tokenizer*", "vocab*", "*.model")):
-        raise UserError(f"{directory}: holds no tokenizer (no tokenizer.json, vocab.txt or the like)")
+        raise UserError(f"{directory}: has no tokenizer (no tokenizer.json, vocab.txt or similar)")
     alone = Path(directory) / "tokenizer.json"
     with loading(directory, trust, "no tokenizer that loads"):
         if alone.is_file() and not alone.with_name("tokenizer_config.json").exists():
@@ -118,7 +118,7 @@ def load_tokenizer(directory: Path | str, trust: bool = False) -> Any:
 
 
 def specials_of(tokenizer: Any) -> Specials:
-    """Find out which tokens a tokenizer puts before and after a sequence, by trying one."""
+    """Find the special tokens that a tokenizer puts around a sequence, by encoding one."""
     probe = spell([_PROBE], kmer_of(tokenizer))[0]
     bare = list(tokenizer(probe, add_special_tokens=False)["input_ids"])
     full = list(tokenizer(probe)["input_ids"])
@@ -138,7 +138,7 @@ def specials_of(tokenizer: Any) -> Specials:
 def _between(
     tokenizer: Any, probe: str, bare: list[int], prefix: tuple[int, ...], suffix: tuple[int, ...]
 ) -> tuple[int, ...]:
-    """What a tokenizer puts between two sequences; its suffix if it does not say (as with no template for pairs)."""
+    """The tokens that a tokenizer puts between two sequences; its suffix if it has no template for pairs."""
     pair = list(tokenizer(probe, probe)["input_ids"])
     inner = pair[len(prefix) + len(bare) : len(pair) - len(suffix) - len(bare)]
     spelt = [*prefix, *bare, *inner, *bare, *suffix]
@@ -146,15 +146,15 @@ def _between(
 
 
 def length_limit(tokenizer: Any) -> int | None:
-    """The longest input, in tokens, that a tokenizer states; None if it states none."""
+    """The longest input, in tokens, that a tokenizer's config states; None if it has no limit."""
     limit = tokenizer.model_max_length
     return int(limit) if limit is not None and limit <= _SANE_LENGTH else None
 
 
 def stated_limit(tokenizer: Any, directory: Path | str) -> int | None:
-    """The longest input, in tokens, that a directory's tokenizer or config.json states; None if they state none.
+    """The longest input, in tokens, that a directory's tokenizer or config.json states; None if neither has a limit.
 
-    RoBERTa and its kin number positions from the padding id on, and so lose that many and one more.
+    RoBERTa-like models count positions from the padding id + 1, so that many cannot be used.
     """
     limits = [length_limit(tokenizer)]
     config = Path(directory) / "config.json"
@@ -170,7 +170,7 @@ def stated_limit(tokenizer: Any, directory: Path | str) -> int | None:
 
 
 def kmer_of(tokenizer: Any) -> int | None:
-    """k of a vocabulary made of k-mers alone (as DNABERT's), whose input is overlapping k-mers apart by blanks."""
+    """k of a vocabulary of k-mers only (as DNABERT's), whose input is overlapping k-mers separated by blanks."""
     special = set(tokenizer.all_special_tokens)
     lengths = {len(token) for token in tokenizer.get_vocab() if token not in special}
     k = min(lengths, default=0)
@@ -178,7 +178,7 @@ def kmer_of(tokenizer: Any) -> int | None:
 
 
 def spell(sequences: list[str], k: int | None) -> list[str]:
-    """Sequences as their tokenizer wants them: as they are, or as overlapping k-mers apart by blanks."""
+    """Sequences as input of their tokenizer: unchanged, or as overlapping k-mers separated by blanks."""
     if k is None:
         return sequences
     return [" ".join(s[i : i + k] for i in range(max(1, len(s) - k + 1))) for s in sequences]

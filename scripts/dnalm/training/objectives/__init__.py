@@ -1,4 +1,4 @@
-"""What a model learns: one module an objective, and which of them a recipe or a finished model asks for."""
+"""What a model learns: one module for each objective, and the choice for a recipe or a finished model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +13,9 @@ from dnalm.training.objectives.regression import Regression
 
 
 def objective_of(recipe: Recipe, labels: Labels | None, truths: Mapping[str, NDArray[Any]]) -> Objective:
-    """What a recipe learns. labels: names of the classes, if the config gives them; truths: (n,) of each split read.
+    """The objective of a recipe. labels: names of the classes, if the config has them; truths: (n,) of each split read.
 
-    A recipe that trains nothing keeps what its checkpoint's head says.
+    A recipe that trains nothing uses the head of its checkpoint unchanged.
     """
     trains = recipe.method != "none"
     if recipe.objective == "regression":
@@ -27,6 +27,6 @@ def objective_of(recipe: Recipe, labels: Labels | None, truths: Mapping[str, NDA
 
 
 def objective_of_model(config: Any) -> Objective:
-    """What a finished model with this config was trained for; one output is a number, as transformers takes it."""
-    number = config.problem_type == "regression" or config.num_labels == 1
-    return Regression.of_config(config) if number else Classification()
+    """The objective of a finished model with this config; one output means regression, as in transformers."""
+    is_regression = config.problem_type == "regression" or config.num_labels == 1
+    return Regression.of_config(config) if is_regression else Classification()

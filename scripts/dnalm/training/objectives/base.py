@@ -1,7 +1,7 @@
-"""What an objective is: what a model learns from records, and what its outputs say of them.
+"""The interface of objectives: what a model learns from records, and how its outputs are read.
 
-The engine knows steps, rows, ranks, graphs and checkpoints, and asks an objective for everything else. A new objective is
-a module of this folder and a line in `objectives.__init__`.
+The engine handles steps, rows, ranks, graphs and checkpoints, and leaves everything else to the objective. To add one,
+write a module in this folder and add a line to `objectives.__init__`.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,15 @@ Unit = Literal["sequence", "token"]
 """What has a loss: a whole sequence, or each of its tokens."""
 
 IGNORED = -100
-"""Target of a token that is not learnt."""
+"""Target of a token that is ignored by the loss."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """The head that a model is given: the `transformers` class that has it, and what that class's config says of it.
+    """The head that a model gets.
 
-    settings: None keeps what a checkpoint's own config says. what: the model in words, for errors.
+    auto_class: the `transformers` class that has it; what: the model in words, for errors; settings: entries of the
+    model's config, None to keep those of the checkpoint.
     """
 
     auto_class: str
@@ -38,11 +39,11 @@ SEQUENCE_CLASS, SEQUENCE_MODEL = "AutoModelForSequenceClassification", "a sequen
 
 @dataclass(frozen=True)
 class Targets:
-    """What is learnt of k examples that have `total` tokens.
+    """The targets of k examples that have `total` tokens.
 
-    ids: (total,), the tokens that the model is shown (some objectives hide some). values: (k,) or (total,) by the
-    objective's unit; `IGNORED` for a token that is not learnt. shares: (total,) how an example's weight is divided among
-    its tokens, or None to give each that is learnt the same.
+    ids: (total,), the model's input tokens (an objective may mask some). values: (k,) or (total,), depending on the
+    objective's unit; `IGNORED` for a token without a loss. shares: (total,) how an example's weight is divided among
+    its tokens, or None to divide it equally among those with a loss.
     """
 
     ids: NDArray[np.int64]
@@ -76,9 +77,8 @@ class Records(Protocol):
 class Objective(Protocol):
     """What a model learns from the records of a data set.
 
-    unit: what has a loss of its own. metrics: what validation records are measured by beside the loss; the first is the
-    default `best_metric`. averages: whether a record's score is the mean over its windows, or their sum. head: what the
-    model ends in.
+    unit: what has a loss of its own. metrics: of validation records, besides the loss; the first is the default
+    `best_metric`. averages: whether a record's score is the mean over its windows, or their sum.
     """
 
     name: ClassVar[str]
@@ -88,43 +88,43 @@ class Objective(Protocol):
 
     @property
     def head(self) -> Head:
-        """What the model ends in."""
+        """The head of the model."""
         ...
 
     def strata(self, records: Records) -> NDArray[np.int64]:
-        """A class of each example, (n,), that batches of like lengths mix in equal shares; all 0 if there is none."""
+        """A stratum for each example, (n,), which every batch contains in proportion; all 0 for a single stratum."""
         ...
 
     def weights(self, records: Records) -> NDArray[np.float64]:
-        """How much each example counts, (n,): its units' weights added up; only their ratios matter."""
+        """The weight of each example, (n,), the sum over its units; only the ratios matter."""
         ...
 
     def targets(
         self, records: Records, indices: NDArray[np.int64], ids: NDArray[np.int64], lengths: NDArray[np.int64]
     ) -> Targets:
-        """What is learnt of examples `indices` (k,), whose tokens stand in a row in `ids` (total,); `lengths` (k,)."""
+        """Targets of examples `indices` (k,) with `lengths` (k,), whose tokens are concatenated in `ids` (total,)."""
         ...
 
     def losses(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The loss of each unit in fp32, in the shape of `targets`; logits has an axis more."""
+        """The loss of each unit in fp32, in the shape of `targets`; logits has one more axis."""
         ...
 
     def columns(self, config: Any) -> int:
-        """Numbers that score a record, for a model with this config."""
+        """Number of scores of a record, for a model with this config."""
         ...
 
     def scores(self, logits: torch.Tensor, targets: torch.Tensor | None) -> torch.Tensor:
-        """What is said of each of b sequences, (b, columns) in float64; targets: for objectives that learn tokens."""
+        """Scores of b sequences, (b, columns) float64; targets: only for objectives that learn tokens."""
         ...
 
     def misfit(self, truth: NDArray[Any], config: Any) -> tuple[int, str] | None:
-        """The first record whose truth a model with this config cannot have learnt, and why; None if there is none."""
+        """The first record whose truth does not fit a model with this config, and why; None if all do."""
         ...
 
     def predictions(self, ids: NDArray[np.object_], truth: NDArray[Any], scores: NDArray[np.float64]) -> Predictions:
-        """Records' scores (n, columns) as predictions.parquet holds them."""
+        """Scores of records (n, columns) in the form of predictions.parquet."""
         ...
 
     def quality(self, scores: NDArray[np.float64], truth: NDArray[Any] | None) -> dict[str, float]:
-        """`loss` and `metrics` of records' scores (n, columns)."""
+        """`loss` and `metrics`, from the scores of records (n, columns)."""
         ...

@@ -20,10 +20,10 @@ ClassWeights = Literal["balanced"] | Sequence[float] | None
 
 @dataclass(frozen=True)
 class Classification:
-    """A label a sequence.
+    """One label per sequence.
 
-    labels: names of the classes; None keeps those of a checkpoint. class_weights: as `class_weights` gives them. With
-    `focal_gamma` above 0 the focal loss takes the place of cross-entropy, and what is learnt already counts less.
+    labels: names of the classes; None keeps those of a checkpoint. class_weights: from the function `class_weights`.
+    focal_gamma: above 0 the focal loss is used instead of cross-entropy, so well-classified examples count less.
     """
 
     labels: Labels | None = None
@@ -41,13 +41,12 @@ class Classification:
         return Head(SEQUENCE_CLASS, SEQUENCE_MODEL, None if self.labels is None else label_settings(self.labels))
 
     def strata(self, records: Records) -> NDArray[np.int64]:
-        """The labels: batches of like lengths would have one label wherever length tells the labels apart."""
+        """The labels: batches of similar lengths would otherwise have one label where classes differ in length."""
         return np.asarray(records.truth_of(np.arange(len(records))), dtype=np.int64)
 
     def weights(self, records: Records) -> NDArray[np.float64]:
-        """By class; `balanced`: n / (k * count of the label), with the k labels that occur (scikit-learn's formula)."""
-        labels = self.strata(records)
-        return example_weights(labels, self.class_weights)
+        """By class; `balanced`: n / (k * count of the label), for the k labels that occur (scikit-learn's formula)."""
+        return example_weights(self.strata(records), self.class_weights)
 
     def targets(
         self, records: Records, indices: NDArray[np.int64], ids: NDArray[np.int64], lengths: NDArray[np.int64]
@@ -56,20 +55,20 @@ class Classification:
         return Targets(ids, np.asarray(records.truth_of(indices), dtype=np.int64))
 
     def losses(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of logits (n, classes) against labels (n,), or the focal loss.
+        """Cross-entropy of logits (n, classes) and labels (n,), or the focal loss.
 
-        Focal loss is cross-entropy times (1 - p) ** gamma, p being the probability given to the label (Lin et al.,
-        2017, "Focal loss for dense object detection").
+        The focal loss is cross-entropy times (1 - p) ** gamma, where p is the predicted probability of the label (Lin
+        et al., 2017, "Focal loss for dense object detection").
         """
         losses = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
         if self.focal_gamma:
             missed = -torch.expm1(-losses)  # 1 - p, without rounding p to 1
-            # a power below 1 has no slope at 0, where an example that is quite right is
+            # a power below 1 has an infinite gradient at 0, which is where p = 1
             losses = losses * missed.clamp(min=torch.finfo(missed.dtype).tiny) ** self.focal_gamma
         return losses
 
     def columns(self, config: Any) -> int:
-        """One probability a class."""
+        """One probability per class."""
         return int(config.num_labels)
 
     def scores(self, logits: torch.Tensor, targets: torch.Tensor | None = None) -> torch.Tensor:
@@ -96,7 +95,7 @@ class Classification:
 
 
 def label_settings(labels: Labels) -> dict[str, Any]:
-    """What a model's config says of its classes."""
+    """The entries of a model's config about its classes."""
     return {
         "id2label": dict(labels),
         "label2id": {name: index for index, name in labels.items()},
@@ -105,9 +104,9 @@ def label_settings(labels: Labels) -> dict[str, Any]:
 
 
 def class_weights(setting: str | Mapping[str, float], names: Sequence[str]) -> ClassWeights:
-    """A recipe's `class_weights` for the classes called `names`: `balanced`, one weight a class, or None for `none`.
+    """A recipe's `class_weights` for the classes called `names`: `balanced`, one weight per class, or None for `none`.
 
-    Classes go by name or number; those left out weigh 1. One that is not there is a `UserError`.
+    Classes are given by name or number; the weight of others is 1. Raises `UserError` for an unknown class.
     """
     if isinstance(setting, str):
         return "balanced" if setting == "balanced" else None
@@ -116,7 +115,7 @@ def class_weights(setting: str | Mapping[str, float], names: Sequence[str]) -> C
     given: set[int] = set()
     for key, weight in setting.items():
         if key not in number:
-            raise UserError(f"recipe.class_weights: no label '{key}'; there is {', '.join(names)}")
+            raise UserError(f"recipe.class_weights: no label '{key}'; labels: {', '.join(names)}")
         if number[key] in given:
             raise UserError(f"recipe.class_weights: label '{names[number[key]]}' is given by its name and its number")
         given.add(number[key])
@@ -125,7 +124,7 @@ def class_weights(setting: str | Mapping[str, float], names: Sequence[str]) -> C
 
 
 def example_weights(labels: NDArray[np.int64], weights: ClassWeights) -> NDArray[np.float64]:
-    """How much each of the examples with `labels` (n,) counts, (n,)."""
+    """The weights of examples with `labels` (n,); (n,)."""
     if weights is None:
         return np.ones(len(labels))
     if weights == "balanced":

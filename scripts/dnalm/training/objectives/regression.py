@@ -13,14 +13,14 @@ from dnalm.tables.predictions import NumberPredictions, Predictions
 from dnalm.training.objectives.base import SEQUENCE_CLASS, SEQUENCE_MODEL, Head, Records, Targets, Unit
 
 MEAN, SCALE = "target_mean", "target_scale"
-"""Keys of a finished model's config.json: its output times the scale, plus the mean, is in the targets' unit."""
+"""Keys of a finished model's config.json: output * scale + mean is in the targets' unit."""
 
 
 @dataclass(frozen=True)
 class Regression:
-    """A number a sequence, learnt as (target - mean) / scale, so that a learning rate means the same for any unit.
+    """One number per sequence, learnt as (target - mean) / scale, so that learning rates do not depend on the unit.
 
-    mean, scale: those of the training targets, or of a finished model; None keeps a checkpoint's head as it is.
+    mean, scale: of the training targets, or from a finished model's config; None keeps a checkpoint's head as it is.
     """
 
     mean: float | None = None
@@ -38,25 +38,25 @@ class Regression:
 
     @classmethod
     def of_config(cls, config: Any) -> "Regression":
-        """For scoring with a model: what its config says, or its outputs as they are."""
+        """For scoring with a model: mean and scale of its config, or its raw outputs if it has none."""
         return cls(float(getattr(config, MEAN, 0.0)), float(getattr(config, SCALE, 1.0)))
 
     @property
     def head(self) -> Head:
-        """One output, and how it is brought into the targets' unit."""
+        """One output, with mean and scale in the config."""
         if self.mean is None or self.scale is None:
             return Head(SEQUENCE_CLASS, SEQUENCE_MODEL, None)
         settings = {"id2label": {0: "target"}, "label2id": {"target": 0}, "problem_type": "regression"}
         return Head(SEQUENCE_CLASS, SEQUENCE_MODEL, {**settings, MEAN: self.mean, SCALE: self.scale})
 
     def strata(self, records: Records) -> NDArray[np.int64]:
-        """Tenths of the targets, so that batches of like lengths have targets of all sizes."""
+        """Deciles of the targets, so that batches of similar lengths have targets of all sizes."""
         targets = records.truth_of(np.arange(len(records)))
         edges = np.quantile(targets, np.linspace(0, 1, 11)[1:-1])
         return np.searchsorted(edges, targets, side="right").astype(np.int64)
 
     def weights(self, records: Records) -> NDArray[np.float64]:
-        """Every example counts the same."""
+        """All examples have the same weight."""
         return np.ones(len(records))
 
     def targets(
@@ -67,7 +67,7 @@ class Regression:
         return Targets(ids, values.astype(np.float32))
 
     def losses(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Squared error of logits (n, 1) against standardised targets (n,)."""
+        """Squared error of logits (n, 1) and standardised targets (n,)."""
         return (logits[..., 0].float() - targets) ** 2
 
     def columns(self, config: Any) -> int:
@@ -79,7 +79,7 @@ class Regression:
         return logits.double() * (1.0 if self.scale is None else self.scale) + (self.mean or 0.0)
 
     def misfit(self, truth: NDArray[Any], config: Any) -> tuple[int, str] | None:
-        """A model with several outputs, which predicts no number."""
+        """Any record, if the model has several outputs: it does not predict a number."""
         if config.num_labels != 1:
             return 0, f"has a target, a number, and the model {config.num_labels} outputs"
         return None

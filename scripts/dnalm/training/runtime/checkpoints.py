@@ -1,4 +1,4 @@
-"""Checkpoints of a training: complete or absent, in the layout of the Hugging Face Trainer."""
+"""Checkpoints of a training, written atomically, in the layout of the Hugging Face Trainer."""
 
 import contextlib
 import errno
@@ -30,20 +30,20 @@ OPTIMIZER, SCHEDULER, TRAINER_STATE = "optimizer.pt", "scheduler.pt", "trainer_s
 PROGRESS, MANIFEST = "progress.pt", "manifest.json"
 
 TRAINER_FIELDS = ("max_steps", "num_train_epochs", "train_batch_size", "best_metric", "log_history")
-"""Entries of `State.progress` that the Trainer has a name for."""
+"""Entries of `State.progress` that are also written to the Trainer's `trainer_state.json`."""
 
 _DAMAGE = (
     OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, pickle.UnpicklingError,
     SafetensorError, UserError,
 )  # fmt: skip
-"""What reading a damaged checkpoint raises."""
+"""Errors that reading a damaged checkpoint may raise."""
 
 _WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
-"""What the system says when it cannot write."""
+"""Error numbers of a failed write."""
 
 
 def read(path: Path) -> State:
-    """Read one checkpoint, ours or the Trainer's, onto the CPU; nothing in it is run.
+    """Read one checkpoint, ours or the Trainer's, onto the CPU, without unpickling code.
 
     The Trainer's have no `progress` and no `best`.
     """
@@ -51,7 +51,7 @@ def read(path: Path) -> State:
 
     trainer = read_json(path / TRAINER_STATE)
     ranks = sorted(path.glob("rng_state*.pth"), key=lambda file: (len(file.name), file.name))
-    with safe_globals():  # numpy's generator state is an array
+    with safe_globals():  # the state of numpy's generator contains an array
         rng = [torch.load(file, weights_only=True) for file in ranks]
     ours = (path / PROGRESS).is_file()
     return State(
@@ -67,15 +67,15 @@ def read(path: Path) -> State:
 
 
 class Checkpoints:
-    """The checkpoints in `folder`, of which the newest `keep` stay, and the best models they speak of.
+    """The newest `keep` checkpoints in `folder`, and the best models they refer to.
 
-    One process at a time may have them open; the other ranks of a training `read` what is `newest` to it. Whenever it
-    is killed, every checkpoint under its final name is complete and the newest one is there. A context: on leaving it
-    nothing is being written any more.
+    One process at a time may open them; the other ranks of a training `read` the one that is `newest` to it. If it is
+    killed at any time, every checkpoint under its final name is complete, and the newest one is there. A context that
+    waits for pending writes on exit.
     """
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
-        """Open or make the folder and clear what a killed process left half-done."""
+        """Create the folder if needed, and clean up after a killed process."""
         self.folder, self.keep = folder, keep
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
@@ -88,20 +88,20 @@ class Checkpoints:
             shutil.rmtree(leftover)
 
     def __enter__(self) -> "Checkpoints":
-        """Nothing more than opening did."""
+        """Do nothing more."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Wait for the last save; its error is raised unless there is one already."""
+        """Wait for the last save; raise its error unless another is being raised."""
         self._writer.shutdown()
         if error is None:
             self.wait()
 
     def save(self, state: State, write_config: Callable[[Path], None]) -> None:
-        """Save a state as `checkpoint-{step}`: copied before this returns, written in the background.
+        """Save a state as `checkpoint-{step}`: it is copied before this returns, and written in the background.
 
         write_config: writes config.json into a directory, or for an adapter adapter_config.json. First waits for the
-        save before, and raises its error if it failed. A save that fails leaves the checkpoints as they were.
+        previous save, and raises its error if it failed. A failed save leaves the other checkpoints as they were.
         """
         self.wait()
         copied = torch.cuda.Event() if torch.cuda.is_initialized() else None
@@ -118,12 +118,12 @@ class Checkpoints:
             pending.result()
 
     def newest(self) -> Path | None:
-        """The newest checkpoint that is as it was written; damaged ones are told of on standard error."""
+        """The newest checkpoint that passes its checksums; damaged ones are reported on standard error."""
         self.wait()
         return next(self._sound(), None)
 
     def load(self) -> State | None:
-        """The newest state that can be read; None if there is none. Damaged ones are told of on standard error."""
+        """The newest state that can be read; None if there is none. Damaged ones are reported on standard error."""
         self.wait()
         for path in self._sound():
             try:
@@ -133,19 +133,18 @@ class Checkpoints:
         return None
 
     def keep_best(self, step: int, write: Callable[[Path], None]) -> None:
-        """Let `write` fill the directory of the best model so far, that of `step`.
+        """Save the best model so far, that of `step`: `write` fills a directory, which is renamed when complete.
 
-        It takes its place when complete. It is removed once a checkpoint of a later step is saved and no checkpoint
-        that stays has it as its `State.best`.
+        It is removed once a checkpoint of a later step is saved and no remaining checkpoint has it as `State.best`.
         """
         with self._published(f"best-{step}") as directory:
             write(directory)
 
     def best(self, step: int) -> Path:
-        """The directory of the best model, kept with `keep_best`."""
+        """The directory of a best model saved by `keep_best`."""
         path = self.folder / f"best-{step}"
         if not path.is_dir():
-            raise UserError(f"{path}: the best model of this training is gone; remove {self.folder} to start anew")
+            raise UserError(f"{path}: the best model of this training is missing; remove {self.folder} to start again")
         return path
 
     def _steps(self, kind: str) -> list[int]:
@@ -173,14 +172,14 @@ class Checkpoints:
         self._prune(state.step)
 
     def _prune(self, newest: int) -> None:
-        """Remove all but the last `keep` checkpoints; later ones than the newest are of a course not taken."""
+        """Remove all but the last `keep` checkpoints up to step `newest`; later ones are from an abandoned training."""
         steps = self._steps("checkpoint")
-        staying = [step for step in steps if step <= newest][-self.keep :]
+        kept = [step for step in steps if step <= newest][-self.keep :]
         bests = set()
-        for step in staying:
+        for step in kept:
             with contextlib.suppress(*_DAMAGE):
                 bests.add(read_json(self.folder / f"checkpoint-{step}" / MANIFEST)["best"])
-        names = [f"checkpoint-{step}" for step in steps if step not in staying]
+        names = [f"checkpoint-{step}" for step in steps if step not in kept]
         names += [f"best-{step}" for step in self._steps("best") if step < newest and step not in bests]
         for name in names:
             doomed = self.folder / f".tmp-{name}"  # renamed first, so that a kill leaves no half of a checkpoint
@@ -189,7 +188,7 @@ class Checkpoints:
 
     @contextmanager
     def _published(self, name: str) -> Iterator[Path]:
-        """A directory that is on disk and called `name` when the block is left, or is no more if that failed."""
+        """A temporary directory, synced and renamed to `name` when the block ends, or removed if it failed."""
         target, temporary, old = (self.folder / f"{prefix}{name}" for prefix in ("", ".tmp-", ".old-"))
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
@@ -211,7 +210,7 @@ class Checkpoints:
 
 
 def _on_host(value: Any) -> Any:
-    """A copy in the CPU's memory. From a CUDA GPU it is complete only when an event recorded later has passed."""
+    """A copy in the CPU's memory. A copy from a CUDA GPU is complete only once an event recorded later has passed."""
     if isinstance(value, torch.Tensor):
         value = value.detach()
         if value.device.type != "cuda":
@@ -222,7 +221,7 @@ def _on_host(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_on_host(item) for item in value)
     if isinstance(value, np.generic):
-        return value.item()  # torch would write it and refuse to read it
+        return value.item()  # torch would write it but refuse to read it
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"a {type(value).__name__} cannot be kept in a checkpoint")
@@ -236,10 +235,10 @@ def _write_parts(state: State, directory: Path) -> None:
     for rank, generators in enumerate(state.rng):
         parts["rng_state.pth" if len(state.rng) == 1 else f"rng_state_{rank}.pth"] = generators
     for name, part in parts.items():
-        with open(directory / name, "wb") as stream:  # given a path, torch tells a full disk as an internal error
+        with open(directory / name, "wb") as stream:  # given a path, torch reports a full disk as an internal error
             torch.save(part, stream)
     trainer: dict[str, Any] = {"epoch": state.epoch, "global_step": state.step, "best_global_step": state.best}
-    trainer |= {"train_batch_size": 0, "stateful_callbacks": {"TrainerControl": {}}}  # it fails without these
+    trainer |= {"train_batch_size": 0, "stateful_callbacks": {"TrainerControl": {}}}  # the Trainer fails without these
     trainer |= {field: state.progress[field] for field in TRAINER_FIELDS if field in state.progress}
     _write_text(directory / TRAINER_STATE, trainer)
 
@@ -249,7 +248,7 @@ def _write_text(path: Path, value: Any) -> None:
 
 
 def _check(path: Path) -> None:
-    """Raise something of `_DAMAGE` unless the directory holds what was written, or what a Trainer writes."""
+    """Raise one of `_DAMAGE` unless the directory is intact, or is a checkpoint of the Trainer."""
     if not (path / MANIFEST).is_file():
         if (path / PROGRESS).is_file() or not (path / TRAINER_STATE).is_file():
             raise ValueError(f"{MANIFEST} is missing")
@@ -261,18 +260,18 @@ def _check(path: Path) -> None:
         if (size := (path / name).stat().st_size) != expected["size"]:
             raise ValueError(f"{name} has {size} bytes instead of {expected['size']}")
         if sha256(path / name) != expected["sha256"]:
-            raise ValueError(f"{name} is not as it was written")
+            raise ValueError(f"{name} has another checksum than when it was written")
     if manifest["best"] is not None and not (path.parent / f"best-{manifest['best']}").is_dir():
         raise ValueError(f"best-{manifest['best']}, which belongs to it, is missing")
 
 
 def _warn(path: Path, error: BaseException) -> None:
     why = " ".join(str(error).split())[:200] or type(error).__name__
-    print(f"warning: {path}: this checkpoint is damaged and not used ({why})", file=sys.stderr)
+    print(f"warning: {path}: this checkpoint is damaged and ignored ({why})", file=sys.stderr)
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file or directory is on disk."""
+    """Flush a file or directory to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -281,7 +280,7 @@ def _sync(path: Path) -> None:
 
 
 def _os_error(error: BaseException, place: Path) -> OSError | None:
-    """The failure to write at `place` that is behind a library's error."""
+    """The failed write at `place` that caused a library's error; None if it has another cause."""
     cause: BaseException | None = error
     while cause is not None:
         code = cause.errno if isinstance(cause, OSError) else None

@@ -1,4 +1,4 @@
-"""What a training takes of its GPU: the energy that the driver has counted."""
+"""The energy that a training uses, as counted by the GPU's driver."""
 
 from functools import cache
 from typing import Any
@@ -7,9 +7,9 @@ import torch
 
 
 def joules(device: torch.device) -> float | None:
-    """The energy in J that an NVIDIA GPU has used since its driver was loaded; None where nothing counts it.
+    """The energy in J that an NVIDIA GPU has used since its driver was loaded; None if it is not measured.
 
-    A difference of two calls is what the whole GPU used between them, other programs on it among that.
+    The difference of two calls covers the whole GPU, including other programs on it.
     """
     handle = _handle(device)
     if handle is None:
@@ -21,7 +21,7 @@ def joules(device: torch.device) -> float | None:
 
 @cache
 def _handle(device: torch.device) -> Any:
-    """The driver's name for a GPU, if it counts its energy (since the Volta generation)."""
+    """The driver's handle of a GPU; None if the GPU does not count energy (before the Volta generation)."""
     if device.type != "cuda":
         return None
     import pynvml

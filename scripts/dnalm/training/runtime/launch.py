@@ -1,4 +1,4 @@
-"""One training as several processes of this machine, under torchrun, that looks like one process from outside."""
+"""Run one training as several processes of this machine under torchrun; it behaves like one process from outside."""
 
 import contextlib
 import json
@@ -18,23 +18,24 @@ from dnalm.orphans import end_with
 from dnalm.training.runtime.signals import SIGNALS, Stopped
 
 GRACE = 300
-"""Seconds that processes asked to stop have for saving, before they are killed (with torch < 2.12 it is 30)."""
+"""Seconds that processes have to save after a signal before they are killed (30 with torch < 2.12)."""
 
 _LAUNCHER, _ERROR_FILE = "DNALM_LAUNCHER", "TORCHELASTIC_ERROR_FILE"
 _SETTLE = 2.0
+"""Seconds to wait for another process to report its error."""
 
 
 def is_worker() -> bool:
-    """Whether this process is one of several: launched by `launch`, by torchrun, or with its variables by srun."""
+    """Whether this process is one of several, started by `launch`, torchrun, or srun with torchrun's variables."""
     return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
 
 
 def launch(script: Path, arguments: Sequence[str], spec: str, processes: int) -> None:
     """Run `script` with `arguments` and `--spec` (JSON text) as `processes` processes, and wait for them.
 
-    Each runs its work in `reported()`. A signal of `SIGNALS` is handed on to all, which then have `GRACE` seconds.
-    What one ends with is raised here, so that it is said once and last: a `UserError` with the exit status. If this
-    process dies in whatever way, they do too.
+    Each does its work inside `reported()`. A signal of `SIGNALS` is forwarded to all, which then have `GRACE` seconds.
+    The error that ended them is raised here, once, as a `UserError` with the exit status. If this process dies, even
+    by SIGKILL, so do they.
     """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -44,11 +45,11 @@ def launch(script: Path, arguments: Sequence[str], spec: str, processes: int) ->
         (settings := Path(place, "spec.json")).write_text(spec)
         options = ["--standalone", f"--nproc-per-node={processes}", f"--log-dir={place}"]
         options.append(f"--signals-to-handle={','.join(number.name for number in SIGNALS)}")
-        plan = run.parse_args([*options, os.fspath(script)])
-        # not for torchrun to read: it takes what begins like one of its own options for that option
-        plan.training_script_args = [*arguments, "--spec", os.fspath(settings)]
+        torchrun = run.parse_args([*options, os.fspath(script)])
+        # set afterwards: torchrun would take our options for abbreviations of its own
+        torchrun.training_script_args = [*arguments, "--spec", os.fspath(settings)]
         try:
-            run.run(plan)
+            run.run(torchrun)
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
             raise _reported_in(Path(place)) or _died(rank, processes, failure.exitcode) from error
@@ -56,17 +57,17 @@ def launch(script: Path, arguments: Sequence[str], spec: str, processes: int) ->
             _wait_for_children()
             name = error.sigval.name
             raise _reported_in(Path(place)) or Stopped(
-                name, f"stopped by {name}; the same command goes on from the checkpoint saved last, if any"
+                name, f"stopped by {name}; the same command resumes from the last checkpoint, if there is one"
             ) from error
 
 
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
-    """Around a worker's work: its end becomes the launcher's to report.
+    """A context for a worker's work, whose errors are passed to the launcher.
 
-    With a launcher of our own, a `UserError` is left to it to say and the process ends with the error's exit status;
-    with any other, and in a process that is no worker, it is raised. A connection that broke since another process
-    failed is not worth a word where that process said why.
+    Under `launch` a `UserError` is left to the launcher to print, and the process exits with the error's status. Under
+    another launcher, and in a process that is not a worker, it is raised. A connection error that follows from the
+    failure of another process is not reported if that process has reported its own.
     """
     if not is_worker():
         yield
@@ -90,16 +91,16 @@ def reported() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _settings() -> Iterator[None]:
-    """What torchrun takes from its process: variables that workers inherit, signal handlers, a quiet log."""
+    """Set up this process for torchrun, and restore it: variables for the workers, signal handlers, a quiet log."""
     changed = {
         _LAUNCHER: str(os.getpid()),
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(GRACE),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),  # else torchrun sets it and warns
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),  # otherwise torchrun sets it and warns
     }
     before = {name: os.environ.get(name) for name in changed}
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     os.environ.update(changed)
-    logging.disable(logging.ERROR)  # its report of a failure is thirty lines that do not name the cause
+    logging.disable(logging.ERROR)  # torchrun's report of a failure is thirty lines that do not name the cause
     try:
         yield
     finally:
@@ -114,7 +115,7 @@ def _settings() -> Iterator[None]:
 
 
 def _wait_for_children() -> None:
-    """See the processes off even if a second signal ended torchrun's own waiting; a third ends this one."""
+    """Wait for the processes even if a second signal ended torchrun's own wait; a third signal ends this process."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     with contextlib.suppress(ChildProcessError):
@@ -123,9 +124,9 @@ def _wait_for_children() -> None:
 
 
 def _report(message: str, status: int, say: bool) -> bool:
-    """Leave a note in the file torchrun reads; with `say` false the process says it itself, by its traceback.
+    """Write an error to torchrun's error file; say: whether the launcher should print it (else the traceback does).
 
-    False if there is no such file or no room for it: a full disk may be what is to be reported.
+    Returns False if there is no such file or it cannot be written: the error may itself be a full disk.
     """
     note = {"message": message, "timestamp": int(time.time()), "status": status, "say": say}
     path = os.environ.get(_ERROR_FILE)
@@ -147,7 +148,7 @@ def _notes(attempt: Path) -> list[dict[str, Any]]:
 
 
 def _reported_in(place: Path) -> UserError | None:
-    """What the processes said: an error before the news of a stop, a lower rank before a higher."""
+    """The error to raise for the processes: real errors before stops by a signal, then the lowest rank."""
     notes = [note for attempt in place.glob("*/attempt_*") for note in _notes(attempt) if note["say"]]
     if not notes:
         return None
@@ -158,14 +159,14 @@ def _reported_in(place: Path) -> UserError | None:
 
 
 def _died(rank: int, processes: int, status: int) -> UserError:
-    """What is known of a process that left no word."""
+    """An error for a process that ended without reporting one."""
     who = f"process {rank} of {processes} (counted from 0)"
     if status == -signal.SIGKILL:
         error = UserError(f"{who} was killed, as happens when a machine's memory runs out; give the job more")
     elif status < 0:
         error = UserError(f"{who} was ended by {signal.Signals(-status).name}")
     else:
-        error = UserError(f"{who} failed; what it said is above")
+        error = UserError(f"{who} failed; its output is above")
     error.exit_status = 128 - status if status < 0 else status
     return error
 
@@ -177,7 +178,7 @@ def _is_broken_connection(error: BaseException) -> bool:
 
 
 def _another_reported() -> bool:
-    """Whether another process of this machine has left a note; it may be about to."""
+    """Whether another process of this machine has reported an error; waits `_SETTLE` seconds for one."""
     if _ERROR_FILE not in os.environ:
         return False
     attempt = Path(os.environ[_ERROR_FILE]).parent.parent

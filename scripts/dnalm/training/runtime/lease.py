@@ -1,4 +1,4 @@
-"""GPUs of one machine, shared among runs that know nothing of each other."""
+"""Locks on the GPUs of one machine, so that independent runs use different ones."""
 
 import os
 import subprocess
@@ -18,31 +18,31 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 _GIVEN = (
     "SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID", "_CONDOR_JOB_AD", "KUBERNETES_SERVICE_HOST",
 )  # fmt: skip
-"""What schedulers set in their jobs."""
+"""Variables that schedulers set in their jobs."""
 
 _FOR_ALL = 0o666
-"""Mode of the lock files, whatever the umask: other users take part."""
+"""Mode of the lock files, whatever the umask: other users must be able to lock them too."""
 
 _POLL, _REMINDER = 1.0, 300.0
-"""Seconds between two looks for a free GPU, and between two lines that say so."""
+"""Seconds between two attempts to get a GPU, and between two log lines about the wait."""
 
 
 @contextmanager
 def lease(count: int) -> Iterator[list[str]]:
-    """Hold `count` GPUs of this machine, so that other runs take others; wait until as many are free.
+    """Hold `count` GPUs of this machine, waiting until as many are free; other runs then use other GPUs.
 
-    Yields their UUIDs, which are also CUDA_VISIBLE_DEVICES of this process and its children until the end; to be
-    entered before CUDA is initialised. All are taken at once or none, so no two runs wait for each other's half. What
-    is held ends with the process, however it ends. Yields an empty list and changes nothing if there are no NVIDIA
-    GPUs, in a worker of several processes (its launcher holds them), and in a scheduler's job that was given just as
-    many. Raises `UserError` if more are wanted than are visible.
+    Yields their UUIDs, which are also in CUDA_VISIBLE_DEVICES of this process and its children until the end; must be
+    entered before CUDA is initialised. All are taken at once or none, so two runs cannot deadlock on each other's half.
+    The system releases the locks when the process ends, however it ends. Yields an empty list and changes nothing if
+    there are no NVIDIA GPUs, in a worker of several processes (its launcher holds them), and in a scheduler's job that
+    was given exactly as many. Raises `UserError` if more are wanted than are visible.
     """
     gpus = [] if "LOCAL_RANK" in os.environ else visible_gpus()
     if not gpus or (len(gpus) == count and any(name in os.environ for name in _GIVEN)):
         yield []
         return
     if count > len(gpus):
-        raise UserError(f"recipe.processes: {count} GPUs are wanted and {len(gpus)} visible here; lower it")
+        raise UserError(f"recipe.processes: {count} GPUs are needed and {len(gpus)} are visible here; lower it")
     with ExitStack() as held:
         mine = _wait(gpus, count, held)
         before = os.environ.get(VISIBLE)
@@ -57,10 +57,10 @@ def lease(count: int) -> Iterator[list[str]]:
 
 
 def visible_gpus() -> list[str]:
-    """UUIDs of this machine's NVIDIA GPUs, without touching CUDA; of those, what CUDA_VISIBLE_DEVICES names if set.
+    """UUIDs of this machine's NVIDIA GPUs, only those in CUDA_VISIBLE_DEVICES if it is set; does not initialise CUDA.
 
-    Its numbers are taken in nvidia-smi's order, which is CUDA's wherever all GPUs are of one kind or
-    CUDA_DEVICE_ORDER is PCI_BUS_ID. As in CUDA, whatever follows a name that fits no GPU is left out.
+    Indices in it are read in nvidia-smi's order, which is CUDA's if all GPUs are of one model or CUDA_DEVICE_ORDER is
+    PCI_BUS_ID. As in CUDA, the first entry that matches no GPU and all after it are ignored.
     """
     command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
     try:
@@ -75,7 +75,7 @@ def visible_gpus() -> list[str]:
     for name in (part.strip() for part in wanted.split(",")):
         if name in by_index:
             fits = [by_index[name]]
-        elif name.startswith("MIG-"):  # a part of a GPU, which nvidia-smi's query does not list
+        elif name.startswith("MIG-"):  # a slice of a GPU, which nvidia-smi's query does not list
             fits = [name]
         else:
             fits = [uuid for uuid in by_index.values() if name.startswith("GPU-") and uuid.startswith(name)]
@@ -86,12 +86,12 @@ def visible_gpus() -> list[str]:
 
 
 def _wait(gpus: list[str], count: int, held: ExitStack) -> list[str]:
-    """Lock `count` of `gpus`; `held` gives the locks back, and so does the kernel when this process is killed."""
+    """Lock `count` of `gpus`; `held` releases the locks, and so does the kernel when this process is killed."""
     folder = Path(tempfile.gettempdir()) / "dnalm-gpus"
     if not folder.is_dir():
         folder.mkdir(exist_ok=True)
         folder.chmod(0o777)  # for all users, whatever the umask
-    said: float | None = None
+    reported: float | None = None
     while True:
         mine: list[str] = []
         with FileLock(folder / "choosing", mode=_FOR_ALL), ExitStack() as attempt:
@@ -104,8 +104,8 @@ def _wait(gpus: list[str], count: int, held: ExitStack) -> list[str]:
             if len(mine) == count:
                 held.push(attempt.pop_all())
                 return mine
-        if said is None or time.monotonic() - said >= _REMINDER:
-            said = time.monotonic()
+        if reported is None or time.monotonic() - reported >= _REMINDER:
+            reported = time.monotonic()
             print(
                 f"waiting for {count} free GPUs ({len(mine)} of {len(gpus)} are): other runs hold the rest",
                 file=sys.stderr,

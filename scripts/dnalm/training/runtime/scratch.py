@@ -1,4 +1,4 @@
-"""Where a training keeps what it needs to go on after a stop: one folder for each set of settings, inputs and code."""
+"""Where a training keeps what it needs to resume: one folder for each combination of settings, inputs and code."""
 
 import contextlib
 import errno
@@ -20,14 +20,14 @@ from dnalm.files import read_json, sha256, write_json
 LOCK, OWNER, DISCARDED = "lock", "owner.json", ".discarded-"
 
 _LOCKLESS = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL})
-"""What file systems answer that have no locks."""
+"""Errors of file systems without locks."""
 
 
 def key_of(spec: Mapping[str, Any], code: Mapping[str, str], inputs: Mapping[str, Path | None]) -> str:
-    """A name for the work that `spec`, the code and the inputs define: 32 hexadecimal digits.
+    """A hash of `spec`, code and inputs, 32 hexadecimal digits: the same key means the same training.
 
-    code: SHA-256 by module name. inputs: files or directories by role; of a directory each file counts, by its path
-    in it. Where the inputs lie does not matter, and a role with None is as good as absent.
+    code: digest by module name. inputs: files or directories by role; every file of a directory is hashed, under its
+    path in it. The location of the inputs does not matter, and a role with None is ignored.
     """
     found = {}
     for role, place in inputs.items():
@@ -41,19 +41,19 @@ def key_of(spec: Mapping[str, Any], code: Mapping[str, str], inputs: Mapping[str
 
 
 class Scratch:
-    """The folder `root`/`key`, which one process at a time may use; it outlives the process unless removed.
+    """The folder `root`/`key`, locked by one process at a time; it outlives the process unless removed.
 
-    owner: the output that the work is for. On entry, folders that other settings of the same owner left are removed.
-    A process that runs and uses the folder is a `UserError`; one that died is no obstacle, however it died.
+    owner: the output that the work is for. On entry, folders of the same owner with another key are removed. Raises
+    `UserError` if a running process uses the folder; the lock of a dead process is released by the system.
     """
 
     def __init__(self, root: Path, key: str, owner: str) -> None:
-        """Nothing is touched before entry."""
+        """Change nothing on disk before entry."""
         self.root, self.folder, self.owner = root, root / key, owner
         self._lock: int | None = None
 
     def __enter__(self) -> "Scratch":
-        """Make and lock the folder."""
+        """Create and lock the folder."""
         self.root.mkdir(parents=True, exist_ok=True)
         while self._lock is None:
             with contextlib.suppress(FileExistsError):
@@ -65,11 +65,11 @@ class Scratch:
                     f"{self.folder}: in use by {_holder(self.folder)}; wait until it ends, or stop it"
                 ) from error
         write_json(self.folder / OWNER, {"owner": self.owner})
-        self._remove_forerunners()
+        self._remove_superseded()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Let others use the folder."""
+        """Release the lock."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -78,7 +78,7 @@ class Scratch:
         """Remove the folder: the work is done."""
         _discard(self.folder)
 
-    def _remove_forerunners(self) -> None:
+    def _remove_superseded(self) -> None:
         for leftover in self.root.glob(f"{DISCARDED}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         for path in sorted(self.root.glob(f"*/{OWNER}")):
@@ -94,19 +94,19 @@ class Scratch:
 
 
 def _discard(folder: Path) -> None:
-    """Remove a folder whose lock is held; the next to use its name finds nothing of it, not even half."""
+    """Remove a folder whose lock is held. It is renamed first, so that no process finds it half removed."""
     doomed = folder.with_name(f"{DISCARDED}{folder.name}-{os.getpid()}")
     folder.rename(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)  # on NFS the open lock stays; the next run removes it
+    shutil.rmtree(doomed, ignore_errors=True)  # on NFS the open lock file stays; the next run removes it
 
 
 def _locked(folder: Path) -> int | None:
     """A descriptor that holds `folder`'s lock until it is closed or the process ends; None if it was just removed.
 
-    Raises `BlockingIOError` if another process holds it. A POSIX record lock: unlike one of `flock` it is not handed
-    down to forked workers, which may outlive the process, and on NFS it holds between machines. Kept: where a file
-    system has no locks filelock refuses or leaves a file behind that outlives a kill, and it cannot tell that the
-    folder was replaced while it waited.
+    Raises `BlockingIOError` if another process holds it. This is a POSIX record lock: unlike `flock`, forked workers,
+    which may outlive the process, do not inherit it, and on NFS it works between machines. Why not filelock: on a file
+    system without locks it fails, or leaves a lock file behind after a kill; and it does not notice that the folder was
+    replaced while it waited.
     """
     path = folder / LOCK
     try:
@@ -122,10 +122,10 @@ def _locked(folder: Path) -> int | None:
             if error.errno not in _LOCKLESS:
                 raise
             print(
-                f"warning: {folder}: this file system has no locks; see that no other run uses the folder",
+                f"warning: {folder}: this file system has no locks; make sure that no other run uses the folder",
                 file=sys.stderr,
             )
-        # between opening and locking, the holder before may have finished and removed the folder
+        # between opening and locking, the previous holder may have finished and removed the folder
         if not path.exists() or not os.path.samestat(os.fstat(lock), path.stat()):
             os.close(lock)
             return None
@@ -141,7 +141,7 @@ def _owner(path: Path) -> str | None:
     try:
         return str(read_json(path)["owner"])
     except (UserError, OSError, LookupError, TypeError):
-        return None  # half-written by a machine that lost power, or removed this moment: not ours to judge
+        return None  # half-written at a power loss, or just removed: leave the folder alone
 
 
 def _holder(folder: Path) -> str:

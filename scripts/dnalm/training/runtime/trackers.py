@@ -1,7 +1,7 @@
-"""Where a training's course is reported beside its log: TensorBoard, Weights & Biases.
+"""Experiment trackers that a training reports to: TensorBoard, Weights & Biases.
 
-Kept: accelerate's trackers log only after its `PartialState` was made, which sets the device and may start the process
-group; and all but the two calls that log a row would stay here (packages that are missing, wandb's errors, the end).
+Why not accelerate's trackers: they need its `PartialState`, which sets the device and may start the process group; and
+missing packages, wandb's errors and closing would still have to be handled here.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,9 +16,9 @@ Row = dict[str, Any]
 
 
 class Trackers:
-    """Reports each epoch's log row to the trackers called `names`, as `name`; a context, closed at the end.
+    """Reports each epoch's log row to the trackers in `names`, as a run called `name`; a context that closes them.
 
-    folder: where they write. A tracker that is not installed is a `UserError`.
+    folder: where they write. Raises `UserError` if a tracker is not installed.
     """
 
     def __init__(self, names: Iterable[str], name: str, folder: Path) -> None:
@@ -27,11 +27,11 @@ class Trackers:
         self._reports = [_OPEN[tracker](self._stack, name, folder) for tracker in names]
 
     def __enter__(self) -> Callable[[Row], None]:
-        """What takes a row."""
+        """A function that reports a row."""
         return self._report
 
     def __exit__(self, *error: object) -> None:
-        """Close them."""
+        """Close the trackers."""
         self._stack.close()
 
     def _report(self, row: Row) -> None:
@@ -62,7 +62,7 @@ def _wandb(stack: ExitStack, name: str, folder: Path) -> Callable[[Row], None]:
     try:
         run = stack.enter_context(wandb.init(project="dna-lm-finetuning", name=name, dir=folder))
     except wandb.Error as error:
-        raise UserError(f"report_to: wandb refuses ({error}); set it up, or leave it out") from error
+        raise UserError(f"report_to: wandb failed ({error}); set it up, or leave it out") from error
     return lambda row: run.log({key: value for key, value in row.items() if key != "step"}, step=row["step"])
 
 

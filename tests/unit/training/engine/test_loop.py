@@ -319,7 +319,7 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert choose_device("auto") == CPU
-    with pytest.raises(UserError, match="device: cuda was asked for and no GPU is visible"):
+    with pytest.raises(UserError, match="device: cuda was requested and no GPU is visible"):
         choose_device("cuda")
     with pytest.raises(UserError, match="unknown device 'gpu'"):
         choose_device("gpu")

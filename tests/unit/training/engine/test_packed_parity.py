@@ -132,7 +132,7 @@ def test_padded_batches_in_between_are_as_ever(tmp_path):
     with packed.padded() as plain:
         assert torch.equal(alone(plain, examples), expected)
     assert torch.equal(together(packed, feed), first)
-    with pytest.raises(ValueError, match="not told where the sequences lie"):
+    with pytest.raises(ValueError, match="needs the sequences' boundaries"):
         alone(model, examples)
     model.save_pretrained(tmp_path)
     assert "packed" not in (tmp_path / "config.json").read_text()

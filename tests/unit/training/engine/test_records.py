@@ -46,13 +46,13 @@ def test_the_other_strand(tmp_path):
     split = Split(tmp_path / "data", tmp_path / "tokens", "train")
     assert split.reverse().ids.tolist() == [3, 4]
     write_tokens(tmp_path / "tokens", "train_reverse", tokens_of([[3]]))
-    with pytest.raises(UserError, match=r"tokens: holds tokens of 1 records, .*train.parquet has 2"):
+    with pytest.raises(UserError, match=r"tokens: has tokens of 1 records, but .*train.parquet has 2"):
         split.reverse()
 
 
 def test_what_does_not_fit_together_is_refused(tmp_path):
     write(tmp_path, [0, 1], [[1]] * 3)
-    with pytest.raises(UserError, match=r"tokens: holds tokens of 3 records, .*train.parquet has 2"):
+    with pytest.raises(UserError, match=r"tokens: has tokens of 3 records, but .*train.parquet has 2"):
         Split(tmp_path / "data", tmp_path / "tokens", "train")
     write(tmp_path, [], [])
     with pytest.raises(UserError, match=r"train.parquet: holds no records"):

@@ -31,7 +31,7 @@ def test_zero2_trains_as_one_process(tmp_path, monkeypatch):
 
 
 def test_one_process_has_nothing_to_spread_over():
-    with pytest.raises(UserError, match=r"recipe\.sharding: fsdp spreads a model over processes, and there is 1"):
+    with pytest.raises(UserError, match=r"recipe\.sharding: fsdp needs several processes, and there is 1"):
         shard(torch.nn.Linear(2, 2), torch.optim.AdamW, Team(0, 1, 0, torch.device("cpu")), "fsdp")
 
 

@@ -15,7 +15,9 @@ from dnalm.training.models.certificate import certify, check_head
 from dnalm.training.models.loading import load
 from dnalm.training.models.tokenization import in_memory
 from dnalm.training.models.tokenizers import specials_of
+from dnalm.training.objectives import objective_of_model
 from dnalm.training.objectives.classification import Classification
+from dnalm.training.objectives.regression import Regression
 
 TOKENIZER = small_tokenizer()
 SEQUENCES = records(60, 7)["sequence"].tolist()
@@ -104,15 +106,18 @@ def test_letters_that_the_tokenizer_loses_are_counted(tmp_path):
 def test_a_model_that_is_kept_needs_a_trained_head(tmp_path):
     specials = specials_of(TOKENIZER)
 
-    def checked(directory, head):
-        check_head(load(directory, head, specials, 1), directory)
+    def checked(directory, objective):
+        loaded = load(directory, objective.head, specials, 1)
+        check_head(loaded, objective_of_model(loaded.model.config), directory)
 
-    two, three = Classification({0: "no", 1: "yes"}).head, Classification({0: "a", 1: "b", 2: "c"}).head
+    two, three = Classification({0: "no", 1: "yes"}), Classification({0: "a", 1: "b", 2: "c"})
     masked_lm_checkpoint(tmp_path / "base", TOKENIZER, trained=True)
-    with pytest.raises(UserError, match="holds no trained classification head for 2 classes"):
+    with pytest.raises(UserError, match="has no trained classification head for 2 classes"):
         checked(tmp_path / "base", two)
+    with pytest.raises(UserError, match=r"has no trained regression head \(classifier"):
+        checked(tmp_path / "base", Regression(mean=0.0, scale=1.0))
     classifier_checkpoint(tmp_path / "done", TOKENIZER)
-    checked(tmp_path / "done", Classification().head)
+    checked(tmp_path / "done", Classification())
     with pytest.raises(UserError, match="no trained classification head for 3 classes"):
         checked(tmp_path / "done", three)
 

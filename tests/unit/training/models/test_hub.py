@@ -102,7 +102,7 @@ def test_code_in_a_pickle_is_not_run(hub, tmp_path):
             return os.mkdir, (str(tmp_path / "ran"),)
 
     hub.repositories["lab/dna"] = {"config.json": CONFIG, "pytorch_model.bin": pickle.dumps({"w": Evil()})}
-    fails(fetch(hub, tmp_path / "model"), tmp_path / "model", "pytorch_model.bin: holds more than plain tensors")
+    fails(fetch(hub, tmp_path / "model"), tmp_path / "model", "pytorch_model.bin: has more than plain tensors")
     assert not (tmp_path / "ran").exists()
 
 
@@ -112,7 +112,7 @@ def test_a_pickle_of_anything_but_named_tensors_is_refused(tmp_path):
     for number, value in enumerate(([torch.ones(2)], {"weights": [1.0]}, torch.ones(2))):
         path = tmp_path / f"pytorch_model-{number}.bin"
         torch.save(value, path)
-        with pytest.raises(UserError, match="holds no named tensors"):
+        with pytest.raises(UserError, match="has no named tensors"):
             to_safetensors(path)
     assert not list(tmp_path.glob("*.safetensors"))
 
@@ -125,7 +125,7 @@ def test_code_is_fetched_for_those_who_trust_it_and_from_nowhere_else(hub, tmp_p
         assert process.returncode == 0, process.stderr
         assert {path.name for path in (tmp_path / str(trust)).rglob("*.py")} == ({"modeling.py"} if trust else set())
     files["config.json"] = json.dumps({"auto_map": {"AutoModel": "lab/other--modeling.Model"}}).encode()
-    message = "lab/dna: its code lies in another repository (lab/other--modeling.Model), which is not fetched"
+    message = "lab/dna: its code is in another repository (lab/other--modeling.Model), which is not fetched"
     fails(fetch(hub, tmp_path / "elsewhere", trust=True), tmp_path / "elsewhere", message)
 
 

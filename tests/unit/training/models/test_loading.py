@@ -53,8 +53,8 @@ def test_a_built_model_fits_its_tokenizer_and_labels():
         ({"model_type": "brt"}, "architecture.model_type: unknown type 'brt'; did you mean 'bert'?"),
         ({"model_type": "vit"}, "architecture.model_type: transformers has no 'vit' that is a sequence classifier"),
         ({"hiden_size": 3}, "architecture.hiden_size: unknown key of bert; did you mean 'hidden_size'?"),
-        ({"hidden_size": 33}, "architecture: transformers refuses it (The hidden size (33) is not a multiple"),
-        ({"hidden_size": "big"}, "architecture: transformers refuses it (Validation error for field 'hidden_size'"),
+        ({"hidden_size": 33}, "architecture: transformers rejects it (The hidden size (33) is not a multiple"),
+        ({"hidden_size": "big"}, "architecture: transformers rejects it (Validation error for field 'hidden_size'"),
     ],
 )
 def test_a_wrong_architecture_is_one_line(changes, message):
@@ -113,10 +113,10 @@ def test_half_precision_is_loaded_as_single(tmp_path):
 def test_what_is_no_finished_model_is_named(tmp_path):
     with pytest.raises(UserError, match="no such directory"):
         load_finished(tmp_path / "absent", SPECIALS)
-    with pytest.raises(UserError, match="holds no model"):
+    with pytest.raises(UserError, match="has no model"):
         load_finished(tmp_path, SPECIALS)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    with pytest.raises(UserError, match=r"holds no weights \(no \*.safetensors\)"):
+    with pytest.raises(UserError, match=r"has no weights \(no \*.safetensors\)"):
         load_finished(tmp_path, SPECIALS)
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(UserError, match=r"only pytorch_model\.bin, a pickle"):

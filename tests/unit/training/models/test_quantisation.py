@@ -49,7 +49,7 @@ def test_it_is_told_what_is_in_4_bits_and_what_is_not(architecture, lora, linear
     assert all(p.dtype == torch.float32 for p in adapted.parameters() if p.dtype != torch.uint8)
 
 
-def test_a_4_bit_layer_computes_what_its_plain_twin_does():
+def test_a_4_bit_layer_computes_what_its_dequantised_layer_does():
     """In its input's format or autocast's, whatever came before, and without touching its bias."""
     from dnalm.training.models.quantisation import Linear
 

@@ -8,7 +8,7 @@ from own_code import checkpoint
 from small_models import call, classifier_checkpoint, error_line, records, settings, small_tokenizer
 
 from dnalm.errors import UserError
-from dnalm.training.models.loading import load, twin
+from dnalm.training.models.loading import load, with_random_weights
 from dnalm.training.models.remote_code import sources
 from dnalm.training.models.tokenizers import specials_of
 from dnalm.training.objectives.classification import Classification
@@ -86,13 +86,13 @@ def test_code_is_not_run_unless_trusted(base, tmp_path, monkeypatch, capsys):
     (tmp_path / "run").mkdir()
     assert through_the_chain(monkeypatch, tmp_path / "run", base, False) == 1
     line = error_line(capsys)
-    assert line == f"error: {base}: needs code of its own, which is not run; if you trust it, {HINT}"
+    assert line == f"error: {base}: needs the code that comes with it, which is not run; if you trust it, {HINT}"
     (tmp_path / "x.csv").write_text("sequence\nACGT\n")
     options = ["--model", base, "--input", tmp_path / "x.csv", "--output", tmp_path / "y.tsv"]
     assert call(monkeypatch, "predict.py", *options) == 1
     assert HINT in error_line(capsys)
-    for attempt in (load, twin):
-        with pytest.raises(UserError, match="needs code of its own"):
+    for attempt in (load, with_random_weights):
+        with pytest.raises(UserError, match="needs the code that comes with it"):
             attempt(base, Classification().head, specials_of(small_tokenizer()), 1)
     assert not (tmp_path / "ran").exists()
 

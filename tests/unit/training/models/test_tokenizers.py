@@ -103,7 +103,7 @@ def test_an_end_token_pads_where_no_padding_token_is(tmp_path):
 def test_a_directory_without_a_tokenizer_is_named(tmp_path):
     with pytest.raises(UserError, match="no such directory"):
         load_tokenizer(tmp_path / "absent")
-    with pytest.raises(UserError, match=r"holds no tokenizer \(no tokenizer.json"):
+    with pytest.raises(UserError, match=r"has no tokenizer \(no tokenizer.json"):
         load_tokenizer(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(UserError, match="no tokenizer that loads") as caught:

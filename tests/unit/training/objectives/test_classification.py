@@ -116,8 +116,8 @@ def test_a_name_that_is_another_classs_number_means_the_name():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"maybe": 1.0}, "recipe.class_weights: no label 'maybe'; there is no, yes"),
-        ({"2": 1.0}, "recipe.class_weights: no label '2'; there is no, yes"),
+        ({"maybe": 1.0}, "recipe.class_weights: no label 'maybe'; labels: no, yes"),
+        ({"2": 1.0}, "recipe.class_weights: no label '2'; labels: no, yes"),
         ({"1": 1.0, "yes": 2.0}, "recipe.class_weights: label 'yes' is given by its name and its number"),
     ],
 )

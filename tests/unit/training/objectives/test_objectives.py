@@ -207,7 +207,7 @@ def test_only_one_segment_of_an_overlong_record_is_cut(overlong):
 
 
 def test_a_record_whose_other_segments_leave_no_room_is_named():
-    with pytest.raises(UserError, match=r"record 'r\d+': its other parts take all the tokens .* raise max_tokens"):
+    with pytest.raises(UserError, match=r"record 'r\d+': its other segments use up all tokens .* raise max_tokens"):
         examples(20, 3, size=12, segment=1, longest=60)
     dropped, _ = examples(20, 3, size=12, segment=1, longest=60, overlong="drop")
     assert 0 < dropped.windows.dropped == 20 - len(dropped)

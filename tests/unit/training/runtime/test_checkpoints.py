@@ -205,7 +205,7 @@ def test_without_a_sound_checkpoint_there_is_none(tmp_path, capsys):
     (tmp_path / "new" / "checkpoint-3").mkdir()
     (tmp_path / "new" / "checkpoint-4").write_text("a file")
     assert checkpoints.newest() is None and checkpoints.load() is None
-    assert capsys.readouterr().err.count("damaged and not used") == 8
+    assert capsys.readouterr().err.count("damaged and ignored") == 8
 
 
 def test_after_damage_training_replaces_what_is_of_no_use(tmp_path):
@@ -249,7 +249,7 @@ def test_a_best_model_stays_as_long_as_a_checkpoint_speaks_of_it(tmp_path, capsy
     shutil.rmtree(tmp_path / "best-4")
     assert checkpoints.load().step == 3
     assert "best-4, which belongs to it, is missing" in capsys.readouterr().err
-    with pytest.raises(UserError, match="best-4: the best model of this training is gone"):
+    with pytest.raises(UserError, match="best-4: the best model of this training is missing"):
         checkpoints.best(4)
 
 

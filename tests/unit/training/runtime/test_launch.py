@@ -194,7 +194,7 @@ def test_an_error_that_cannot_be_noted_is_said_by_the_process_itself(program):
     status, lines = ended(program(part))
     assert status == 1
     assert any(f"error: x{rank}: is wrong" in line for rank in (0, 1) for line in lines)
-    assert lines[-1].endswith("failed; what it said is above")
+    assert lines[-1].endswith("failed; its output is above")
 
 
 def test_the_launcher_leaves_its_process_as_it_was():

@@ -109,7 +109,7 @@ def test_runs_that_want_several_never_block_each_other_for_good(machine, hold):
 
 def test_more_than_there_are_is_refused(machine):
     machine(2)
-    with pytest.raises(UserError, match="3 GPUs are wanted and 2 visible"), lease(3):
+    with pytest.raises(UserError, match="3 GPUs are needed and 2 are visible"), lease(3):
         pass
 
 

@@ -134,7 +134,10 @@ def test_without_locks_there_is_a_warning(tmp_path, monkeypatch, capsys):
     with Scratch(tmp_path, "k", "out") as scratch:
         assert scratch.folder.is_dir()
     told = capsys.readouterr().err
-    assert told == f"warning: {tmp_path / 'k'}: this file system has no locks; see that no other run uses the folder\n"
+    assert (
+        told
+        == f"warning: {tmp_path / 'k'}: this file system has no locks; make sure that no other run uses the folder\n"
+    )
 
 
 def test_other_failures_to_lock_are_told(tmp_path, monkeypatch):

@@ -63,7 +63,7 @@ def test_a_second_request_stops_at_once():
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=20)
     assert process.returncode == 143
-    assert told == "error: stopped by a second SIGTERM; the same command goes on from the checkpoint saved last\n"
+    assert told == "error: stopped by a second SIGTERM; the same command resumes from the last checkpoint\n"
 
 
 def test_a_request_that_comes_twice_is_one(monkeypatch):

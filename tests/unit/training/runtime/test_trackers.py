@@ -90,5 +90,5 @@ def test_wandb_without_a_key_is_one_line(tmp_path, wandb, monkeypatch):
         raise wandb.Error("No API key configured")
 
     monkeypatch.setattr(wandb, "init", refuse)
-    with pytest.raises(UserError, match=r"^report_to: wandb refuses \(No API key configured\); set it up, or leave"):
+    with pytest.raises(UserError, match=r"^report_to: wandb failed \(No API key configured\); set it up, or leave"):
         Trackers(["wandb"], "run", tmp_path)

@@ -1,4 +1,4 @@
-"""A checkpoint's architecture with random weights: the twin that tells what pre-training is worth."""
+"""A checkpoint's architecture with random weights: the control that shows what pre-training is worth."""
 
 import json
 
@@ -22,7 +22,7 @@ from dnalm.errors import UserError
 from dnalm.training.engine.feeds import Examples
 from dnalm.training.engine.parity import prove
 from dnalm.training.engine.windows import cut
-from dnalm.training.models.loading import build, label_names, load, twin
+from dnalm.training.models.loading import build, label_names, load, with_random_weights
 from dnalm.training.models.tokenization import in_memory
 from dnalm.training.models.tokenizers import Specials, load_tokenizer, specials_of
 from dnalm.training.objectives.classification import Classification
@@ -40,42 +40,44 @@ def shapes(model):
 
 
 @pytest.mark.parametrize("kind", ["bert", "modernbert", "mixtral"])
-def test_a_twin_has_the_architecture_and_none_of_the_weights(tmp_path, kind):
+def test_a_random_model_has_the_architecture_and_none_of_the_weights(tmp_path, kind):
     tiny(kind).bfloat16().save_pretrained(tmp_path)
-    (loaded, made) = load(tmp_path, HEAD, SPECIALS, 1).model, twin(tmp_path, HEAD, SPECIALS, 1)
+    (loaded, made) = load(tmp_path, HEAD, SPECIALS, 1).model, with_random_weights(tmp_path, HEAD, SPECIALS, 1)
     assert type(made) is type(loaded) and shapes(made) == shapes(loaded) and label_names(made) == ["no", "yes"]
     assert made.config.pad_token_id == 0 and made.dtype == torch.float32
-    assert same(made, twin(tmp_path, HEAD, SPECIALS, 1)) and not same(made, twin(tmp_path, HEAD, SPECIALS, 2))
+    assert same(made, with_random_weights(tmp_path, HEAD, SPECIALS, 1)) and not same(
+        made, with_random_weights(tmp_path, HEAD, SPECIALS, 2)
+    )
     matrices = {name: tensor for name, tensor in made.state_dict().items() if tensor.ndim > 1}
     assert not any(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in matrices.items())
 
 
-def test_a_twin_is_what_its_architecture_written_out_would_be(tmp_path):
+def test_a_random_model_equals_one_built_from_its_architecture(tmp_path):
     tokenizer = small_tokenizer()
     masked_lm_checkpoint(tmp_path, tokenizer, trained=True)
     specials = specials_of(tokenizer)
     written = build(TINY, HEAD, specials, len(tokenizer), seed=5)
-    assert same(twin(tmp_path, HEAD, specials, 5), written)
+    assert same(with_random_weights(tmp_path, HEAD, specials, 5), written)
 
 
-def test_a_twin_needs_no_weights_but_an_architecture(tmp_path):
+def test_random_weights_need_a_config_and_no_weights(tmp_path):
     with pytest.raises(UserError, match="no such directory"):
-        twin(tmp_path / "absent", HEAD, SPECIALS, 1)
-    with pytest.raises(UserError, match=r"holds no model \(no config.json\)"):
-        twin(tmp_path, HEAD, SPECIALS, 1)
+        with_random_weights(tmp_path / "absent", HEAD, SPECIALS, 1)
+    with pytest.raises(UserError, match=r"has no model \(no config.json\)"):
+        with_random_weights(tmp_path, HEAD, SPECIALS, 1)
     tiny().config.save_pretrained(tmp_path)
-    twin(tmp_path, HEAD, SPECIALS, 1)
+    with_random_weights(tmp_path, HEAD, SPECIALS, 1)
     (tmp_path / "config.json").write_text('{"model_type": "brt"}')
     with pytest.raises(UserError, match="no architecture of a sequence classifier") as caught:
-        twin(tmp_path, HEAD, SPECIALS, 1)
+        with_random_weights(tmp_path, HEAD, SPECIALS, 1)
     assert "\n" not in str(caught.value)
 
 
-def test_the_twin_of_a_published_model(shared):
+def test_random_weights_for_a_published_model(shared):
     place = shared / "data/models/mistral_dna_1m_tf0"
     tokenizer = load_tokenizer(place)
     specials = specials_of(tokenizer)
-    loaded, made = load(place, HEAD, specials, 1).model, twin(place, HEAD, specials, 1)
+    loaded, made = load(place, HEAD, specials, 1).model, with_random_weights(place, HEAD, specials, 1)
     assert shapes(made) == shapes(loaded)
     assert not torch.equal(made.model.embed_tokens.weight, loaded.model.embed_tokens.weight)
     tokens = in_memory(tokenizer, records(20, 1)["sequence"].tolist())
@@ -99,7 +101,7 @@ def finetune(monkeypatch, task, out, spec):
     return call(monkeypatch, "finetune.py", *places, *outputs, *scratch, "--device", "cpu", spec=spec)
 
 
-def test_a_twin_is_fine_tuned_and_said_to_be_random(task, tmp_path, monkeypatch):
+def test_a_random_model_is_fine_tuned_and_recorded_as_random(task, tmp_path, monkeypatch):
     random = {**settings(epochs=1), "initialisation": "random"}
     for name in ("one", "two"):
         assert finetune(monkeypatch, task, tmp_path / name, random) == 0
@@ -111,14 +113,14 @@ def test_a_twin_is_fine_tuned_and_said_to_be_random(task, tmp_path, monkeypatch)
     assert str(tmp_path) not in (tmp_path / "one/model/config.json").read_text()
 
 
-def test_adapters_of_a_twin_belong_to_no_checkpoint(task, tmp_path, monkeypatch):
+def test_adapters_of_a_random_model_name_no_checkpoint(task, tmp_path, monkeypatch):
     lora = {"rank": 2, "target_modules": ["query", "value"]}
     spec = {**settings(method="lora", lora=lora), "initialisation": "random"}
     assert finetune(monkeypatch, task, tmp_path / "out", spec) == 0
     adapter = json.loads((tmp_path / "out/model/adapter/adapter_config.json").read_text())
     assert adapter["base_model_name_or_path"] is None
     # what the adapters were put on is drawn from the seed
-    start = twin(
+    start = with_random_weights(
         tmp_path / "base", Classification({0: "0", 1: "1"}).head, specials_of(load_tokenizer(tmp_path / "base")), 1
     )
     name = "bert.embeddings.word_embeddings.weight"
@@ -126,7 +128,7 @@ def test_adapters_of_a_twin_belong_to_no_checkpoint(task, tmp_path, monkeypatch)
     assert torch.equal(found[name], start.state_dict()[name])
 
 
-def test_a_twin_that_is_not_trained_is_refused(task, tmp_path, monkeypatch, capsys):
+def test_a_random_model_that_is_not_trained_is_refused(task, tmp_path, monkeypatch, capsys):
     assert finetune(monkeypatch, task, tmp_path / "out", {**settings(method="none"), "initialisation": "random"}) == 1
     assert error_line(capsys).startswith("error: recipe.method: none keeps a checkpoint as it is")
     assert not list((tmp_path / "out").iterdir())
