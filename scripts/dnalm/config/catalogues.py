@@ -38,8 +38,8 @@ class Catalogue(Settings):
     )
     genome: Name | None = Field(
         None,
-        description="The genome its positions lie on; checked against its sequence. Without it only the catalogue's own "
-        "sequences are used.",
+        description="The genome its positions lie on; checked against its sequence. Without it only the catalogue's "
+        "own sequences are used.",
     )
     url: Text | None = Field(None, description="http(s) or ftp address.")
     path: Text | None = Field(None, description="A file.")

@@ -49,8 +49,8 @@ class Balance(Settings):
 
     match: list[Literal["length", "gc"]] = Field(
         ["length", "gc"],
-        description="What a negative shares with its positive. With an empty list, negatives are random whole pieces of "
-        "the genome.",
+        description="What a negative shares with its positive. With an empty list, negatives are random whole pieces "
+        "of the genome.",
     )
     gc_tolerance: float = Field(
         0.02, ge=0, le=1, description="Largest difference of GC fraction between a positive and its negative."
@@ -58,8 +58,8 @@ class Balance(Settings):
     ratio: int = Field(1, ge=1, le=1000, description="Negatives for each positive.")
     exclude_trf: bool = Field(
         False,
-        description="Leave out negatives in which Tandem Repeats Finder calls a repeat, with the positive each was drawn "
-        "for; counted as dropped.",
+        description="Leave out negatives in which Tandem Repeats Finder calls a repeat, with the positive each was "
+        "drawn for; counted as dropped.",
     )
     seed: int = Field(42, ge=0, description="Seed of negative sampling.")
 
@@ -90,8 +90,8 @@ class Splitting(Settings):
 
     method: Literal["grouped", "random", "chromosome"] = Field(
         "grouped",
-        description="`grouped`: a motif family, a locus or near-identical sequences are never in two splits. `random`: by "
-        "record. `chromosome`: by the lists below.",
+        description="`grouped`: a motif family, a locus or near-identical sequences are never in two splits. "
+        "`random`: by record. `chromosome`: by the lists below.",
     )
     fractions: Fractions = Field(Fractions(), description="Share of each split (grouped, random).")
     chromosomes: dict[Split, list[Text]] | None = Field(None, description="Chromosomes of each split (chromosome).")
@@ -127,8 +127,8 @@ class Audit(Settings):
 
     fail_on: list[Literal["all", Check]] = Field(
         ["classes", "sizes"],
-        description="Checks whose failure stops the workflow before any training; `all` for every check. The others are "
-        "only reported.",
+        description="Checks whose failure stops the workflow before any training; `all` for every check. The others "
+        "are only reported.",
     )
     shortcut_auroc: float = Field(
         0.60,
@@ -158,9 +158,7 @@ class Audit(Settings):
     overlong: float = Field(
         0.01, ge=0, le=1, description="Largest fraction of records longer than a model's limit of tokens."
     )
-    unknown: float = Field(
-        0.01, ge=0, le=1, description="Largest fraction of unknown tokens of a model's tokenizer."
-    )
+    unknown: float = Field(0.01, ge=0, le=1, description="Largest fraction of unknown tokens of a model's tokenizer.")
     effective_groups: int = Field(
         30, ge=2, description="Fewest effective groups of the test split for which confidence intervals are given."
     )
@@ -175,17 +173,17 @@ class Dataset(Settings):
     split: Splitting = Field(Splitting(), description="How records are divided.")
     baselines: list[Baseline] | None = Field(
         None,
-        description="Simple models to compare with: `majority` (the most frequent class; with `target_column` it is `mean`, "
-        "the mean target), `length_gc` (length and GC), `kmer` (logistic or ridge regression on k-mers), `boosting` "
-        "(gradient boosting on k-mers) and `periodicity` (best self-match at any period). These five are the default. For "
-        "labels also `cnn` (a small 1-D convolutional network) and `trf` (Tandem Repeats Finder, which has to be "
-        "installed: the reference that made the labels, not a competitor).",
+        description="Simple models to compare with: `majority` (the most frequent class; with `target_column` it is "
+        "`mean`, the mean target), `length_gc` (length and GC), `kmer` (logistic or ridge regression on k-mers), "
+        "`boosting` (gradient boosting on k-mers) and `periodicity` (best self-match at any period). These five are "
+        "the default. For labels also `cnn` (a small 1-D convolutional network) and `trf` (Tandem Repeats Finder, "
+        "which has to be installed: the reference that made the labels, not a competitor).",
     )
     audit: Audit = Field(Audit(), description="Limits of the audit, and what stops the workflow.")
     max_records: int | MaxRecords | None = Field(
         None,
-        description="Maximum number of records, for all splits or for each by name. A random sample is kept; the others "
-        "are counted as dropped.",
+        description="Maximum number of records, for all splits or for each by name. A random sample is kept; the "
+        "others are counted as dropped.",
     )
 
     @model_validator(mode="after")
@@ -226,8 +224,8 @@ class Repeats(Dataset):
     catalogue: Name = Field(description="Catalogue whose arrays are the positives.")
     mask: Mask = Field(
         Mask(),
-        description="What is masked before negatives are drawn; the positives' own catalogue always is, if it lies on this "
-        "genome.",
+        description="What is masked before negatives are drawn; the positives' own catalogue always is, if it lies on "
+        "this genome.",
     )
     min_length: int = Field(26, ge=1, description="Shortest array and shortest unmasked piece, in bases.")
     flank: int = Field(0, ge=0, description="Bases of genomic context on both sides of arrays and negatives alike.")
@@ -241,9 +239,9 @@ class Repeats(Dataset):
     background: int = Field(
         10_000,
         ge=0,
-        description="Number of windows at random places outside the masked catalogues, with the positives' lengths and "
-        "otherwise unmatched. They are scored as well as the test split, to estimate precision where repeats are rare; 0 "
-        "for none.",
+        description="Number of windows at random places outside the masked catalogues, with the positives' lengths "
+        "and otherwise unmatched. They are scored as well as the test split, to estimate precision where repeats are "
+        "rare; 0 for none.",
     )
 
     @model_validator(mode="after")

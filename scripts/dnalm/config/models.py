@@ -47,13 +47,13 @@ class Model(Settings):
         None, description="The tokenizer; needed with `architecture`. A checkpoint brings its own."
     )
     max_tokens: int | None = Field(
-        None, ge=8, description="Most tokens of one input, special tokens included. Default: the model's own limit."
+        None, ge=8, description="Maximum tokens of one input, special tokens included. Default: the model's own limit."
     )
 
     trust_remote_code: bool = Field(
         False,
-        description="Run the code (`*.py`) that comes with the checkpoint, as DNABERT-2, HyenaDNA and Caduceus need. It "
-        "runs with your permissions, so read it first, and give a commit as `revision`.",
+        description="Run the code (`*.py`) that comes with the checkpoint, as DNABERT-2, HyenaDNA and Caduceus need. "
+        "It runs with your permissions, so read it first, and give a commit as `revision`.",
     )
 
     @model_validator(mode="after")

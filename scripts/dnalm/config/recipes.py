@@ -57,11 +57,11 @@ class Recipe(Settings):
     )
     method: Literal["full", "lora", "qlora", "frozen", "none"] = Field(
         "full",
-        description="`full`: all weights are trained. `lora`: only low-rank adapters and the head. `qlora`: the same, with "
-        "the body's linear layers held in 4 bits (NF4, double quantisation; the rest stays fp32, also tensors that are not "
-        "layers, such as the fused experts of a mixture); it needs a CUDA GPU and the package bitsandbytes, and run.json "
-        "lists what is quantised. `frozen`: only the head, with the encoder's pooler if it has one. `none`: the "
-        "checkpoint is scored as it is.",
+        description="`full`: all weights are trained. `lora`: only low-rank adapters and the head. `qlora`: the same, "
+        "with the body's linear layers held in 4 bits (NF4, double quantisation; the rest stays fp32, also tensors "
+        "that are not layers, such as the fused experts of a mixture); it needs a CUDA GPU and the package "
+        "bitsandbytes, and run.json lists what is quantised. `frozen`: only the head, with the encoder's pooler if it "
+        "has one. `none`: the checkpoint is scored as it is.",
     )
     lora: Lora | None = Field(
         None, description="The adapters of methods `lora` and `qlora`. Default: all its defaults."
@@ -76,8 +76,8 @@ class Recipe(Settings):
     )
     class_weights: Literal["none", "balanced"] | dict[Label, Annotated[float, Field(gt=0)]] = Field(
         "none",
-        description="Weight of a training sequence in the loss, by its class. `balanced`: every class has the same total "
-        "weight. Or a weight for some labels, by name or number; the others have weight 1.",
+        description="Weight of a training sequence in the loss, by its class. `balanced`: every class has the same "
+        "total weight. Or a weight for some labels, by name or number; the others have weight 1.",
     )
     focal_gamma: float = Field(
         0.0,
@@ -95,9 +95,9 @@ class Recipe(Settings):
     max_gradient_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     best_metric: Text | None = Field(
         None,
-        description="Validation metric that picks the epoch to keep: `loss`, or one of the objective's (classification: "
-        "`mcc`, accuracy, macro_f1, macro_precision, macro_recall; regression: `spearman`, pearson, r2, rmse). Default: "
-        "the first of these.",
+        description="Validation metric that picks the epoch to keep: `loss`, or one of the objective's "
+        "(classification: `mcc`, accuracy, macro_f1, macro_precision, macro_recall; regression: `spearman`, pearson, "
+        "r2, rmse). Default: the first of these.",
     )
     early_stopping_patience: int | None = Field(
         None, ge=1, description="Stop after this many epochs without a better `best_metric`."
@@ -114,13 +114,13 @@ class Recipe(Settings):
     engine: Literal["auto", "packed", "padded"] = Field(
         "auto",
         description="How sequences are batched. `packed`: one after another in rows of a fixed size, without padding. "
-        "`padded`: similar lengths together, padded to the longest. `auto`: packed where this is shown to give the same "
-        "results with the architecture, else padded; run.json says which and why.",
+        "`padded`: similar lengths together, padded to the longest. `auto`: packed where this is shown to give the "
+        "same results with the architecture, else padded; run.json says which and why.",
     )
     compile: Literal["auto"] | bool = Field(
         "auto",
-        description="Compile the model before training; only packed models on a CUDA GPU are. auto: where the training is "
-        "long enough to gain from it.",
+        description="Compile the model before training; only packed models on a CUDA GPU are. auto: where the "
+        "training is long enough to gain from it.",
     )
     max_train_records: int | None = Field(
         None, ge=1, description="Train on a random sample of this size, drawn by the run's seed."
@@ -131,21 +131,22 @@ class Recipe(Settings):
         1,
         ge=1,
         exclude=True,
-        description="Processes that share a training (torchrun), each with its own GPU. This key and the next two change "
-        "only the rounding of a result, so changing them re-runs nothing.",
+        description="Processes that share a training (torchrun), each with its own GPU. This key and the next two "
+        "change only the rounding of a result, so changing them re-runs nothing.",
     )
     gpus: int | None = Field(
         None,
         ge=0,
         exclude=True,
-        description="GPUs that a training requests from the scheduler. Default: one per process, none with device `cpu`.",
+        description="GPUs that a training requests from the scheduler. Default: one per process, none with device "
+        "`cpu`.",
     )
     sharding: Literal["none", "fsdp", "zero2"] = Field(
         "none",
         exclude=True,
-        description="What is divided among the processes. `none`: nothing, each holds the whole model. `fsdp`: weights, "
-        "gradients and optimizer state (FSDP2). `zero2`: gradients and optimizer state (DeepSpeed, which has to be "
-        "installed).",
+        description="What is divided among the processes. `none`: nothing, each holds the whole model. `fsdp`: "
+        "weights, gradients and optimizer state (FSDP2). `zero2`: gradients and optimizer state (DeepSpeed, which has "
+        "to be installed).",
     )
 
     @field_validator("class_weights", mode="before")

@@ -20,8 +20,8 @@ def apply() -> str | None:
     """
     if (found := version("snakemake")) not in TESTED:
         return (
-            f"warning: Snakemake's bugs 4166 and 3808 are patched in {', '.join(TESTED)} only, and this is {found}: after "
-            "a change of an audit and of a training at once, call it twice; after a job failed, delete its output"
+            f"warning: Snakemake's bugs 4166 and 3808 are patched in {', '.join(TESTED)} only, and this is {found}: "
+            "after a change of an audit and of a training at once, call it twice; after a job failed, delete its output"
         )
     check_jobs_behind_ancient_inputs()
     rerun_failed_jobs()

@@ -102,9 +102,7 @@ def trouble(message: str) -> list[str]:
         return [f"error: {found['path'] or Path.cwd()}: {SYSTEM[int(found['number'])]}"]
     if found := FROM_THE_FUTURE.search(message):
         path, date = found["path"], found["date"]
-        return [
-            f"error: {path}: its date, {date}, is in the future; correct this machine's clock, or: touch {path}"
-        ]
+        return [f"error: {path}: its date, {date}, is in the future; correct this machine's clock, or: touch {path}"]
     return []
 
 

@@ -88,7 +88,7 @@ def simulate_arrays(config: Config, wildcards: Wildcards) -> data.SimulateArrays
 
 @stage
 def mask(config: Config, wildcards: Wildcards) -> data.MaskSettings:
-    """From a mask's name: `soft+danbing` masks soft-masked bases and the catalogue, `all+danbing` the catalogue alone."""
+    """From a mask's name: `soft+danbing` masks soft-masked bases and the catalogue, `all+danbing` the catalogue."""
     return data.MaskSettings.model_validate(
         {"soft": wildcards.mask.split("+")[0] == "soft", "source": wildcards.source}
     )

@@ -42,9 +42,18 @@ def test_a_log_that_a_full_disk_left_empty(here, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("message", "line"),
     [
-        ("Failed to create output directory a.\nOSError: [Errno 30] Read-only file system: 'a/b'", "error: a/b: the file system is read-only"),
-        ("Error recording metadata for finished job ([Errno 28] No space left on device). Please", "error: {here}: the disk is full"),
-        ("Output b has older modification time (2026-01-01 10:00:00.1) than input a c.csv (2099-01-01 00:00:00). This", "error: a c.csv: is of 2099-01-01"),
+        (
+            "Failed to create output directory a.\nOSError: [Errno 30] Read-only file system: 'a/b'",
+            "error: a/b: the file system is read-only",
+        ),
+        (
+            "Error recording metadata for finished job ([Errno 28] No space left on device). Please",
+            "error: {here}: the disk is full",
+        ),
+        (
+            "Output b has older modification time (2026-01-01 10:00:00.1) than input a c.csv (2099-01-01 00:00:00). This",
+            "error: a c.csv: its date, 2099-01-01,",
+        ),
     ],
     ids=["read-only", "full", "future"],
 )  # fmt: skip
