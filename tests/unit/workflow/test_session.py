@@ -75,7 +75,7 @@ def test_who_holds_the_lock(here):
     command = [sys.executable, "-c", code, str(session.AT_WORK)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()
-        assert "is at work here; wait" in session.locked() and "--unlock" not in session.locked()
+        assert "is running here; wait" in session.locked() and "--unlock" not in session.locked()
         other.communicate(b"\n")
 
 
