@@ -51,7 +51,8 @@ def test_a_log_that_a_full_disk_left_empty(here, capsys, monkeypatch):
             "error: {here}: the disk is full",
         ),
         (
-            "Output b has older modification time (2026-01-01 10:00:00.1) than input a c.csv (2099-01-01 00:00:00). This",
+            "Output b has older modification time (2026-01-01 10:00:00.1) than input a c.csv "
+            "(2099-01-01 00:00:00). This",
             "error: a c.csv: its date, 2099-01-01,",
         ),
     ],
@@ -80,7 +81,7 @@ def test_who_holds_the_lock(here):
 
 
 def test_no_locks(here, monkeypatch):
-    assert "is at work here, or was killed" in session.locked()
+    assert "is running here, or was killed" in session.locked()
     session.AT_WORK.touch()
     monkeypatch.setattr(fcntl, "lockf", lambda *_: (_ for _ in ()).throw(OSError(38, "none")))
-    assert "is at work here, or was killed" in session.locked()
+    assert "is running here, or was killed" in session.locked()
