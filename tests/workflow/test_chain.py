@@ -31,7 +31,10 @@ CONFIG = {
     },
     "models": {
         "small": {
-            "architecture": {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 64},
+            "architecture": {
+                "model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+                "intermediate_size": 64, "max_position_embeddings": 64,
+            },
             "tokenizer": {"train": "bpe", "vocabulary": 100},
         }
     },
@@ -149,7 +152,11 @@ def test_a_changed_recipe_re_runs_the_training_alone(finished):
     config["recipes"]["short"]["weight_decay"] = 0.5
     (finished / "changed.yaml").write_text(yaml.safe_dump(config))
     result = run(finished, "--dry-run", "--quiet", "rules", "--configfile", finished / "changed.yaml")
-    planned = {line.split()[0] for line in result.stdout.splitlines() + result.stderr.splitlines() if line and line.split()[-1].isdigit()}  # fmt: skip
+    planned = {
+        line.split()[0]
+        for line in result.stdout.splitlines() + result.stderr.splitlines()
+        if line and line.split()[-1].isdigit()
+    }
     assert planned - {"total", "all"} == {
         "finetune",
         "predict_splits",

@@ -134,7 +134,8 @@ def test_the_same_seed_gives_the_same_arrays(genome):
 
 @pytest.mark.parametrize(
     ("unit", "expected"),
-    [("A", False), ("AA", True), ("AC", False), ("AAC", False), ("ACAC", True), ("ACACACACAG", True), ("AAAAAAAATT", True),
+    [("A", False), ("AA", True), ("AC", False), ("AAC", False), ("ACAC", True), ("ACACACACAG", True),
+     ("AAAAAAAATT", True),
      ("ACGTTGCATC", False), ("ACGTTGCATC" * 2, True)],
 )  # fmt: skip
 def test_units_that_repeat_themselves(unit, expected):
