@@ -1,14 +1,13 @@
 """The config's data sets: every key, its default, unit and meaning."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from dnalm.config.base import Labels, Name, Settings, Text
+from dnalm.config.catalogues import Catalogue
 from dnalm.names import BASELINES, LABEL, OTHER_BASELINES, SPLITS, TARGET
-
-if TYPE_CHECKING:
-    from dnalm.config.root import Config
 
 Kind = Literal["repeats", "table"]
 Split = Literal["train", "validation", "test"]
@@ -254,9 +253,9 @@ class Repeats(Dataset):
             )
         return self
 
-    def masked_catalogues(self, config: "Config") -> list[str]:
+    def masked_catalogues(self, catalogues: Mapping[str, Catalogue]) -> list[str]:
         """Catalogues masked before negatives are drawn: those asked for, and the positives' own if it lies here."""
-        own = [self.catalogue] if config.catalogues[self.catalogue].home == self.genome else []
+        own = [self.catalogue] if catalogues[self.catalogue].home == self.genome else []
         return sorted({*self.mask.catalogues, *own})
 
     @property

@@ -75,7 +75,7 @@ def negatives_genome(config: Config, wildcards: Wildcards) -> list[str]:
 
 def mask_name(config: Config, dataset: Repeats) -> str:
     """The folder of a genome masked this way, e.g. `soft+danbing`; data sets masked alike share it."""
-    return "+".join(["soft" if dataset.mask.soft else "all", *dataset.masked_catalogues(config)])
+    return "+".join(["soft" if dataset.mask.soft else "all", *dataset.masked_catalogues(config.catalogues)])
 
 
 def pieces(config: Config, wildcards: Wildcards, source: str, suffix: str = "parquet") -> list[str]:
@@ -96,7 +96,10 @@ def ledgers(config: Config, wildcards: Wildcards) -> list[str]:
     if not isinstance(dataset, Repeats):
         return [own]
     return [
-        *(paths.catalogue(name, "json") for name in sorted({dataset.catalogue, *dataset.masked_catalogues(config)})),
+        *(
+            paths.catalogue(name, "json")
+            for name in sorted({dataset.catalogue, *dataset.masked_catalogues(config.catalogues)})
+        ),
         paths.preparation(wildcards.dataset, "positives.json"),
         *(path for source in dataset.piece_sources() for path in pieces(config, wildcards, source, "json")),
         own,
@@ -113,7 +116,7 @@ def located_catalogues(config: Config, wildcards: Wildcards) -> list[str]:
     dataset = config.datasets[wildcards.dataset]
     if not isinstance(dataset, Repeats):
         return []
-    return [paths.catalogue(name) for name in dataset.masked_catalogues(config)]
+    return [paths.catalogue(name) for name in dataset.masked_catalogues(config.catalogues)]
 
 
 def called_records(config: Config, wildcards: Wildcards) -> list[str]:

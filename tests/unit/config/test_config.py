@@ -47,7 +47,7 @@ def test_defaults_are_complete():
     assert dataset.split.method == "grouped"
     assert dataset.negatives == {"unique": 1.0}
     assert config.runs[0].seeds == [1]
-    assert config.datasets["d"].masked_catalogues(config) == ["c"]
+    assert config.datasets["d"].masked_catalogues(config.catalogues) == ["c"]
 
 
 def test_baselines_follow_what_is_learnt():

@@ -211,7 +211,7 @@ def test_the_config_takes_them_for_a_catalogue_without_positions():
     assert (extract["located"], extract["format"]) == (False, "simulated")
     assert inputs.positives_genome(config, job) == []
     assert inputs.catalogue_genome(config, job) == paths.fasta("g")
-    assert config.datasets["d"].masked_catalogues(config) == ["own"]
+    assert config.datasets["d"].masked_catalogues(config.catalogues) == ["own"]
 
 
 @pytest.mark.parametrize(
