@@ -1,6 +1,6 @@
 """Audit a data set before training: its labels or targets, duplicates, leaks between splits, shortcuts, tokens, groups.
 
-Nothing fails here but what cannot be audited: gate.py stops a workflow.
+A failed check is only recorded here; gate.py stops the workflow.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from dnalm.config.stages.evaluation import AuditSettings
 
 
 def run() -> None:
-    """Read the command line, audit, write."""
+    """Read the inputs, audit, write the checks."""
     arguments = parser(__doc__, AuditSettings)
     arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test.parquet")
     arguments.add_argument("--leakage", type=Path, required=True, help="what compare_splits.py found (JSON)")

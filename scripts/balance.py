@@ -1,4 +1,4 @@
-"""Balance the classes: give each positive its negatives, drop and count what finds none."""
+"""Balance the classes: draw negatives for each positive; positives without a match are dropped and counted."""
 
 from pathlib import Path
 

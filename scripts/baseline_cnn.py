@@ -1,6 +1,6 @@
 """Train a small convolutional network on a data set's train split and score validation and test with it.
 
-The network is trained on the strand that is given and on both; the one with the higher MCC on validation is taken.
+It is trained on the given strand and on both strands; the network with the higher validation MCC is used.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""Run Tandem Repeats Finder once over the records of a data set, for every stage that asks what it calls.
+"""Run Tandem Repeats Finder on the records of a data set, once for all stages that use its calls.
 
-Where trf is not installed the table says so, in a column `called` without values.
+If trf is not installed, the column `called` has no values.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from dnalm.config.stages.data import FindRepeatsSettings
 
 
 def run() -> None:
-    """Read a sequence table; write what TRF finds in each record."""
+    """Read a sequence table; write TRF's best call in each record."""
     arguments = parser(__doc__, FindRepeatsSettings)
     arguments.add_argument("--records", type=Path, required=True, help="sequence table (parquet)")
     arguments.add_argument("--output", type=Path, required=True, help="what TRF calls in each record (parquet)")

@@ -1,6 +1,6 @@
-"""Certify a checkpoint before anything is trained from it: its weights are there and not random, its tokenizer fits.
+"""Check a checkpoint before training: no weight is missing or random, and its tokenizer fits the model.
 
-A checkpoint that fails stops the workflow with one line. What is found goes into the run.json of each of its trainings.
+A checkpoint that fails stops the workflow with one line. The certificate is copied into run.json of its trainings.
 """
 
 from pathlib import Path

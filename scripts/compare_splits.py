@@ -1,4 +1,4 @@
-"""Compare the splits of a data set: what they share, repeat and contradict, for the audit to judge."""
+"""Compare the splits of a data set: shared, repeated and contradictory records, as input of the audit."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ from dnalm.config.stages.data import CompareSplitsSettings
 
 
 def run() -> None:
-    """Read the three sequence tables and the catalogues; write what was found."""
+    """Read the three sequence tables and the catalogues; write the comparison."""
     arguments = parser(__doc__, CompareSplitsSettings)
     arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test (parquet)")
     arguments.add_argument(
         "--catalogues", type=Path, nargs="*", default=[], help="catalogues on the data set's genome (parquet)"
     )
-    arguments.add_argument("--relatives", type=Path, required=True, help="which records are relatives (parquet)")
+    arguments.add_argument("--relatives", type=Path, required=True, help="pairs of related records (parquet)")
     arguments.add_argument("--calls", type=Path, help="what TRF calls in the records (parquet)")
     arguments.add_argument("--output", type=Path, required=True, help="what was found (JSON)")
     args = arguments.parse_args()

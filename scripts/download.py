@@ -1,4 +1,4 @@
-"""Download a file over http, https or ftp; resumed where it broke, checked, and whole or not there."""
+"""Download a file over http, https or ftp: broken downloads are resumed, checksums verified, the file written whole."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from dnalm.config.stages.data import DownloadSettings
 
 
 def run() -> None:
-    """Fetch what the settings name."""
+    """Download the settings' URL."""
     arguments = parser(__doc__, DownloadSettings)
-    arguments.add_argument("--output", type=Path, required=True, help="where the file shall be")
+    arguments.add_argument("--output", type=Path, required=True, help="path of the file")
     given = arguments.parse_args()
 
     from dnalm.data.downloads import download

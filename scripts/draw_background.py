@@ -1,4 +1,4 @@
-"""Draw the background: windows at random places of the genome outside the masked catalogues, matched to nothing."""
+"""Draw the background: unmatched windows at random places of the genome outside the masked catalogues."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ def run() -> None:
     arguments = parser(__doc__, DrawBackgroundSettings)
     arguments.add_argument("--data", type=Path, required=True, help="folder of train, validation and test.parquet")
     arguments.add_argument("--genome", type=Path, required=True, help="indexed FASTA")
-    arguments.add_argument("--catalogues", type=Path, nargs="*", default=[], help="imported catalogues that lie on it")
+    arguments.add_argument("--catalogues", type=Path, nargs="*", default=[], help="imported catalogues of that genome")
     arguments.add_argument("--output", type=Path, required=True, help="sequence table of the windows (parquet)")
     arguments.add_argument("--ledger", type=Path, required=True, help="counts, kept against dropped (JSON)")
     args = arguments.parse_args()

@@ -1,6 +1,6 @@
-"""Score a run's predictions: metrics with confidence intervals, calibration, the frozen threshold, and prevalence.
+"""Evaluate a run's predictions: metrics with confidence intervals, calibration, a fixed threshold, and prevalence.
 
-The data set's tables say which records belong to a group.
+The records' groups are read from the data set's tables.
 """
 
 from pathlib import Path

@@ -9,10 +9,10 @@ from dnalm.errors import UserError
 
 
 def run() -> None:
-    """Read the catalogue (and, where it lies on the genome, the genome); write the positives and the ledger."""
+    """Read the catalogue (and the genome, if the catalogue has positions on it); write the positives and the ledger."""
     arguments = parser(__doc__, ExtractSettings)
     arguments.add_argument("--catalogue", type=Path, required=True, help="imported catalogue (parquet)")
-    arguments.add_argument("--genome", type=Path, help="indexed FASTA; needed if the catalogue lies on it")
+    arguments.add_argument("--genome", type=Path, help="indexed FASTA; needed if the catalogue has positions on it")
     arguments.add_argument("--output", type=Path, required=True, help="sequence table (parquet)")
     arguments.add_argument("--ledger", type=Path, required=True, help="counts (JSON)")
     args = arguments.parse_args()

@@ -1,6 +1,6 @@
 """Fetch a checkpoint from the Hugging Face hub, weights as safetensors.
 
-The directory holds config, tokenizer, weights, and fetched.json, which says which commit they are.
+The directory gets config, tokenizer and weights, and fetched.json with their commit.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from dnalm.files import atomic_directory
 def run() -> None:
     """Read the command line and fetch."""
     options = parser(__doc__, FetchModelSettings)
-    options.add_argument("--output", type=Path, required=True, metavar="DIR", help="directory to make")
+    options.add_argument("--output", type=Path, required=True, metavar="DIR", help="directory to create")
     args = options.parse_args()
 
     from dnalm.training.models.hub import fetch

@@ -11,7 +11,7 @@ def run() -> None:
     """Run trf on each chromosome of the shard."""
     arguments = parser(__doc__, FindRepeatsSettings)
     arguments.add_argument("--genome", type=Path, required=True, help="indexed FASTA")
-    arguments.add_argument("--shard", type=int, required=True, help="which share of the chromosomes, from 0")
+    arguments.add_argument("--shard", type=int, required=True, help="number of the shard of chromosomes, from 0")
     arguments.add_argument("--output", type=Path, required=True, help="the .dat, in the layout of trf -ngs")
     given = arguments.parse_args()
 

@@ -1,7 +1,7 @@
 """Fine-tune a model on the training split, or check and keep it as it is (method: none).
 
-The finished model is a directory that `from_pretrained` reads. A training that was stopped goes on from its last
-checkpoint when the same command is given again.
+The finished model is a directory for `from_pretrained`. A training that was stopped resumes from its last checkpoint
+when the same command is run again.
 """
 
 import argparse
@@ -21,46 +21,51 @@ from dnalm.provenance import record
 
 
 def run() -> None:
-    """Read the command line; train here, or launch several processes that do."""
+    """Read the command line; train in this process, or launch several that do."""
     options = parser(__doc__, FinetuneSettings)
     options.add_argument("--data", type=Path, required=True, metavar="DIR", help="directory of the splits' tables")
     options.add_argument("--tokens", type=Path, required=True, metavar="DIR", help="directory of their tokens")
     options.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="the tokenizer")
-    options.add_argument("--checkpoint", type=Path, metavar="DIR", help="the checkpoint; none for an architecture")
-    options.add_argument("--certificate", type=Path, metavar="JSON", help="what certify.py found of the checkpoint")
+    options.add_argument("--checkpoint", type=Path, metavar="DIR", help="the checkpoint; not with an architecture")
+    options.add_argument(
+        "--certificate", type=Path, metavar="JSON", help="certificate of the checkpoint, from certify.py"
+    )
     options.add_argument("--model", type=Path, required=True, metavar="DIR", help="directory of the finished model")
     options.add_argument("--training-log", type=Path, required=True, metavar="TSV", help="one row an epoch")
-    options.add_argument("--record", type=Path, required=True, metavar="JSON", help="how the model came to be")
+    options.add_argument("--record", type=Path, required=True, metavar="JSON", help="run.json: how the model was made")
     options.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     options.add_argument(
-        "--scratch", type=Path, default=Path(".scratch"), metavar="DIR", help="keeps what is unfinished"
+        "--scratch", type=Path, default=Path(".scratch"), metavar="DIR", help="checkpoints of unfinished trainings"
     )
-    options.add_argument("--minutes", type=float, default=5, help="between two saves within an epoch")
-    options.add_argument("--processes", type=int, default=1, help="that share the training, each with a GPU of its own")
-    options.add_argument("--sharding", default="none", help="what they divide among them: none, fsdp or zero2")
+    options.add_argument("--minutes", type=float, default=5, help="between two checkpoints within an epoch")
+    options.add_argument(
+        "--processes", type=int, default=1, help="processes that share the training, each with its own GPU"
+    )
+    options.add_argument("--sharding", default="none", help="how the processes divide the model: none, fsdp or zero2")
     options.add_argument("--report-to", nargs="*", default=[], metavar="TRACKER", help="tensorboard, wandb")
     options.add_argument(
-        "--events", type=Path, default=Path("logs/tensorboard"), metavar="DIR", help="where they write"
+        "--events", type=Path, default=Path("logs/tensorboard"), metavar="DIR", help="where the trackers write"
     )
     args = options.parse_args()
     if (args.checkpoint is None) == (args.settings.architecture is None):
-        raise UserError("--checkpoint: goes with settings that have no architecture, and only with them")
+        raise UserError("--checkpoint: needed if the settings have no architecture, and not allowed if they have one")
 
     from dnalm.training.runtime.launch import is_worker, launch, reported
     from dnalm.training.runtime.lease import lease
 
     with lease(0 if args.device in ("cpu", "mps") else args.processes):
         if args.processes > 1 and not is_worker():
-            spec = argparse.ArgumentParser(add_help=False)
-            spec.add_argument("--spec")
-            launch(Path(__file__), spec.parse_known_args()[1], args.settings.model_dump_json(), args.processes)
+            without_spec = argparse.ArgumentParser(add_help=False)
+            without_spec.add_argument("--spec")
+            others = without_spec.parse_known_args()[1]
+            launch(Path(__file__), others, args.settings.model_dump_json(), args.processes)
         else:
             with reported():
                 train(args)
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train, save, and say how it came to be; of several processes the first one writes."""
+    """Train, save the model, and write run.json; of several processes only the main one writes."""
     started = time.perf_counter()
     from dnalm.training.engine.execution import Execution
     from dnalm.training.finetuning import Inputs, finetune
@@ -80,8 +85,8 @@ def train(args: argparse.Namespace) -> None:
         if not team.main:
             finetune(settings, inputs, Execution(**options), None)
             return
-        told = settings.model_dump(mode="json")
-        key = key_of(told, code_hashes(Path(__file__)), inputs.files(settings.recipe.method))
+        spec = settings.model_dump(mode="json")
+        key = key_of(spec, code_hashes(Path(__file__)), inputs.files(settings.recipe.method))
         scratch = stack.enter_context(Scratch(args.scratch, key, owner=os.path.relpath(args.model, args.scratch)))
         checkpoints = stack.enter_context(Checkpoints(scratch.folder))
         report = stack.enter_context(Trackers(args.report_to, str(args.model.parent), args.events))
@@ -94,7 +99,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def write(args: argparse.Namespace, started: float, progress: Any, facts: dict[str, Any], directory: Path) -> None:
-    """Write the log and run.json of a model finished in `directory`."""
+    """Write the training log and run.json of the finished model in `directory`."""
     import pandas as pd
 
     files = {str(p.relative_to(directory)): sha256(p) for p in sorted(directory.rglob("*")) if p.is_file()}

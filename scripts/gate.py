@@ -1,4 +1,4 @@
-"""Stop a workflow before anything is trained if its data set's audit failed a check that `audit.fail_on` lists."""
+"""Stop the workflow before training if the data set's audit failed a check listed in `audit.fail_on`."""
 
 import argparse
 from pathlib import Path
@@ -7,10 +7,12 @@ from dnalm.cli import main
 
 
 def run() -> None:
-    """Read the audit; write a file that says it was passed, or fail."""
+    """Read the audit; write the status of its checks, or raise `UserError` if one stops the workflow."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--audit", type=Path, required=True, help="what audit.py found (JSON)")
-    arguments.add_argument("--output", type=Path, required=True, help="written only if nothing stops the workflow")
+    arguments.add_argument(
+        "--output", type=Path, required=True, help="status of the checks; written only if none stops the workflow"
+    )
     args = arguments.parse_args()
 
     from dnalm.errors import UserError

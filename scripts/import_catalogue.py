@@ -1,4 +1,4 @@
-"""Import a catalogue of tandem repeats (VNTRseek's VCF, UCSC simpleRepeat, TRF .dat, BED), checked against its genome."""
+"""Import a catalogue of tandem repeats (VNTRseek VCF, UCSC simpleRepeat, TRF .dat, BED) and check it on its genome."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ def run() -> None:
     """Read, check, write."""
     arguments = parser(__doc__, ImportCatalogueSettings)
     arguments.add_argument("--files", nargs="+", type=Path, required=True, help="the catalogue, plain or gzip")
-    arguments.add_argument("--genome", type=Path, help="indexed FASTA that its positions lie on")
+    arguments.add_argument("--genome", type=Path, help="indexed FASTA that its positions refer to")
     arguments.add_argument("--output", type=Path, required=True, help="table of records")
     arguments.add_argument("--ledger", type=Path, required=True, help="counts, as JSON")
     given = arguments.parse_args()

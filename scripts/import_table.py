@@ -1,4 +1,4 @@
-"""Import a table with labels or targets: CSV, TSV or parquet, as published splits or as one table to be divided."""
+"""Import a table with labels or targets: CSV, TSV or parquet, as published splits or as one table to be split."""
 
 from pathlib import Path
 

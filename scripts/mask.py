@@ -1,4 +1,4 @@
-"""Hard-mask a genome's shard: soft-masked bases and the intervals of catalogues become N."""
+"""Hard-mask a shard of a genome: soft-masked bases and the intervals of catalogues become N."""
 
 import sys
 from pathlib import Path
@@ -11,8 +11,8 @@ def run() -> None:
     """Mask the chromosomes of one shard, one at a time."""
     arguments = parser(__doc__, MaskSettings)
     arguments.add_argument("--genome", type=Path, required=True, help="indexed FASTA, soft-masked or not")
-    arguments.add_argument("--catalogues", nargs="*", type=Path, default=[], help="imported catalogues that lie on it")
-    arguments.add_argument("--shard", type=int, required=True, help="which share of the chromosomes, from 0")
+    arguments.add_argument("--catalogues", nargs="*", type=Path, default=[], help="imported catalogues of that genome")
+    arguments.add_argument("--shard", type=int, required=True, help="number of the shard of chromosomes, from 0")
     arguments.add_argument("--output", type=Path, required=True, help="masked FASTA, bgzip-packed")
     given = arguments.parse_args()
 

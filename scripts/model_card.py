@@ -1,4 +1,4 @@
-"""Write the model card of a run: README.md with Hugging Face metadata, from the numbers that the report shows."""
+"""Write the model card of a run: README.md with Hugging Face metadata and the same figures as the report."""
 
 from pathlib import Path
 
@@ -11,9 +11,7 @@ def run() -> None:
     arguments = parser(__doc__, ModelCardSettings)
     arguments.add_argument("--results", type=Path, required=True, help="folder of the data sets' results")
     arguments.add_argument("--output", type=Path, required=True, help="the card (Markdown)")
-    arguments.add_argument(
-        "--model", type=Path, help="the model's directory, which gets a copy: hubs look for it there"
-    )
+    arguments.add_argument("--model", type=Path, help="the model's directory, for a copy: hubs expect the card there")
     args = arguments.parse_args()
 
     from dnalm.evaluation.report.modelcard import model_card

@@ -1,8 +1,8 @@
-"""Score DNA sequences with a finished model, anywhere.
+"""Score DNA sequences with a finished model, outside the workflow.
 
-Reads FASTA (also gzipped), or a CSV, TSV or parquet table with a column of sequences. Writes one row a record, in the
-order of the input: id; of a classifier predicted (the name of the likeliest class) and score_<name> for each class, of a
-regression model predicted (a number in the targets' unit); and windows (how many were averaged).
+Reads FASTA (also gzipped), or a CSV, TSV or parquet table with a column of sequences. Writes one row per record, in the
+order of the input, with the columns id, predicted (the name of the most probable class, or a number in the targets'
+unit), for a classifier score_<name> for each class, and windows (how many were averaged).
 """
 
 import argparse
@@ -26,10 +26,12 @@ def run() -> None:
         "--overlong",
         default="window",
         choices=["window", "truncate", "drop", "error"],
-        help="sequences longer than the model's limit: average over windows (default), cut off, leave out, or refuse",
+        help="sequences longer than the model's limit: average over windows (default), truncate, drop, or fail",
     )
     options.add_argument("--sequence-column", default="sequence", metavar="NAME", help="column of a table")
-    options.add_argument("--id-column", default="id", metavar="NAME", help="column of a table; without it rows count")
+    options.add_argument(
+        "--id-column", default="id", metavar="NAME", help="column of a table (default id, else row numbers)"
+    )
     options.add_argument("--trust-remote-code", action="store_true", help="run the code that comes with the model")
     args = options.parse_args()
     if args.batch_size < 1:
@@ -40,7 +42,7 @@ def run() -> None:
     if args.output.is_dir():
         raise UserError(f"{args.output}: is a directory; name a file")
     if args.output.exists() and args.input.exists() and args.output.samefile(args.input):
-        raise UserError(f"{args.output}: is the input too; name another output")
+        raise UserError(f"{args.output}: is also the input; name another output")
     ids, sequences = read_sequences(args.input, args.sequence_column, args.id_column)
 
     import numpy as np
@@ -49,7 +51,7 @@ def run() -> None:
     from dnalm.training.models.tokenization import in_memory
     from dnalm.training.prediction import FinishedModel
 
-    with atomic(args.output) as output:  # opened first: a place that cannot be written to is told before the work
+    with atomic(args.output) as output:  # opened first, so that an output that cannot be written fails early
         model = FinishedModel.open(args.model, args.device, trust=args.trust_remote_code)
         tokens = in_memory(model.tokenizer, sequences)
         scores, windows = model.score(tokens, ids, args.overlong, args.batch_size, what="scoring")

@@ -1,6 +1,6 @@
 """Score the validation and test records with a finished model.
 
-The output holds id, split, and label and the probability of each class, or target and prediction.
+The output has id and split, and label and the probability of each class, or target and prediction.
 """
 
 import argparse
@@ -21,7 +21,11 @@ def run() -> None:
     options.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     options.add_argument("--output", type=Path, required=True, metavar="PARQUET", help="predictions")
     options.add_argument(
-        "--counts", type=Path, required=True, metavar="JSON", help="records overlong, dropped, windows"
+        "--counts",
+        type=Path,
+        required=True,
+        metavar="JSON",
+        help="numbers of records, overlong and dropped ones, and windows",
     )
     args = options.parse_args()
 

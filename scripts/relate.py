@@ -1,4 +1,4 @@
-"""Find which records of a data set are relatives: of one sequence or a similar one, of one motif family, of one locus."""
+"""Find related records of a data set: with equal or similar sequences, of one motif family, or from one locus."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from dnalm.cli import main
 
 
 def run() -> None:
-    """Read the sequence table of all records; write pairs of relatives."""
+    """Read the sequence table of all records; write the pairs of related records."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--records", type=Path, required=True, help="sequence table of all records (parquet)")
     arguments.add_argument("--output", type=Path, required=True, help="pairs of relatives and their kind (parquet)")

@@ -1,6 +1,6 @@
-"""Write the report: one self-contained HTML page with the verdict, all runs, the data and what made them.
+"""Write the report: one self-contained HTML page with the verdict, all runs, the data and their provenance.
 
-Data sets are told of in the order of the runs, which is the ladder's from the top down.
+Data sets are listed in the order of the config's runs.
 """
 
 from pathlib import Path

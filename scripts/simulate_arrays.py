@@ -1,4 +1,4 @@
-"""Simulate tandem arrays of known divergence, their units cut from a genome; written as a catalogue without positions."""
+"""Simulate tandem arrays of known divergence from units cut from a genome; write a catalogue without positions."""
 
 from pathlib import Path
 
@@ -21,10 +21,10 @@ def run() -> None:
 
     settings = given.settings
     with open_genome(given.genome) as genome:
-        table, passed = simulate_arrays(genome, settings)
+        table, skipped = simulate_arrays(genome, settings)
     write_table(given.output, table)
     line = entry("simulate", settings.catalogue, settings.arrays, len(table), {})
-    write_json(given.ledger, {"ledger": [line], "places_passed_over": passed})
+    write_json(given.ledger, {"ledger": [line], "places_passed_over": skipped})
 
 
 if __name__ == "__main__":

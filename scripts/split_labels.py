@@ -10,8 +10,8 @@ def run() -> None:
     """Group the records, assign the splits, write three sequence tables and the manifest."""
     arguments = parser(__doc__, SplitLabelsSettings)
     arguments.add_argument("--records", type=Path, required=True, help="sequence table of all records (parquet)")
-    arguments.add_argument("--relatives", type=Path, required=True, help="which of them are relatives (parquet)")
-    arguments.add_argument("--ledgers", type=Path, nargs="*", default=[], help="ledgers of the stages before (JSON)")
+    arguments.add_argument("--relatives", type=Path, required=True, help="pairs of related records (parquet)")
+    arguments.add_argument("--ledgers", type=Path, nargs="*", default=[], help="ledgers of the previous stages (JSON)")
     for split in ("train", "validation", "test"):
         arguments.add_argument(f"--{split}", type=Path, required=True, help=f"{split} split (parquet)")
     arguments.add_argument("--manifest", type=Path, required=True, help="ledger and facts of the data set (JSON)")

@@ -1,4 +1,4 @@
-"""Gather the metrics of all runs into one table, one row a run."""
+"""Collect the metrics of all runs in one table, one row per run."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tokenize the records of a table, whatever their length, for any model with that tokenizer."""
+"""Tokenize the records of a table without truncation, for all models with that tokenizer."""
 
 import os
 import sys
@@ -13,14 +13,14 @@ from dnalm.files import atomic, write_json
 def run() -> None:
     """Read the command line, tokenize, write."""
     options = parser(__doc__, TokenizeSettings)
-    options.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="what AutoTokenizer loads")
+    options.add_argument("--tokenizer", type=Path, required=True, metavar="DIR", help="a tokenizer for AutoTokenizer")
     options.add_argument("--table", type=Path, required=True, metavar="PARQUET", help="records with id and sequence")
     options.add_argument("--ids", type=Path, required=True, metavar="NPY", help="token ids of all records")
-    options.add_argument("--offsets", type=Path, required=True, metavar="NPY", help="where each record begins")
+    options.add_argument("--offsets", type=Path, required=True, metavar="NPY", help="where each record starts in them")
     options.add_argument("--counts", type=Path, required=True, metavar="JSON", help="tokens, unknown tokens, lengths")
     options.add_argument("--threads", type=int, default=1, metavar="N", help="processes that tokenize (default 1)")
     args = options.parse_args()
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # else the library takes every core, in each process
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # otherwise the library uses all cores, in each process
 
     import numpy as np
     import pyarrow as pa
@@ -46,18 +46,19 @@ def run() -> None:
     tokenizer = load_tokenizer(args.tokenizer, trust)
     try:
         with (
-            # read bit by bit: without these two a whole column is in memory
+            # these two options avoid reading a whole column into memory
             pq.ParquetFile(args.table, buffer_size=2**20, pre_buffer=False) as table,
             atomic(args.ids) as ids_path,
             atomic(args.offsets) as offsets_path,
         ):
-            most = 1 if trust and sys.platform != "linux" else args.threads  # only a fork has that code too
-            processes = max(1, min(most, table.metadata.num_rows // BATCH))
+            # spawned processes would not have the checkpoint's code
+            limit = 1 if trust and sys.platform != "linux" else args.threads
+            processes = max(1, min(limit, table.metadata.num_rows // BATCH))
             offsets, counts = tokenize(tokenizer, batches(table), ids_path, processes)
             with open(offsets_path, "wb") as stream:
                 np.save(stream, offsets)
-            limit = stated_limit(tokenizer, args.tokenizer)
-            write_json(args.counts, {**counts, "special_tokens": specials_of(tokenizer).added(), "limit": limit})
+            special, stated = specials_of(tokenizer).added(), stated_limit(tokenizer, args.tokenizer)
+            write_json(args.counts, {**counts, "special_tokens": special, "limit": stated})
     except pa.ArrowInvalid as error:
         raise UserError(f"{args.table}: cannot read this parquet table ({str(error).splitlines()[0]})") from error
 

@@ -20,7 +20,8 @@ def run() -> None:
     sequences = read_table(args.train, columns=["sequence"])["sequence"]
     tokenizer = train_bpe(sequences, args.settings.vocabulary)
     if len(tokenizer) < args.settings.vocabulary:
-        print(f"the corpus yields {len(tokenizer)} entries of {args.settings.vocabulary}", file=sys.stderr)
+        wanted = args.settings.vocabulary
+        print(f"the training split yields only {len(tokenizer)} of {wanted} vocabulary entries", file=sys.stderr)
     with atomic_directory(args.output_dir) as directory:
         tokenizer.save_pretrained(directory)
 

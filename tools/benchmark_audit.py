@@ -1,9 +1,9 @@
-"""Measure how long the audit of a large data set takes, and how much memory.
+"""Measure time and memory of the audit of a large data set.
 
-A data set of tandem arrays of many families, each with its shuffle, is simulated from a fixed seed in a
-temporary directory. Then relate.py, compare_splits.py and audit.py are run on it as a workflow runs them, each in a
-process of its own, beside a process that only reads the same tables. The output is JSON: the machine, the versions, seconds and peak
-resident memory (GiB) of each process, their sum and largest, and how many times longer it takes than reading.
+A data set of tandem arrays of many families and their shuffles is simulated from a fixed seed in a temporary directory.
+Then relate.py, compare_splits.py and audit.py are run on it as in the workflow, each in its own process, and for
+comparison a process that only reads the same tables. The output is JSON: machine, versions, seconds and peak resident
+memory (GiB) of each process, total seconds and largest memory, and the ratio of the time to that of reading.
 """
 
 import library  # noqa: I001
@@ -37,7 +37,7 @@ def run() -> None:
     options.add_argument("--sequences", type=int, default=500_000, metavar="N", help="records (default 500,000)")
     args = options.parse_args()
     if args.sequences < 100:
-        raise UserError(f"--sequences: {args.sequences} are too few to be audited; give at least 100")
+        raise UserError(f"--sequences: {args.sequences} are too few to audit; use at least 100")
 
     from evaluation_workloads import MEAN_LENGTH, simulate
 
@@ -68,7 +68,7 @@ def run() -> None:
 
 
 def commands(folder: Path) -> dict[str, tuple[list[str], dict[str, Any] | None]]:
-    """What is measured, in this order: command line and settings of each part."""
+    """Command line and settings of each measured part, in the order in which they run."""
     from dnalm.config.datasets import Audit
     from dnalm.config.stages.evaluation import AuditSettings
     from dnalm.names import SPLITS
@@ -91,7 +91,7 @@ def commands(folder: Path) -> dict[str, tuple[list[str], dict[str, Any] | None]]
 
 
 def measure(arguments: Sequence[str], spec: dict[str, Any] | None) -> dict[str, float]:
-    """Run Python with these arguments; seconds and peak resident memory in GiB."""
+    """Run Python with these arguments; return seconds and peak resident memory in GiB."""
     used = measured(arguments, spec, {**os.environ, "PYTHONPATH": str(SCRIPTS)})
     seconds, processor = round(used.seconds, 1), round(used.processor_seconds, 1)
     return {"seconds": seconds, "processor_seconds": processor, "gib": round(used.memory / 2**30, 2)}

@@ -1,8 +1,8 @@
 """Measure how long the intervals of all metrics take: simulated predictions, 2,000 bootstrap replicates.
 
-The baseline is the same replicates by scikit-learn, weighted by group, of which a few are timed in this run and the rest
-extrapolated. The output is JSON: the machine, the versions, the seconds of both on one core (what other programs do to
-the clock is no part of them), their ratio, and the largest difference between the two on the replicates that both made.
+The baseline is the same replicates by scikit-learn, weighted by group; a few are timed and the rest extrapolated. The
+output is JSON: machine, versions, processor seconds of both on one core, their ratio, and the largest difference
+between the two on the replicates that both computed.
 """
 
 import library  # noqa: F401, I001

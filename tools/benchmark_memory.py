@@ -1,8 +1,8 @@
-"""Measure how much memory a training takes of a small data set and of a large one, for equally many steps.
+"""Measure the memory of training on a small and on a large data set, for the same number of steps.
 
-Two data sets of random tokens are made in a temporary directory, and the same small BERT is fine-tuned on each by
-finetune.py, in a process of its own. The output is JSON: the machine, the versions, the peak resident memory of each
-process in MB (10^6 bytes; pages of mapped files count, though the system may take them back), and their ratio.
+Two data sets of random tokens are written to a temporary directory, and the same small BERT is fine-tuned on each by
+finetune.py, in its own process. The output is JSON: machine, versions, peak resident memory of each process in MB (10^6
+bytes; includes pages of mapped files, which the system can reclaim), and their ratio.
 """
 
 import library  # noqa: I001
@@ -20,9 +20,9 @@ from dnalm.machine import machine, measured
 from dnalm.provenance import versions
 
 BATCH = 40
-"""Divides the sizes, so that the fraction of an epoch that makes so many steps is exact."""
+"""Must divide the sizes, so that `--steps` is an exact fraction of an epoch."""
 TOKENS = 64
-"""What a sequence is cut to, so that the longest batch, which chance makes, doesn't decide the peak."""
+"""Sequences are truncated to this, so that a randomly long batch does not determine the peak."""
 TARGET = 1.1
 FINETUNE = library.ROOT / "scripts/finetune.py"
 
@@ -36,7 +36,7 @@ def run() -> None:
     options.add_argument("--device", default="cpu", help="auto, cuda, mps or cpu (default); it's the host's memory")
     args = options.parse_args()
     if any(size % BATCH or size < args.steps * BATCH for size in args.sizes):
-        raise UserError(f"--sizes: multiples of {BATCH} are needed, of at least {args.steps * BATCH} for so many steps")
+        raise UserError(f"--sizes: must be multiples of {BATCH}, and at least {args.steps * BATCH} for these steps")
 
     peak = {}
     for size in args.sizes:
@@ -59,7 +59,7 @@ def run() -> None:
 
 
 def write_data(folder: Path, size: int) -> None:
-    """Tables, tokens and a tokenizer for `finetune.py`, of so many training sequences."""
+    """Write tables, tokens and a tokenizer for `finetune.py`, with `size` training sequences."""
     import numpy as np
     import pandas as pd
 
@@ -77,7 +77,7 @@ def write_data(folder: Path, size: int) -> None:
 
 
 def fine_tune(folder: Path, size: int, steps: int, device: str) -> float:
-    """Train so many steps in a process of its own; return its peak resident memory in MB."""
+    """Train for `steps` in a new process; return its peak resident memory in MB."""
     from dnalm.training.benchmarks.measurements import BERT_SMALL
 
     recipe = {"batch_size": BATCH, "epochs": steps * BATCH / size, "overlong": "truncate"}
@@ -88,9 +88,9 @@ def fine_tune(folder: Path, size: int, steps: int, device: str) -> float:
     outputs = ["--training-log", str(folder / "log.tsv"), "--record", str(folder / "run.json")]
     command = [str(FINETUNE), "--spec", "-", *places, *outputs, "--device", device]
     used = measured(command, {**spec, "labels": None})
-    made = read_json(folder / "run.json")["steps"]
-    if made != steps:
-        raise UserError(f"{made} steps were made of {size} sequences instead of {steps}: nothing to compare")
+    done = read_json(folder / "run.json")["steps"]
+    if done != steps:
+        raise UserError(f"{done} steps were trained on {size} sequences instead of {steps}: nothing to compare")
     return round(used.memory / 1e6, 1)
 
 

@@ -1,8 +1,8 @@
-"""Measure how fast training is, against the original recipe and the Hugging Face Trainer as it comes.
+"""Measure the speed of training, compared with the original recipe and the Hugging Face Trainer's defaults.
 
-Suites: gpu (a BERT-base on one GPU), cpu (a small BERT on two threads), scaling (the BERT-base on one GPU and on two
-of one host). Each arm runs in processes of its own. The output is JSON: the machine, the versions, what was measured
-of each arm and how, ratios, and the targets that these answer.
+Suites: gpu (a BERT-base on one GPU), cpu (a small BERT on two threads), scaling (the BERT-base on one GPU and on two of
+one host). Each arm runs in its own processes. The output is JSON: machine, versions, figures of each arm, the method,
+ratios, and targets.
 """
 
 import library  # noqa: F401, I001
@@ -36,7 +36,7 @@ def run() -> None:
     options.add_argument("--here", action="store_true", help="in this process (under torchrun: in these), one arm")
     args = options.parse_args()
     if args.steps and not 0 < args.steps[0] < args.steps[1]:
-        raise UserError("--steps: two numbers are needed, the second the larger")
+        raise UserError("--steps: two numbers are needed, the second larger than the first")
 
     from dnalm.training.benchmarks.measurements import METHOD, SUITES, judged, ratios
 
@@ -73,7 +73,7 @@ def here(arm: Any, suite: Any) -> dict[str, Any]:
 
 
 def elsewhere(arm: Any, suite: str, steps: list[int] | None) -> dict[str, Any]:
-    """Measure an arm in as many new processes as it asks for; whatever ends them becomes its `error`."""
+    """Measure an arm in as many new processes as it needs; any failure becomes its `error`."""
     from dnalm.training.runtime.lease import lease
 
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={arm.processes}"]

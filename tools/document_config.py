@@ -1,4 +1,4 @@
-"""Write config/README.md and workflow/schemas/config.schema.json from the config's definition; --check compares only."""
+"""Write config/README.md and workflow/schemas/config.schema.json from the config's classes; --check only compares."""
 
 import library  # noqa: F401, I001
 
@@ -27,7 +27,7 @@ Generated from the classes in `scripts/dnalm/config/` by `make docs`; edit them.
 
 `config/config.yaml` is the demo. A file given with `--configfile` is a complete config: it replaces the demo. To change
 one key of the demo, give both files: `--configfile config/config.yaml mine.yaml`. Relative paths are relative to the
-working directory (`--directory`). An unknown key is an error that names the nearest known one. Names of entries are made
+working directory (`--directory`). An unknown key is an error that names the nearest known one. Names of entries consist
 of letters, digits, `.`, `_` and `-`, and begin with a letter or digit.
 
 Worked examples are in [examples](examples).
@@ -39,7 +39,7 @@ def describe_type(kind: Any) -> str:
     origin, parts = get_origin(kind), get_args(kind)
     if kind is Name:
         return "name"
-    if origin is Annotated:  # a checksum, say
+    if origin is Annotated:  # for example a checksum
         return describe_type(parts[0])
     if origin is Literal:
         return " \\| ".join(f"`{part}`" for part in parts)
@@ -55,7 +55,7 @@ def describe_type(kind: Any) -> str:
 
 
 def describe_default(field: FieldInfo) -> str:
-    """The default as it would stand in YAML."""
+    """The default, as written in YAML."""
     value = field.default
     if value is PydanticUndefined:
         return "required"
@@ -80,7 +80,7 @@ def describe_limits(field: FieldInfo) -> str:
 
 
 def readme() -> str:
-    """The text of config/README.md: one table a section, in the order they are met."""
+    """The text of config/README.md: one table for each section, in the order of first reference."""
     order: list[type[BaseModel]] = [Config]
     for section in order:
         found = [model for field in section.model_fields.values() for model in sections(field.annotation)]
@@ -105,13 +105,13 @@ def schema() -> str:
 def run() -> None:
     """Write the two files, or compare them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is out of step")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is out of date")
     check = parser.parse_args().check
     files = {ROOT / "config/README.md": readme(), ROOT / "workflow/schemas/config.schema.json": schema()}
     stale = [path for path, text in files.items() if not path.is_file() or path.read_text() != text]
     for path in stale:
         if check:
-            print(f"error: {path.relative_to(ROOT)} is out of step with scripts/dnalm/config; run make docs")
+            print(f"error: {path.relative_to(ROOT)} is out of date with scripts/dnalm/config; run make docs")
         else:
             with atomic(path) as temporary:
                 temporary.write_text(files[path])

@@ -1,4 +1,4 @@
-"""Write docs/rules.md and docs/rerun-matrix.md from what Snakemake says of the Snakefile; --check compares only."""
+"""Write docs/rules.md and docs/rerun-matrix.md from Snakemake's dry runs; --check only compares."""
 
 import library  # noqa: F401, I001
 
@@ -13,7 +13,7 @@ from planning.plans import ROOT
 def run() -> None:
     """Write the two files, or compare them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is out of step")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is out of date")
     check = parser.parse_args().check
     files = {
         ROOT / "docs/rules.md": rules.document(),
@@ -22,7 +22,7 @@ def run() -> None:
     stale = [path for path, text in files.items() if not path.is_file() or path.read_text() != text]
     for path in stale:
         if check:
-            print(f"error: {path.relative_to(ROOT)} is out of step with the Snakefile; run make docs", file=sys.stderr)
+            print(f"error: {path.relative_to(ROOT)} is out of date with the Snakefile; run make docs", file=sys.stderr)
         else:
             with atomic(path) as temporary:
                 temporary.write_text(files[path])

@@ -1,4 +1,4 @@
-"""What the benchmarks of audit and evaluation measure: a simulated data set of any size; intervals beside scikit-learn's."""
+"""Workloads of the benchmarks of audit and evaluation: a simulated data set; intervals compared with scikit-learn."""
 
 import sys
 from pathlib import Path
@@ -19,19 +19,18 @@ MEAN_LENGTH, MIN_LENGTH = 130, 26
 MOTIF_LENGTHS = (7, 60)
 PAIRS_PER_FAMILY = 5
 DIVERGENCE = 0.05
-"""Chance that a base of an array is drawn anew."""
+"""Probability that a base of an array is replaced by a random one."""
 TOKEN_BASES = 4
 GROUP = 5
-"""Records of a group, on average."""
+"""Mean number of records in a group."""
 SETTINGS = IntervalSettings(effective_groups=30, largest_group=0.05)
 
 
 def simulate(folder: Path, records: int, model: str, seed: int) -> None:
-    """Write a data set to audit under `folder`: `data`, all its `records.parquet`, `tokens/{model}`, and the places of its
-    arrays, `catalogue.parquet`.
+    """Write a data set for an audit to `folder`: `data`, `records.parquet`, `tokens/{model}` and `catalogue.parquet`.
 
-    Half of the records are arrays of random motifs, diverged, a few of each motif; the other half are their shuffles.
-    Arrays of one motif, and their shuffles, are one group and lie in one split.
+    Half of the records are diverged arrays of random motifs, a few of each motif; the other half are their shuffles.
+    Arrays of one motif and their shuffles form one group, which is in one split.
     """
     rng = np.random.default_rng(seed)
     pairs = records // 2
@@ -39,31 +38,31 @@ def simulate(folder: Path, records: int, model: str, seed: int) -> None:
     motifs = [rng.integers(0, 4, size) for size in rng.integers(*MOTIF_LENGTHS, families)]
     family = rng.integers(0, families, pairs)
     lengths = MIN_LENGTH + rng.exponential(MEAN_LENGTH - MIN_LENGTH, pairs).astype(np.int64)
-    arrays, twins = [], []
+    arrays, shuffles = [], []
     for number, length in zip(family, lengths, strict=True):
         bases = np.resize(motifs[number], length)
         changed = rng.random(length) < DIVERGENCE
         bases[changed] = rng.integers(0, 4, int(changed.sum()))
         arrays.append(decode(bases))
-        twins.append(decode(rng.permutation(bases)))
+        shuffles.append(decode(rng.permutation(bases)))
     starts = 1000 + np.cumsum(2 * lengths + 1000) - 2 * lengths
     group = np.array([f"family-{number:06d}" for number in family], dtype=object)
-    spelt = np.array([decode(motif) for motif in motifs], dtype=object)[family]
+    motif = np.array([decode(motif) for motif in motifs], dtype=object)[family]
     names = np.array([f"array-{row:06d}" for row in range(pairs)], dtype=object)
     common = {"group": group, "chrom": "simulated", "strand": "+", "positive": names}
     columns = [*SEQUENCE_COLUMNS, "positive"]
     positive = {"id": names, "sequence": arrays, "label": 1, "source": "bed", "start": starts, "end": starts + lengths}
     far = starts + lengths + 500
     negative = {
-        "id": "twin-" + names,
-        "sequence": twins,
+        "id": "shuffle-" + names,
+        "sequence": shuffles,
         "label": 0,
         "source": "unique",
         "start": far,
         "end": far + lengths,
     }
     table = pd.concat(
-        [pd.DataFrame({**positive, **common, "motif": spelt}), pd.DataFrame({**negative, **common})], ignore_index=True
+        [pd.DataFrame({**positive, **common, "motif": motif}), pd.DataFrame({**negative, **common})], ignore_index=True
     ).reindex(columns=columns)
     table = table.astype({"start": "Int64", "end": "Int64", "motif_length": "Int64", "motif": "str"})
     split = np.resize([0, 0, 0, 1, 2], families)[np.concatenate([family, family])]
@@ -82,11 +81,13 @@ def simulate(folder: Path, records: int, model: str, seed: int) -> None:
 
 
 def time_intervals(records: int, replicates: int, timed: int, classes: int) -> dict[str, float]:
-    """Seconds of both ways on predictions of so many classes, and how far they are apart."""
+    """Seconds of our intervals and scikit-learn's on predictions of `classes`, and their largest difference."""
     rng = np.random.default_rng(0)
     labels, codes = rng.integers(classes, size=records), rng.integers(max(1, records // GROUP), size=records)
     logits = rng.normal(size=(records, classes)) + np.eye(classes)[labels]
-    scores = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).round(6)  # as they are written, so with ties
+    scores = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).round(
+        6
+    )  # rounded as in files, so there are ties
     scores[:, 0] = 1 - scores[:, 1:].sum(axis=1)
     ids = np.array([f"r{i}" for i in range(records)], dtype=object)
     predictions = ClassPredictions(ids, labels, scores)
@@ -117,7 +118,7 @@ def time_intervals(records: int, replicates: int, timed: int, classes: int) -> d
 
 
 def by_scikit_learn(predictions: ClassPredictions, weights: np.ndarray) -> dict[str, float]:
-    """The metrics of one replicate, as scikit-learn makes them of weighted records."""
+    """The metrics of one replicate by scikit-learn, with sample weights."""
     from sklearn import metrics
 
     labels, scores, guess = predictions.labels, predictions.scores, predictions.predicted

@@ -1,4 +1,4 @@
-"""Makes the library in `scripts/` importable wherever a program of this folder is started from."""
+"""Makes the library in `scripts/` importable, whatever directory a program of this folder is started from."""
 
 import sys
 from pathlib import Path

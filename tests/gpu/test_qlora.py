@@ -1,4 +1,4 @@
-"""QLoRA where it is meant to run: what fits, what is learnt, and that the engine's graphs and compiler take its layers."""
+"""QLoRA on a GPU: memory, what is learnt, and that CUDA graphs and the compiler accept its layers."""
 
 import json
 

@@ -1,1 +1,1 @@
-"""What Snakemake plans to do: for the documents and tests that tell of it, and for nothing that a run computes."""
+"""What Snakemake plans to run, for generated documents and tests; not used by the workflow."""

@@ -1,4 +1,4 @@
-"""One change for each key of the config, made to `subject.yaml`."""
+"""Changes to `subject.yaml`, at least one for each key of the config."""
 
 import copy
 import json
@@ -15,19 +15,20 @@ ADDRESS = "http://127.0.0.1:8000"
 FILES = (
     "given.fa", "placed.bed", "labelled.csv", "measured.csv", "train.csv", "validation.csv", "test.csv",
     "tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json",
-    "checkpoint/config.json", "checkpoint/model.safetensors", "checkpoint/tokenizer.json", "checkpoint/tokenizer_config.json",
+    "checkpoint/config.json", "checkpoint/model.safetensors", "checkpoint/tokenizer.json",
+    "checkpoint/tokenizer_config.json",
 )  # fmt: skip
-"""What the subject takes as given."""
+"""The subject's own input files."""
 
 OTHERS = {
     "given.fa": "other.fa", "placed.bed": "other.bed", "labelled.csv": "other.csv", "tokenizer": "other-tokenizer",
     "checkpoint": "other-checkpoint",
 }  # fmt: skip
-"""Copies of these, which edits name in their place."""
+"""Copies of these, which edits use instead."""
 
 
 def given() -> list[tuple[str, str]]:
-    """(path, the file of `FILES` that it is a copy of) of all that the subject and its edits take as given."""
+    """(path, the file of `FILES` that it is a copy of) for all input files of the subject and its edits."""
     copies = [
         (name.replace(old, new, 1), name)
         for old, new in OTHERS.items()
@@ -39,7 +40,7 @@ def given() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Edit:
-    """A new value of `entry`'s key, with what else has to change for the config to stay valid."""
+    """A new value of a key of `entry`; also: other keys that must change for the config to stay valid."""
 
     entry: str
     value: Any
@@ -47,13 +48,13 @@ class Edit:
 
 
 def subject(address: str = ADDRESS) -> dict[str, Any]:
-    """The config that edits are made to; its downloads come from `address`."""
+    """The config that is edited; its downloads come from `address`."""
     config: dict[str, Any] = yaml.safe_load(SUBJECT.read_text().replace("SERVER", address))
     return config
 
 
 def edited(config: dict[str, Any], key: str, edit: Edit) -> dict[str, Any]:
-    """`config` with `edit` made to `key`, as `planning.keys.leaf_keys` writes it."""
+    """`config` with `edit` made to `key`, which is spelt as by `planning.keys.leaf_keys`."""
     changed = copy.deepcopy(config)
     path = _path(key, edit)
     _put(changed, path, edit.value)
@@ -101,7 +102,11 @@ def _each(prefix: str, entry: str, **values: Any) -> dict[str, list[Edit]]:
 
 
 _SUM = "a" * 64
-_TINY = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 64}  # fmt: skip
+_TINY = {
+    "model_type": "bert", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+    "max_position_embeddings": 64,
+}  # fmt: skip
+_BY_CHROMOSOME = {"train": ["chr1"], "validation": ["chr2"], "test": ["chr3"]}
 _DATASETS = {
     f"datasets.<{kind}>.{key}": [edit]
     for kind, entry in (("repeats", "arrays"), ("table", "labelled"))
@@ -110,7 +115,7 @@ _DATASETS = {
         "split.fractions.train": Edit(entry, 0.5, {"test": 0.3}),
         "split.fractions.validation": Edit(entry, 0.3, {"train": 0.5}),
         "split.fractions.test": Edit(entry, 0.3, {"train": 0.5}),
-        "split.chromosomes": Edit(entry, {"train": ["chr1"], "validation": ["chr2"], "test": ["chr3"]}, {"method": "chromosome"}),
+        "split.chromosomes": Edit(entry, _BY_CHROMOSOME, {"method": "chromosome"}),
         "split.seed": Edit(entry, 7),
         "audit.fail_on": Edit(entry, ["classes", "overlong"]),
         "audit.shortcut_auroc": Edit(entry, 0.7),
@@ -133,7 +138,8 @@ _DATASETS = {
 EDITS: dict[str, list[Edit]] = {
     **_each(
         "genomes.<name>.simulate", "simulated", chromosomes=3, length=70_000, order=2, gc=0.45, arrays=100,
-        unit_length=[7, 50], copies=[2.0, 15.0], substitutions=0.04, indels=0.02, interspersed=0.2, families=6, gaps=0.02, seed=4,
+        unit_length=[7, 50], copies=[2.0, 15.0], substitutions=0.04, indels=0.02, interspersed=0.2, families=6,
+        gaps=0.02, seed=4,
     ),
     "genomes.<name>.url": [Edit("fetched", ADDRESS + "/other-{chromosome}.fa")],
     "genomes.<name>.path": [Edit("given", "other.fa")],
@@ -147,14 +153,16 @@ EDITS: dict[str, list[Edit]] = {
     "catalogues.<name>.simulated": [Edit("planted", False)],
     "catalogues.<name>.find": [Edit("found", "tantan")],
     **_each(
-        "catalogues.<name>.simulate", "low-copy", arrays=130, unit_length=[7, 50], copies=[1.8, 5.0], divergence=[0.05, 0.2],
-        indels=0.3, seed=2,
+        "catalogues.<name>.simulate", "low-copy", arrays=130, unit_length=[7, 50], copies=[1.8, 5.0],
+        divergence=[0.05, 0.2], indels=0.3, seed=2,
     ),
     "catalogues.<name>.sha256": [Edit("listed", _SUM)],
     "catalogues.<name>.md5": [Edit("listed", _SUM[:32])],
     "catalogues.<name>.filters": [Edit("listed", ["PASS"])],
     **_DATASETS,
-    "datasets.<repeats>.baselines": [Edit("arrays", ["majority", "kmer", "cnn", "trf", "length_gc"]), Edit("arrays", ["majority"])],
+    "datasets.<repeats>.baselines": [
+        Edit("arrays", ["majority", "kmer", "cnn", "trf", "length_gc"]), Edit("arrays", ["majority"]),
+    ],
     "datasets.<repeats>.genome": [Edit("diverged", "given")],
     "datasets.<repeats>.catalogue": [Edit("arrays", "found")],
     "datasets.<repeats>.mask.soft": [Edit("arrays", False)],
@@ -162,10 +170,16 @@ EDITS: dict[str, list[Edit]] = {
     "datasets.<repeats>.min_length": [Edit("arrays", 30)],
     "datasets.<repeats>.flank": [Edit("arrays", 8), Edit("arrays", 0)],
     "datasets.<repeats>.deduplicate": [Edit("arrays", False)],
-    "datasets.<repeats>.negatives": [Edit("arrays", {"unique": 1, "shuffled": 1}), Edit("arrays", {"unique": 1, "interspersed": 1})],
-    **_each("datasets.<repeats>.balance", "arrays", match=["length"], gc_tolerance=0.05, ratio=2, exclude_trf=False, seed=7),
+    "datasets.<repeats>.negatives": [
+        Edit("arrays", {"unique": 1, "shuffled": 1}), Edit("arrays", {"unique": 1, "interspersed": 1}),
+    ],
+    **_each(
+        "datasets.<repeats>.balance", "arrays", match=["length"], gc_tolerance=0.05, ratio=2, exclude_trf=False, seed=7,
+    ),
     "datasets.<repeats>.background": [Edit("arrays", 50), Edit("arrays", 0)],
-    "datasets.<repeats>.split.chromosomes": [Edit("held-out", {"train": ["chr1"], "validation": ["chr3"], "test": ["chr2"]})],
+    "datasets.<repeats>.split.chromosomes": [
+        Edit("held-out", {"train": ["chr1"], "validation": ["chr3"], "test": ["chr2"]}),
+    ],
     "datasets.<table>.baselines": [Edit("labelled", ["length_gc", "kmer"]), Edit("measured", ["majority"])],
     "datasets.<table>.train": [Edit("published", "labelled.csv")],
     "datasets.<table>.validation": [Edit("published", "labelled.csv")],
@@ -192,16 +206,20 @@ EDITS: dict[str, list[Edit]] = {
         target_parameters=["classifier.weight"], modules_to_save=["pooler"],
     ),
     **_each(
-        "recipes.<name>", "plain", learning_rate=2e-3, epochs=2, batch_size=16, class_weights="balanced", focal_gamma=2.0,
-        weight_decay=0.1, warmup=0.1, scheduler="cosine", max_gradient_norm=2.0, early_stopping_patience=2,
-        reverse_complement=True, overlong="drop", precision="fp32", engine="padded", compile=False, max_train_records=50,
+        "recipes.<name>", "plain", learning_rate=2e-3, epochs=2, batch_size=16, class_weights="balanced",
+        focal_gamma=2.0, weight_decay=0.1, warmup=0.1, scheduler="cosine", max_gradient_norm=2.0,
+        early_stopping_patience=2, reverse_complement=True, overlong="drop", precision="fp32", engine="padded",
+        compile=False, max_train_records=50,
     ),
     **_each("recipes.<name>", "shared", processes=3, gpus=0, sharding="fsdp"),
     "runs[].dataset": [Edit("4", "published")],
     "runs[].model": [Edit("3", "kept")],
     "runs[].recipe": [Edit("3", "other")],
     "runs[].seeds": [Edit("0", [1, 2, 3]), Edit("0", [1])],
-    **_each("evaluation", "", confidence=0.9, replicates=1000, seed=2, calibration_bins=10, temperature=True, prevalences=[0.5, 0.1]),
+    **_each(
+        "evaluation", "", confidence=0.9, replicates=1000, seed=2, calibration_bins=10, temperature=True,
+        prevalences=[0.5, 0.1],
+    ),
     "device": [Edit("", "auto")],
     "checkpoint_minutes": [Edit("", 10)],
     "report_to": [Edit("", ["tensorboard"])],

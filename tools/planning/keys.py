@@ -1,4 +1,4 @@
-"""Every key of the config that holds a value, found from its definition."""
+"""All keys of the config that have a value, from its definition."""
 
 from collections.abc import Iterator
 from typing import Any, get_args, get_origin
@@ -9,9 +9,9 @@ from dnalm.config.root import Config
 
 
 def leaf_keys() -> list[str]:
-    """Paths like `genomes.<name>.simulate.length`, `datasets.<table>.labels` and `runs[].seeds`, as they are defined.
+    """Paths like `genomes.<name>.simulate.length`, `datasets.<table>.labels` and `runs[].seeds`, in defined order.
 
-    <name> stands for what an entry is called; a data set's keys are listed for each kind.
+    <name> stands for an entry's name; a data set's keys are listed for each kind.
     """
     return list(_below(Config, ""))
 

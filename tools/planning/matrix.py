@@ -1,4 +1,4 @@
-"""The re-run matrix: what a finished run repeats when one key of its config changes."""
+"""The re-run matrix: which rules of a finished run are repeated when one key of its config changes."""
 
 from dataclasses import dataclass
 from itertools import groupby
@@ -27,7 +27,7 @@ A refused change shows the message.
 
 @dataclass(frozen=True)
 class Row:
-    """One change: the key, the change in words, and the jobs it re-runs, or the line in which it is refused."""
+    """One change: the key, the change in words, and the jobs that it re-runs, or the error line if it is refused."""
 
     key: str
     change: str
@@ -35,7 +35,7 @@ class Row:
 
 
 def measure(keys: list[str], directory: Path, config: dict[str, Any]) -> list[Row]:
-    """Ask, in the finished run of `config` in `directory`, what each change to `keys` would run."""
+    """Which jobs each change to `keys` would re-run, in the finished run of `config` in `directory`."""
     changes = [(key, edit) for key in keys for edit in EDITS[key]]
     with TemporaryDirectory() as place:
         calls = []
@@ -48,21 +48,21 @@ def measure(keys: list[str], directory: Path, config: dict[str, Any]) -> list[Ro
 
 
 def laid_out(directory: Path) -> list[Job]:
-    """Lay out the subject's finished run in `directory`, with its config; returns the jobs it would have had."""
+    """Lay out the subject's finished run in `directory`, with its config; return the jobs that it would have had."""
     config = directory / "config.yaml"
     config.write_text(yaml.safe_dump(subject()))
     return lay_out(directory, config, [path for path, _ in given()])
 
 
 def cells(row: Row, order: list[str]) -> str:
-    """A row's last cell: the rules in the order of the Snakefile."""
+    """A row's last cell: the re-run rules in the order of the Snakefile, or the error."""
     if isinstance(row.plan, str):
         return "refused: " + row.plan.removeprefix("error: config: ").replace("|", "\\|")
     return ", ".join(sorted(rules(row.plan), key=order.index)) or "nothing"
 
 
 def document(order: list[str]) -> str:
-    """The text of docs/rerun-matrix.md. order: all rules, as they stand in the Snakefile."""
+    """The text of docs/rerun-matrix.md. order: all rules, in the order of the Snakefile."""
     with TemporaryDirectory() as place:
         laid_out(Path(place))
         rows = measure(leaf_keys(), Path(place), subject())

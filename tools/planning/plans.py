@@ -1,4 +1,4 @@
-"""What Snakemake says it would do, as jobs; and a finished run to ask it about, laid out without running anything."""
+"""Snakemake's dry runs as lists of jobs; and finished runs for them, laid out without running anything."""
 
 import json
 import os
@@ -16,9 +16,7 @@ DIRECTORY = re.compile(r"^resources/models/.*(?<!\.json)$|/model$")
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a plan: its rule, wildcards, output files, why it would run (in Snakemake's words), and the
-    resources it asks for, `threads` among them.
-    """
+    """One job of a dry run; reason: why it would run, in Snakemake's words; resources: including `threads`."""
 
     rule: str
     wildcards: dict[str, str]
@@ -28,11 +26,11 @@ class Job:
 
 
 class PlanError(RuntimeError):
-    """Snakemake failed where it should have planned: all that it said."""
+    """A dry run failed without an error of ours; the message is Snakemake's output."""
 
 
 def jobs(text: str) -> list[Job]:
-    """The jobs of a dry run's output, without those that only name targets."""
+    """The jobs in a dry run's output, without rules that have no output."""
     found = []
     for rule, body in RULE.findall(text):
         lines = dict(line.strip().split(": ", 1) for line in body.splitlines() if ": " in line)
@@ -54,9 +52,9 @@ def rules(plan: Iterable[Job]) -> frozenset[str]:
 
 
 def call(many: Sequence[Sequence[str | Path]], directory: Path, root: Path = ROOT) -> list[tuple[int, str]]:
-    """Call Snakemake with each list of arguments in `directory`: (exit status, what it said) for each.
+    """Call Snakemake in `directory` with each list of arguments; returns (exit status, output) of each call.
 
-    root: the clone whose Snakefile is meant.
+    root: the clone whose Snakefile is used.
     """
     common = ["--snakefile", str(root / "Snakefile"), "--directory", str(directory), "--cores", "2"]
     sent = json.dumps([[*common, *map(str, arguments)] for arguments in many])
@@ -73,7 +71,7 @@ def call(many: Sequence[Sequence[str | Path]], directory: Path, root: Path = ROO
 
 
 def dry_runs(many: Sequence[Sequence[str | Path]], directory: Path, root: Path = ROOT) -> list[list[Job] | str]:
-    """What each call would run in `directory`, or the line in which it refused. Raises `PlanError` if it did neither."""
+    """The jobs that each call would run in `directory`, or its error line. Raises `PlanError` for any other failure."""
     answers = call([["--dry-run", *arguments] for arguments in many], directory, root)
     return [jobs(text) if status == 0 else _refusal(text) for status, text in answers]
 
@@ -86,9 +84,9 @@ def _refusal(text: str) -> str:
 
 
 def lay_out(directory: Path, config: Path, files: Iterable[str]) -> list[Job]:
-    """Lay out what a finished run of `config` leaves, with empty files, and have Snakemake record it as made.
+    """Create the files of a finished run of `config`, all empty, and have Snakemake record them as its outputs.
 
-    files: what the config takes as given, relative to `directory`. Returns the jobs that a run would have had.
+    files: the config's own input files, relative to `directory`. Returns the jobs that a run would have had.
     """
     for name in files:
         _empty(directory / name)

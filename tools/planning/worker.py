@@ -1,6 +1,6 @@
-"""Calls of Snakemake by the dozen, each in a fork of one process that has loaded what all of them need.
+"""Run many calls of Snakemake quickly, each in a fork of one process that has imported everything.
 
-Standard input: a JSON list of argument lists. Standard output: a JSON list of [exit status, what Snakemake said].
+Standard input: a JSON list of argument lists. Standard output: a JSON list of [exit status, output].
 """
 
 import gc
@@ -18,11 +18,11 @@ from dnalm import meaning
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
-def call(arguments: list[str], said: Path) -> int:
-    """Start one call, whose output goes to the file `said`; returns its process's number."""
+def call(arguments: list[str], output: Path) -> int:
+    """Start one call, whose output goes to the file `output`; return its process id."""
     if child := os.fork():
         return child
-    stream = os.open(said, os.O_CREAT | os.O_WRONLY)
+    stream = os.open(output, os.O_CREAT | os.O_WRONLY)
     os.dup2(stream, 1)
     os.dup2(stream, 2)
     status = 3
@@ -37,12 +37,12 @@ def call(arguments: list[str], said: Path) -> int:
 
 
 def run() -> None:
-    """Make all calls, as many at once as there are cores."""
+    """Run all calls, as many at a time as there are cores."""
     calls: list[list[str]] = json.load(sys.stdin)
     for script in SCRIPTS.glob("*.py"):
         meaning.code_hashes(script)
-    Executor.SLEEPING_TIME = 0  # between two files that `--touch` touches; here their content decides
-    gc.freeze()  # a fork that collects garbage copies all that it shares
+    Executor.SLEEPING_TIME = 0  # between two files of `--touch`; not needed, because content decides here
+    gc.freeze()  # garbage collection in a fork would copy all shared memory
     gc.disable()
     waiting = list(range(len(calls)))
     running: dict[int, int] = {}
@@ -55,8 +55,8 @@ def run() -> None:
                 running[call(calls[number], files[number])] = number
             child, status = os.wait()
             statuses[running.pop(child)] = os.waitstatus_to_exitcode(status)
-        said = [file.read_text(errors="replace") for file in files]
-    json.dump(list(zip(statuses, said, strict=True)), sys.stdout)
+        outputs = [file.read_text(errors="replace") for file in files]
+    json.dump(list(zip(statuses, outputs, strict=True)), sys.stdout)
 
 
 if __name__ == "__main__":

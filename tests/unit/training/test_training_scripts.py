@@ -322,7 +322,7 @@ def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(task, tmp_path, m
     refused("base: has no trained classification head for", none, "--checkpoint", tmp_path / "base")
     refused("bare: has no model", settings(None), "--checkpoint", tmp_path / "bare")
     refused("bare: has no tokenizer", settings(), tokenizer=tmp_path / "bare")
-    refused("--checkpoint: goes with settings that have no architecture", settings(None))
+    refused("--checkpoint: needed if the settings have no architecture", settings(None))
     refused("device: mps was requested and no GPU is visible", settings(), "--device", "mps")
     shutil.copytree(task, tmp_path / "odd")
     table = pd.read_parquet(task / "data/validation.parquet").assign(label=lambda t: t["label"] * 5)
@@ -343,7 +343,7 @@ def test_predict_refuses_in_one_line(finished, task, tmp_path, monkeypatch, caps
         ((tmp_path / "absent", tmp_path / "x.fa", tmp_path / "y.tsv"), "absent: no such directory"),
         ((tmp_path / "base", tmp_path / "x.fa", tmp_path / "y.tsv"), "base: not a finished model, it lacks"),
         ((model, tmp_path / "no.fa", tmp_path / "y.tsv"), "no.fa: no such file"),
-        ((model, tmp_path / "x.fa", tmp_path / "x.fa"), "x.fa: is the input too; name another output"),
+        ((model, tmp_path / "x.fa", tmp_path / "x.fa"), "x.fa: is also the input; name another output"),
         ((model, tmp_path / "x.fa", tmp_path), "is a directory; name a file"),
         ((model, tmp_path / "x.fa", tmp_path / "y.tsv", "--batch-size", 0), "--batch-size: 0 is not a positive number"),
         ((model, tmp_path / "x.fa", tmp_path / "y.tsv", "--device", "mps"), "device: mps was requested"),

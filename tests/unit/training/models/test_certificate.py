@@ -114,7 +114,7 @@ def test_a_model_that_is_kept_needs_a_trained_head(tmp_path):
     masked_lm_checkpoint(tmp_path / "base", TOKENIZER, trained=True)
     with pytest.raises(UserError, match="has no trained classification head for 2 classes"):
         checked(tmp_path / "base", two)
-    with pytest.raises(UserError, match=r"has no trained regression head \(classifier"):
+    with pytest.raises(UserError, match=r"has no trained regression head \(bert"):
         checked(tmp_path / "base", Regression(mean=0.0, scale=1.0))
     classifier_checkpoint(tmp_path / "done", TOKENIZER)
     checked(tmp_path / "done", Classification())

@@ -166,19 +166,62 @@ def test_what_was_kept_is_merged_and_not_the_last(tmp_path):
 @pytest.mark.parametrize(
     ("architecture", "lora", "message"),
     [
-        (TINY, Lora(target_modules=["query", "q_proj"]), "recipe.lora.target_modules: the model has no 'q_proj' to train; target_modules can be dense, key, position_embeddings, query, token_type_embeddings, value, word_embeddings"),
-        (TINY, Lora(target_modules=["classifier"]), "recipe.lora.target_modules: the model has no 'classifier' to train; target_modules can be dense, key"),
+        (
+            TINY,
+            Lora(target_modules=["query", "q_proj"]),
+            "recipe.lora.target_modules: the model has no 'q_proj' to train; target_modules can be dense, key,"
+            " position_embeddings, query, token_type_embeddings, value, word_embeddings",
+        ),
+        (
+            TINY,
+            Lora(target_modules=["classifier"]),
+            "recipe.lora.target_modules: the model has no 'classifier' to train; target_modules can be dense, key",
+        ),
         (TINY, Lora(target_modules=["attention.self"]), "the model has no 'attention.self' to train"),
-        (TINY, Lora(target_parameters=EXPERTS), "recipe.lora.target_parameters: the model has no 'mlp.experts.gate_up_proj' to train"),
+        (
+            TINY,
+            Lora(target_parameters=EXPERTS),
+            "recipe.lora.target_parameters: the model has no 'mlp.experts.gate_up_proj' to train",
+        ),
         (TINY, Lora(modules_to_save=["norm"]), "recipe.lora.modules_to_save: the model has no 'norm' to train"),
-        ({**TINY, "model_type": "albert", "embedding_size": 16}, Lora(), "recipe.lora.target_modules: there is no default for 'albert'; set it; target_modules can be dense, embedding_hidden_mapping_in, ffn, ffn_output, key"),
-        (MIXTRAL, Lora(target_modules=["w1"]), "the model has no 'w1' to train; target_modules can be embed_tokens, k_proj, o_proj, q_proj, v_proj; target_parameters reaches mlp.experts.down_proj, mlp.experts.gate_up_proj (several matrices in one tensor)"),
-        (MIXTRAL, Lora(target_modules=["experts"]), "the model has no 'experts' to train; target_modules can be embed_tokens, k_proj, o_proj, q_proj, v_proj; target_parameters reaches mlp.experts.down_proj"),
-        (MIXTRAL, Lora(target_modules=["q_proj", "gate_up_proj"]), "recipe.lora.target_modules: 'gate_up_proj' is not a layer but a tensor of several matrices; use target_parameters: [mlp.experts.gate_up_proj]"),
-        (MIXTRAL, Lora(target_modules=["layers.0.mlp.experts.down_proj"]), "'layers.0.mlp.experts.down_proj' is not a layer but a tensor of several matrices; use target_parameters: [mlp.experts.down_proj]"),
-        (TINY, Lora(target_modules=["query"], target_parameters=["query.weight"]), "recipe.lora: peft rejects it (Trying to wrap an `nn.Parameter`"),
+        (
+            {**TINY, "model_type": "albert", "embedding_size": 16},
+            Lora(),
+            "recipe.lora.target_modules: there is no default for 'albert'; set it; target_modules can be dense,"
+            " embedding_hidden_mapping_in, ffn, ffn_output, key",
+        ),
+        (
+            MIXTRAL,
+            Lora(target_modules=["w1"]),
+            "the model has no 'w1' to train; target_modules can be embed_tokens, k_proj, o_proj, q_proj, v_proj;"
+            " target_parameters reaches mlp.experts.down_proj, mlp.experts.gate_up_proj (several matrices in one"
+            " tensor)",
+        ),
+        (
+            MIXTRAL,
+            Lora(target_modules=["experts"]),
+            "the model has no 'experts' to train; target_modules can be embed_tokens, k_proj, o_proj, q_proj, v_proj;"
+            " target_parameters reaches mlp.experts.down_proj",
+        ),
+        (
+            MIXTRAL,
+            Lora(target_modules=["q_proj", "gate_up_proj"]),
+            "recipe.lora.target_modules: 'gate_up_proj' is not a layer but a tensor of several matrices; use"
+            " target_parameters: [mlp.experts.gate_up_proj]",
+        ),
+        (
+            MIXTRAL,
+            Lora(target_modules=["layers.0.mlp.experts.down_proj"]),
+            "'layers.0.mlp.experts.down_proj' is not a layer but a tensor of several matrices; use"
+            " target_parameters: [mlp.experts.down_proj]",
+        ),
+        (
+            TINY,
+            Lora(target_modules=["query"], target_parameters=["query.weight"]),
+            "recipe.lora: peft rejects it (Trying to wrap an `nn.Parameter`",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_target_that_is_not_there_is_one_line_that_names_what_is(architecture, lora, message):
     with pytest.raises(UserError) as caught:
         adapt(classifier(architecture), lora, seed=1)

@@ -114,11 +114,19 @@ def test_quantising_is_repeatable():
 @pytest.mark.parametrize(
     ("architecture", "lora", "message"),
     [
-        ({"model_type": "gpt2", "n_embd": 32, "n_layer": 1, "n_head": 2}, Lora(target_modules=["c_attn"]), "recipe.method: qlora finds no linear layer in a 'gpt2'; use lora"),
-        (TINY, Lora(target_parameters=["query.weight"]), "recipe.lora.target_parameters: the model has no 'query.weight' to train"),
-        (MIXTRAL, Lora(target_modules=["gate_up_proj"]), "give it as target_parameters: [mlp.experts.gate_up_proj]"),
+        (
+            {"model_type": "gpt2", "n_embd": 32, "n_layer": 1, "n_head": 2},
+            Lora(target_modules=["c_attn"]),
+            "recipe.method: qlora finds no linear layer in a 'gpt2'; use lora",
+        ),
+        (
+            TINY,
+            Lora(target_parameters=["query.weight"]),
+            "recipe.lora.target_parameters: the model has no 'query.weight' to train",
+        ),
+        (MIXTRAL, Lora(target_modules=["gate_up_proj"]), "use target_parameters: [mlp.experts.gate_up_proj]"),
     ],
-)  # fmt: skip
+)
 def test_what_qlora_cannot_adapt_is_told(architecture, lora, message):
     with pytest.raises(UserError, match=re.escape(message)):
         quantised(architecture, lora)

@@ -24,7 +24,8 @@ def through_the_chain(monkeypatch, root, base, trust, **recipe):
     for seed, (split, count) in enumerate({"train": 64, "validation": 32, "test": 24}.items()):
         table = root / f"data/{split}.parquet"
         records(count, seed).to_parquet(table, index=False)
-        words = [word for part in ("ids", "offsets", "counts") for word in (f"--{part}", root / f"tokens/{split}.{part}.npy")]  # fmt: skip
+        parts = ("ids", "offsets", "counts")
+        words = [word for part in parts for word in (f"--{part}", root / f"tokens/{split}.{part}.npy")]
         options = ["--tokenizer", base, "--table", table, "--threads", 2, *words]
         if code := call(monkeypatch, "tokenize_records.py", *options, spec=spec):
             return code
@@ -62,7 +63,8 @@ def base(tmp_path):
 def test_a_checkpoint_with_code_is_trained_and_scored_where_it_is_trusted(base, tmp_path, monkeypatch, method):
     recipe = {"method": method}
     if method == "lora":
-        recipe["lora"] = {"rank": 2, "alpha": 4, "dropout": 0.0, "target_modules": ["mix"], "target_parameters": None, "modules_to_save": None}  # fmt: skip
+        recipe["lora"] = {"rank": 2, "alpha": 4, "dropout": 0.0, "target_modules": ["mix"]}
+        recipe["lora"] |= {"target_parameters": None, "modules_to_save": None}
     (tmp_path / "run").mkdir()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert through_the_chain(monkeypatch, tmp_path / "run", base, True, **recipe) == 0
@@ -76,7 +78,8 @@ def test_a_checkpoint_with_code_is_trained_and_scored_where_it_is_trusted(base, 
     # the finished model, alone, by the user's own program, gives the same scores: with its code, and not without
     test = pd.read_parquet(tmp_path / "run/data/test.parquet")
     test.to_csv(tmp_path / "x.csv", index=False)
-    options = ["--model", tmp_path / "run/model", "--input", tmp_path / "x.csv", "--output", tmp_path / "y.tsv", "--device", "cpu"]  # fmt: skip
+    options = ["--model", tmp_path / "run/model", "--input", tmp_path / "x.csv", "--output", tmp_path / "y.tsv"]
+    options += ["--device", "cpu"]
     assert call(monkeypatch, "predict.py", *options, "--trust-remote-code") == 0
     expected = pd.read_parquet(tmp_path / "run/p.parquet").query("split == 'test'")["score_1"].to_numpy()
     assert (pd.read_csv(tmp_path / "y.tsv", sep="\t")["score_1"].to_numpy() == expected).all()

@@ -1,4 +1,4 @@
-"""What the engine asks of any objective: targets a sequence or a token, records of several segments, a number to learn."""
+"""The engine with any objective: targets for sequences or tokens, records of several segments, regression."""
 
 import numpy as np
 import pytest
@@ -92,7 +92,7 @@ def test_a_language_model_is_proven_to_pack_and_a_leak_is_found(monkeypatch):
 
 
 def test_a_token_objective_trains_logs_and_resumes_in_the_same_bytes(tmp_path):
-    """The log has its metrics; stopped after an epoch and resumed, it ends in the weights of an undisturbed training."""
+    """The log has its metrics; a training resumed after an epoch ends with the weights of an uninterrupted one."""
     train, held_out, objective = examples(40)[0], examples(10, seed=2)[0], NextToken()
     recipe = Recipe(learning_rate=1e-2, epochs=3, batch_size=16, best_metric="loss")
 
