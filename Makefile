@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLUSTER := $(VENV)/.cluster
 TESTS := $(VENV)/.tests
-# A file goes to one process, so that what its tests share is made once; the long ones, of the workflow, go first.
+# One process runs all tests of a file, so that shared fixtures are made once; the long workflow tests come first.
 PYTEST = $(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 CHECKED := Snakefile workflow/Snakefile workflow/rules/*.smk
 
@@ -20,7 +20,7 @@ demo: $(READY) ## run the default config: a small simulated genome, from FASTA t
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "The report: results/report/index.html"
 
-test: $(TESTS) ## run every test but the slow ones; its end says what was skipped, and what brings it
+test: $(TESTS) ## run every test but the slow ones; the end lists what was skipped, and the command to enable it
 	$(PYTEST)
 
 test-slow: $(TESTS) ## run the tests that take more than a minute each
@@ -29,12 +29,12 @@ test-slow: $(TESTS) ## run the tests that take more than a minute each
 test-unit: $(TESTS) ## run the unit tests only
 	$(PYTEST) tests/unit
 
-test-slurm: $(CLUSTER) ## run the workflow on a SLURM of its own on this machine: needs root, and apt to take SLURM from
+test-slurm: $(CLUSTER) ## run the workflow on a temporary SLURM on this machine: needs root, and apt to download SLURM
 	$(BIN)/pytest -m cluster --durations=0 tests/cluster
 
 check: $(CLUSTER) ## style, types, walls, lint, documents in step, dry-run of every example and profile
-	$(BIN)/ruff format --check scripts tests
-	$(BIN)/ruff check scripts tests
+	$(BIN)/ruff format --check scripts tools tests
+	$(BIN)/ruff check scripts tools tests
 	$(BIN)/mypy
 	PYTHONPATH=scripts $(BIN)/lint-imports
 	$(BIN)/snakefmt --check $(CHECKED)
@@ -43,7 +43,7 @@ check: $(CLUSTER) ## style, types, walls, lint, documents in step, dry-run of ev
 	$(BIN)/python tools/document_rules.py --check
 	$(BIN)/pytest tests/workflow/test_dry_run.py
 
-cluster: $(CLUSTER) ## install what hands jobs to SLURM or Kubernetes
+cluster: $(CLUSTER) ## install Snakemake's plugins for SLURM and Kubernetes
 
 report: $(READY) ## Snakemake's own report of the last run, with provenance: report.zip
 	$(BIN)/snakemake --report report.zip
@@ -55,8 +55,8 @@ docs: $(READY) ## regenerate config/README.md, the JSON schema, docs/rules.md an
 clean: ## remove results, logs and the virtual environment (downloads stay)
 	rm -rf results logs .scratch .snakemake $(VENV)
 
-# uv resolves and installs in seconds. torch is pinned without a build: a directory named in PIP_FIND_LINKS is looked
-# at first, a Linux machine takes the CUDA build, and UV_TORCH_BACKEND=cpu (or auto) asks for another.
+# uv resolves and installs in seconds. torch is pinned without a build: a directory in PIP_FIND_LINKS is searched first;
+# Linux gets the CUDA build unless UV_TORCH_BACKEND=cpu (or auto) asks for another.
 INSTALL = UV_FIND_LINKS="$${UV_FIND_LINKS-$$PIP_FIND_LINKS}" $(BIN)/uv pip install --quiet --compile-bytecode \
 	--python $(BIN)/python --constraint constraints.txt
 $(READY): requirements.txt constraints.txt

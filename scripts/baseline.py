@@ -41,7 +41,7 @@ def run() -> None:
             device="cpu",
             seconds=seconds,
             data_sha256=data,
-            baseline=outcome.account,
+            baseline=outcome.record,
         ),
     )
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 HEAD = """# Configuration
 
-Generated from `scripts/dnalm/config/` by `make docs`; edit it there.
+Generated from the classes in `scripts/dnalm/config/` by `make docs`; edit them.
 
 `config/config.yaml` is the demo. A file given with `--configfile` is a complete config: it replaces the demo. To change
 one key of the demo, give both files: `--configfile config/config.yaml mine.yaml`. Relative paths are relative to the

@@ -1,6 +1,6 @@
 """The library behind the workflow: pure, typed, and free of Snakemake.
 
-A hall (config, sections, errors, files, names, dna, metrics, provenance, cli) and three wings that never
-import one another: `data`, `training` and `evaluation`. They meet only in the tables on disk, so each wing
-has one software environment and can be tested or replaced alone.
+`config` is what a user writes, `workflow` what Snakemake asks, `sequence` and `tables` what all wings share. The three
+wings, `data`, `training` and `evaluation`, never import one another: they meet only in the files on disk, so each has
+one software environment and can be tested or replaced alone.
 """

@@ -28,11 +28,11 @@ SYSTEM = {
     errno.ENOTDIR: "a file is in the place of a directory",
     errno.EISDIR: "is a directory, a file was expected",
 }
-"""What errors of the machine's mean to a user."""
+"""What to tell a user about an operating-system error, by errno."""
 
 
 def parser(description: str | None, settings: "type[Settings]") -> argparse.ArgumentParser:
-    """An argument parser with `--spec`: what the stage is told, read into `args.settings` as an instance of `settings`."""
+    """An argument parser with `--spec`, which is read into `args.settings` as an instance of the class `settings`."""
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument(
         "--spec",
@@ -47,7 +47,7 @@ def parser(description: str | None, settings: "type[Settings]") -> argparse.Argu
 
 def read_settings(settings: type[Stage], source: str) -> Stage:
     """The settings in JSON file `source`, or on standard input if it is `-`. A mistake in them is a `UserError`."""
-    from pydantic import ValidationError  # not above: predict.py takes no settings and does without pydantic
+    from pydantic import ValidationError  # here, because predict.py has no settings and must run without pydantic
 
     from dnalm.config.messages import describe
 
@@ -62,7 +62,7 @@ def read_settings(settings: type[Stage], source: str) -> Stage:
 
 
 def message_of(error: BaseException) -> str | None:
-    """The one line to show for an error that is the user's or the machine's, None for one that is ours."""
+    """The line to show for an error of the user's or the operating system's; None for a bug of ours."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.errno in SYSTEM:
@@ -71,12 +71,12 @@ def message_of(error: BaseException) -> str | None:
 
 
 def _printable(message: str) -> str:
-    """A message as one line that a terminal only shows: what it quotes of a file may hold line breaks and escapes."""
+    """A message as one printable line: text that it quotes from a file may hold line breaks and terminal escapes."""
     return "".join(sign if sign.isprintable() else "?" for sign in " ".join(message.split()))
 
 
 def main(function: Callable[[], None]) -> None:
-    """Run a script's main function; an error of the user's is one line on standard error and its exit status."""
+    """Run a script's main function; a user's error ends it with one line on standard error and the error's status."""
     end_with_snakemake()
     try:
         function()

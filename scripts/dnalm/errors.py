@@ -2,6 +2,6 @@
 
 
 class UserError(Exception):
-    """Something the user can mend. The message is one line: place (file, line or key), what is wrong, what to do."""
+    """Something the user can fix. The message is one line: place (file, line or key), what is wrong, what to do."""
 
     exit_status = 1

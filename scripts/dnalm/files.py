@@ -1,4 +1,4 @@
-"""Reading what users give and writing what others read: whole files or none, and one-line errors."""
+"""Reading users' files and writing results: complete files or none, and one-line errors."""
 
 import gzip
 import hashlib
@@ -22,8 +22,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 def atomic(path: Path | str) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it on success and removed on failure.
 
-    Its name is fixed, so that what a killed process left is overwritten by the next; a workflow never runs two jobs
-    that write the same file.
+    The temporary name is fixed, so that the next process overwrites what a killed one left. Two jobs of a workflow
+    never write the same file.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
@@ -88,7 +88,7 @@ def write_tsv(path: Path | str, table: "pd.DataFrame", float_format: str | None 
 
 
 def read_table(path: Path | str, columns: list[str] | None = None) -> "pd.DataFrame":
-    """Read a parquet table; a file that is missing, is none, or lacks a column, is a `UserError`."""
+    """Read a parquet table. A file that is missing, is not parquet or lacks a column is a `UserError`."""
     import pandas as pd
     import pyarrow as pa
 
@@ -105,7 +105,7 @@ def read_table(path: Path | str, columns: list[str] | None = None) -> "pd.DataFr
 def read_user_table(path: Path | str) -> "pd.DataFrame":
     """Read a user's table as text: `.csv`, `.tsv` or `.txt` (each also `.gz`), or `.parquet`.
 
-    Every value of a text file stays a string and an empty field is the empty string (so the sequence "NA" is not lost).
+    Every value of a text file stays a string, and an empty field is the empty string (so the sequence "NA" survives).
     """
     import pandas as pd
 
@@ -125,16 +125,16 @@ def read_user_table(path: Path | str) -> "pd.DataFrame":
             raise UserError(f"{path}: not a valid table ({error})") from error
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus fields for row names
         raise UserError(
-            f"{path}: the rows have more fields than the header has columns; mend the header or quote fields"
+            f"{path}: the rows have more fields than the header has columns; correct the header or quote fields"
         )
     return table
 
 
 @contextmanager
 def open_bytes(path: Path | str) -> Iterator[IO[bytes]]:
-    """Open a file for reading, unpacked if it is gzip or bgzip (told by content, not name).
+    """Open a file for reading, decompressed if it is gzip or bgzip (recognised by content, not name).
 
-    A missing file, or damage met while reading inside the `with` block, is a `UserError` that names the file.
+    A missing file, or damage found while reading inside the `with` block, is a `UserError` that names the file.
     """
     path = Path(path)
     try:

@@ -1,4 +1,4 @@
-"""The machine that a measurement was made with, and what a process takes of it."""
+"""The machine of a measurement, and the time and memory that a process uses on it."""
 
 import json
 import os
@@ -16,14 +16,14 @@ from dnalm.errors import UserError
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores this process may use, memory in GiB as the system states it, and the names of all NVIDIA GPUs."""
+    """Processor, cores this process may use, physical memory in GiB, and the names of all NVIDIA GPUs."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return {"processor": _processor(), "cores": cores, "memory_gib": round(memory, 1), "gpus": gpus()}
 
 
 def gpus() -> list[str]:
-    """Names of this machine's NVIDIA GPUs; asking their driver's program leaves the GPUs alone, asking torch would not."""
+    """Names of this machine's NVIDIA GPUs, from nvidia-smi: asking torch would initialise CUDA."""
     if shutil.which("nvidia-smi") is None:
         return []
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
@@ -33,7 +33,7 @@ def gpus() -> list[str]:
 
 @dataclass(frozen=True)
 class Used:
-    """What a process took: wall-clock and processor seconds, and its largest resident memory in bytes."""
+    """What a process used: wall-clock and processor seconds, and peak resident memory in bytes."""
 
     seconds: float
     processor_seconds: float
@@ -41,9 +41,9 @@ class Used:
 
 
 def measured(arguments: Sequence[str], spec: Any, environment: Mapping[str, str] | None = None, **options: Any) -> Used:
-    """What Python takes to run with `arguments`; `spec` is given to it as JSON, options to `Popen`.
+    """What a Python process with these `arguments` uses. `spec` goes to its stdin as JSON, `options` to `Popen`.
 
-    Children that it waited for count too, and pages of mapped files as memory. Raises `UserError` if it fails.
+    Includes the children that it waited for, and pages of mapped files as memory. Raises `UserError` if it fails.
     """
     began = time.perf_counter()
     process = subprocess.Popen(
@@ -52,7 +52,7 @@ def measured(arguments: Sequence[str], spec: Any, environment: Mapping[str, str]
     if process.stdin is not None:
         process.stdin.write(json.dumps(spec))
         process.stdin.close()
-    _, status, used = os.wait4(process.pid, 0)  # of this child alone; Popen.wait would not say
+    _, status, used = os.wait4(process.pid, 0)  # unlike Popen.wait, returns the resource usage of this child
     seconds = time.perf_counter() - began
     if status:
         name, code = Path(arguments[0]).name, os.waitstatus_to_exitcode(status)

@@ -1,7 +1,7 @@
-"""What a script's code means: hashes that an edit changes if it can change a result, and another edit does not.
+"""Hashes of a script's code that change with an edit that can change a result, and with no other edit.
 
-Hashed is the syntax tree of a script and of every `dnalm` module that it imports, directly or not, without what only
-people read: comments, formatting, docstrings, annotations, the words of errors, help, warnings and progress.
+What is hashed: the syntax tree of the script and of every `dnalm` module it imports, directly or not, without what
+only people read: comments, formatting, docstrings, annotations, and the texts of errors, help, warnings and progress.
 """
 
 import ast
@@ -13,23 +13,26 @@ from pathlib import Path
 from typing import Any
 
 NO_RESULT = {
-    "dnalm.config": "reads the config and checks it; what a stage is told of it is in the stage's JSON, all values",
-    "dnalm.cli": "reads the command line and words the last line of a failure",
-    "dnalm.errors": "the kind of error that stops a job",
-    "dnalm.machine": "says what machine a measurement was made with",
+    "dnalm.config": "reads and checks the config; all values that a stage uses are in the stage's JSON",
+    "dnalm.cli": "reads the command line and prints the last line of a failure",
+    "dnalm.errors": "the error class that stops a job",
+    "dnalm.machine": "describes the machine of a measurement",
     "dnalm.meaning": "this module",
     "dnalm.orphans": "ends processes",
-    "dnalm.provenance": "says what a result was made with, once it is made",
-    "dnalm.training.runtime": "starts, saves, resumes, stops and watches a training, whose steps are the same however that goes",
+    "dnalm.provenance": "records versions once a result is made",
+    "dnalm.training.runtime": "starts, saves, resumes, stops and watches a training, whose steps do not depend on it",
 }
-"""Modules, and packages with all in them, that cannot change a result, each with the reason: not hashed, nor followed."""
+"""Modules and whole packages that cannot change a result, with the reason: they and their imports are not hashed."""
 
 ERRORS = frozenset(
-    {"UserError", "Stopped", "ValueError", "TypeError", "RuntimeError", "NotImplementedError", "AssertionError", "IndexError", "ArgumentTypeError"}
+    {
+        "UserError", "Stopped", "ValueError", "TypeError", "RuntimeError", "NotImplementedError", "AssertionError",
+        "IndexError", "ArgumentTypeError",
+    }
 )  # fmt: skip
-"""Errors of which no code asks more than the kind: whatever they are raised with is words."""
+"""Errors that our code catches by class only: their arguments are text for people."""
 
-WORDS = {
+TEXT_KEYWORDS = {
     "add_argument": {"help", "metavar"},
     "ArgumentParser": {"description", "epilog", "prog", "formatter_class"},
     "parser": {"description"},
@@ -38,14 +41,14 @@ WORDS = {
 }
 """Function -> keyword arguments that only people read."""
 
-SPOKEN = {"parser", "ArgumentParser", "warn"}
+TEXT_FIRST = {"parser", "ArgumentParser", "warn"}
 """Functions whose first argument only people read."""
 
 _TYPES = ("__future__", "typing", "collections.abc")
 """Modules from which names for annotations come."""
 
 Facts = list[Any]
-"""What is found out of a file: [digest, [imported modules]]."""
+"""What is read from a file: [digest, [imported modules]]."""
 
 
 @cache
@@ -54,9 +57,9 @@ def code_hashes(
 ) -> dict[str, str]:
     """A digest of the meaning of a script and of each `dnalm` module it imports, directly or not, by module name.
 
-    Imports are read from the syntax tree, also those inside functions; nothing is executed. folders: what else the
-    script reads, as paths relative to the library's parent; the bytes of each file count, by its relative path. kept:
-    keeps facts from one process to the next, called with a file and what finds them; a process reads each file once.
+    Imports are read from the syntax tree, also those inside functions; nothing is executed. folders: other folders that
+    the script reads, relative to the library's parent; their files are hashed as bytes, by relative path. kept: a cache
+    of facts between processes, called with a file and the function that reads it; a process reads each file once.
     """
     root = script.parent if (script.parent / "dnalm").is_dir() else Path(__file__).resolve().parents[1]
     found: dict[str, str] = {}
@@ -73,7 +76,7 @@ def code_hashes(
 
 @cache
 def version() -> str:
-    """A digest of this module: of another one, facts that were kept do not hold."""
+    """A digest of this module: facts cached by another version of it are not used."""
     return _digest(Path(__file__).read_bytes())
 
 
@@ -107,9 +110,9 @@ def meaning(tree: ast.Module) -> str:
 
 
 def _write(node: Any, parts: list[str], annotated: bool) -> None:
-    """Append a tree as text. annotated: outside of functions, where annotations may be read (pydantic, dataclasses).
+    """Append a tree as text. annotated: outside of functions, where annotations may be used (pydantic, dataclasses).
 
-    Fields that are empty are left out, so that a Python whose trees have new ones gives the same text.
+    Empty fields are left out, so that a newer Python, whose trees have more of them, gives the same text.
     """
     if isinstance(node, list):
         parts.append("[")
@@ -120,7 +123,7 @@ def _write(node: Any, parts: list[str], annotated: bool) -> None:
         parts.append(f"{type(node.value).__name__}:{node.value!r};")
     elif isinstance(node, ast.AST):
         kind = type(node)
-        if (plain := _PLAIN.get(kind)) is not None and (node := plain(node, annotated)) is None:
+        if (strip := _STRIP.get(kind)) is not None and (node := strip(node, annotated)) is None:
             return
         if kind in _SCOPES:
             annotated = kind is ast.ClassDef
@@ -136,12 +139,12 @@ def _write(node: Any, parts: list[str], annotated: bool) -> None:
 
 
 def _statement(node: ast.Expr, annotated: bool) -> ast.AST | None:
-    """No docstrings and other texts that stand by themselves."""
+    """Without docstrings and other strings that stand alone."""
     return None if isinstance(node.value, ast.Constant) else node
 
 
 def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, annotated: bool) -> ast.AST:
-    """No annotations, unless a decorator may read them."""
+    """Without annotations, unless a decorator may use them."""
     if not node.decorator_list:
         node.returns = None
         given = node.args
@@ -152,37 +155,37 @@ def _function(node: ast.FunctionDef | ast.AsyncFunctionDef, annotated: bool) -> 
 
 
 def _assignment(node: ast.AnnAssign, annotated: bool) -> ast.AST | None:
-    """In a function, `x: int = 1` means `x = 1`, and `x: int` nothing."""
+    """In a function, `x: int = 1` becomes `x = 1`, and `x: int` nothing."""
     if annotated:
         return node
     return None if node.value is None else ast.Assign(targets=[node.target], value=node.value)
 
 
 def _import(node: ast.ImportFrom, annotated: bool) -> ast.AST | None:
-    """No imports of names for annotations: where such a name does something, it stands there as well."""
+    """Without imports of typing names: where such a name is used at run time, it appears there as well."""
     return None if node.module in _TYPES and not any(alias.asname for alias in node.names) else node
 
 
 def _raise(node: ast.Raise, annotated: bool) -> ast.AST:
-    """Of an error, its kind."""
+    """Of an error, only its class."""
     if isinstance(node.exc, ast.Call) and _name(node.exc.func) in ERRORS:
         return ast.Raise(exc=node.exc.func, cause=None)
     return node
 
 
 def _assert(node: ast.Assert, annotated: bool) -> ast.AST:
-    """Of an assertion, what is asserted."""
+    """Of an assertion, only its condition."""
     return ast.Assert(test=node.test, msg=None)
 
 
 def _call(node: ast.Call, annotated: bool) -> ast.AST:
-    """No help, descriptions and titles, and no words of errors or of what is printed to standard error."""
+    """Without help, descriptions and titles, and without the text of errors and of prints to standard error."""
     name = _name(node.func)
-    if name in WORDS:
-        node.keywords = [keyword for keyword in node.keywords if keyword.arg not in WORDS[name]]
-    if name in SPOKEN:
+    if name in TEXT_KEYWORDS:
+        node.keywords = [keyword for keyword in node.keywords if keyword.arg not in TEXT_KEYWORDS[name]]
+    if name in TEXT_FIRST:
         node.args = node.args[1:]
-    if name == "UserError":  # raised by another
+    if name == "UserError":  # made here, raised elsewhere
         node.args = []
     if name == "print" and any(word.arg == "file" and _name(word.value) == "stderr" for word in node.keywords):
         for argument in node.args:
@@ -192,7 +195,7 @@ def _call(node: ast.Call, annotated: bool) -> ast.AST:
     return node
 
 
-_PLAIN: dict[type[ast.AST], Callable[[Any, bool], ast.AST | None]] = {
+_STRIP: dict[type[ast.AST], Callable[[Any, bool], ast.AST | None]] = {
     ast.Expr: _statement,
     ast.FunctionDef: _function,
     ast.AsyncFunctionDef: _function,
@@ -212,7 +215,7 @@ def _name(node: ast.AST) -> str:
 def _imports(tree: ast.Module) -> Iterator[str]:
     """The `dnalm` modules that a module's statements name, with the packages they lie in."""
     statements: list[Any] = [tree]
-    while statements:  # in these alone: walking expressions too would take five times as long
+    while statements:  # statements only: walking expressions too takes five times as long
         node = statements.pop()
         if isinstance(node, ast.Import):
             yield from (name for alias in node.names for name in _with_packages(alias.name))
@@ -221,7 +224,7 @@ def _imports(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names if _with_packages(node.module or ""))
         for block in ("body", "orelse", "finalbody", "handlers", "cases"):
             inner = getattr(node, block, ())
-            statements += inner if isinstance(inner, list) else ()  # the body of a lambda is none
+            statements += inner if isinstance(inner, list) else ()  # a lambda's body is an expression
 
 
 def _with_packages(module: str) -> list[str]:
@@ -231,5 +234,5 @@ def _with_packages(module: str) -> list[str]:
 
 @cache
 def _module_file(root: Path, module: str) -> Path | None:
-    base = os.path.join(root, *module.split("."))  # a name in a module is asked for like a module: there are many
+    base = os.path.join(root, *module.split("."))  # strings, not Path: called for every imported name
     return next((Path(path) for path in (f"{base}.py", f"{base}/__init__.py") if os.path.isfile(path)), None)

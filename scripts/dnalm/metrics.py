@@ -1,4 +1,4 @@
-"""Metrics used while training and in evaluation, so that the two never differ."""
+"""Metrics shared by training and evaluation, so that the two never differ."""
 
 from typing import Any
 
@@ -33,8 +33,8 @@ def regression_metrics(targets: ArrayLike, predicted: ArrayLike) -> dict[str, fl
     """Spearman and Pearson correlation, R2 and root mean squared error.
 
     targets, predicted: arrays of shape (n,), n >= 1; rmse is in the targets' unit. R2 is 1 - residual / total sum of
-    squares, as scikit-learn defines it: 0 for the targets' mean, below 0 for worse. A correlation is 0 where it is
-    undefined, because one of the two never varies; R2 is then 0 where the targets do not.
+    squares, as scikit-learn defines it: 0 for predicting the targets' mean, below 0 for worse. A correlation is 0 where
+    either array is constant, and R2 is 0 where the targets are.
     """
     from scipy.stats import rankdata
 

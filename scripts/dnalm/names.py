@@ -18,16 +18,16 @@ SPLITS = ("train", "validation", "test")
 SCORED_SPLITS = ("validation", "test")
 
 BACKGROUND = "background"
-"""A third set of scored records, where there is one: unmatched windows of the genome, all with label 0; also their source."""
+"""A third set of scored records, where there is one, and their source: unmatched windows of the genome, label 0."""
 
 
 def scored_splits(background: bool) -> tuple[str, ...]:
-    """What is scored, in the order in which predictions are written."""
+    """The splits that are scored, in the order in which predictions are written."""
     return (*SCORED_SPLITS, BACKGROUND) if background else SCORED_SPLITS
 
 
 SHARDS = 8
-"""Jobs that a genome is scattered over. No result depends on it."""
+"""Number of jobs that a genome is divided among. No result depends on it."""
 
 BASELINE_SEED = 1
 
@@ -38,7 +38,7 @@ METRICS = {
     "classification": ("mcc", "accuracy", "macro_f1", "macro_precision", "macro_recall"),
     "regression": ("spearman", "pearson", "r2", "rmse"),
 }
-"""What the validation records are measured by while training, for each objective; the first picks the epoch to keep."""
+"""Validation metrics of each objective; by default the first one picks the epoch to keep."""
 
 TRUTH = {"classification": LABEL, "regression": TARGET}
 """The column that an objective learns from."""
@@ -47,13 +47,13 @@ BASELINES = {
     LABEL: ("majority", "length_gc", "kmer", "boosting", "periodicity"),
     TARGET: ("mean", "length_gc", "kmer", "boosting", "periodicity"),
 }
-"""Simple models that are run unless the config says which, by what is learnt."""
+"""Baselines that are run by default, by the column that is learnt."""
 
 OTHER_BASELINES = {LABEL: ("cnn", "trf"), TARGET: ()}
-"""Simple models that are run only if the config lists them."""
+"""Baselines that are run only if the config lists them."""
 
 SMALLER_IS_BETTER = frozenset({"loss", "rmse", "log_loss", "brier", "ece"})
-"""Metrics that are errors."""
+"""Metrics that measure errors."""
 
 TRF_PARAMETERS = (2, 5, 7, 80, 10, 50, 2000)
 """Match, mismatch, delta, PM, PI, minimum score, longest period: as VNTRseek runs Tandem Repeats Finder."""

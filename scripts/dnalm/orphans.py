@@ -1,6 +1,6 @@
-"""No orphans: a process ends when the one that it works for does, however that one ends.
+"""No orphaned processes: a job ends when its Snakemake does, however Snakemake ends.
 
-A job that outlived its Snakemake would write the files that the next run writes, and hold what it needs. Linux only;
+A job that outlived its Snakemake would write the same files as the next run, and keep its GPU and locks. Linux only;
 elsewhere nothing happens.
 """
 
@@ -16,24 +16,24 @@ SNAKEMAKE = "DNALM_SNAKEMAKE"
 """In a job's environment: the Snakemake that runs it, as `process:start time`."""
 
 INTERVAL = 1.0
-"""Seconds between two looks at whether Snakemake still runs."""
+"""Seconds between two checks whether Snakemake still runs."""
 
 _PR_SET_PDEATHSIG = 1
 _LIBRARY = ctypes.CDLL(None) if sys.platform == "linux" else None
-"""Loaded here, as no library is safely loaded between a fork of threads and the new program."""
+"""Loaded at import: in a process with threads, loading a library between fork and exec is not safe."""
 
 
 def announce() -> None:
-    """Let the jobs that this process starts know whose they are."""
+    """Tell the jobs that this process starts which Snakemake they belong to."""
     if (started := _started(os.getpid())) is not None:
         os.environ[SNAKEMAKE] = f"{os.getpid()}:{started}"
 
 
 def end_with_snakemake() -> None:
-    """Have this process asked to stop when its shell ends or the Snakemake above it does, if it is a job's script.
+    """If this process is a job's script, have it sent SIGTERM when its shell or the Snakemake above ends.
 
-    Its children are not asked. The kernel watches the shell, which is this process's parent; Snakemake is not, and a
-    thread looks for it once in `INTERVAL`.
+    Its children are not signalled. The kernel watches the shell, which is the parent of this process; a thread checks
+    every `INTERVAL` whether Snakemake, which is not, still runs.
     """
     if (snakemake := os.environ.pop(SNAKEMAKE, None)) is None or _LIBRARY is None:
         return
@@ -51,9 +51,9 @@ def _watch(process: int, started: str) -> None:
 
 
 def end_with(parent: int, number: signal.Signals) -> None:
-    """Have this process sent `number` when its parent ends, and now if process `parent` has ended already.
+    """Have this process sent the signal `number` when its parent ends, or at once if `parent` has ended already.
 
-    A program that this process turns into keeps this; a process that it forks does not have it.
+    Kept across exec, not inherited across fork (prctl(2), PR_SET_PDEATHSIG).
     """
     if _LIBRARY is not None:
         _LIBRARY.prctl(_PR_SET_PDEATHSIG, number)
@@ -62,7 +62,7 @@ def end_with(parent: int, number: signal.Signals) -> None:
 
 
 def _started(process: int) -> str | None:
-    """When a process started, in clock ticks since the machine did; None if it has ended, or on another system."""
+    """When a process started, in clock ticks since boot; None if it has ended, or on another system than Linux."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:

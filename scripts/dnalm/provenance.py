@@ -1,4 +1,4 @@
-"""What made a result: the record kept beside a finished run."""
+"""Provenance: the record kept beside a finished run."""
 
 import platform
 import shutil
@@ -15,7 +15,7 @@ PACKAGES = (
 
 
 def commit() -> str | None:
-    """The git commit of this code, ending in `+changes` if files of it were edited since; None outside a git checkout."""
+    """The git commit of this code, with `+changes` appended if files were edited since; None outside a git checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists() or shutil.which("git") is None:
         return None
@@ -29,13 +29,13 @@ def commit() -> str | None:
 
 
 def record(spec: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """The content of a run.json: the settings, versions, commit and platform at work, and whatever `more` says."""
+    """The content of a run.json: settings, versions, commit, platform, and the entries of `more`."""
     place = f"{sys.platform} {platform.machine()}"
     return {"spec": spec, "versions": versions(), "commit": commit(), "platform": place, **more}
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages at work."""
+    """Versions of Python and of those of `PACKAGES` that are installed."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -18,6 +18,21 @@ SETTINGS = EvaluateSettings(
 """What `evaluate` is asked for."""
 
 
+CERTIFICATE = {
+    "checkpoint": "base@1",
+    "missing": ["classifier.bias", "classifier.weight"],
+    "unexpected": [],
+    "reload_difference": 0.0,
+    "language_model": {
+        "objective": "masked", "loss": 5.1234, "uniform_loss": 6.4102,
+        "bits_per_base": 1.8765, "markov_order": 3, "markov_bits_per_base": 1.9432,
+    },
+    "tokenizer": {"tokens": 1234, "unknown_tokens": 5, "changed_by_round_trip": 1},
+    "probes": {"sequences": 32, "bases": 4800, "fitted": 268, "dataset": "d", "split": "validation"},
+}  # fmt: skip
+"""The certificate of a checkpoint, as run.json holds it."""
+
+
 def run_of(dataset: str, model: str, recipe: str, seed: int = 1) -> SeededRun:
     """A run's name."""
     return SeededRun(dataset=dataset, model=model, recipe=recipe, seed=seed)
@@ -52,6 +67,7 @@ def add_run(
     method: str = "full",
     objective: str = "classification",
     best_metric: str | None = None,
+    certificate: dict | None = None,
 ) -> None:
     """Write predictions, metrics, run.json and (for a model) the training log of one run."""
     folder = results / run.folder
@@ -92,6 +108,7 @@ def add_run(
         "best_epoch": best,
         "counts": {"train": counts, "validation": counts},
         "max_tokens": 512,
+        "certificate": certificate,
         "trainable_parameters": 12_034 if method == "lora" else 456_194,
         "engine": {"kind": "packed", "because": "shown to give the same results as padded", "padding": 0.1642},
     }

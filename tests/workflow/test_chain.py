@@ -31,7 +31,10 @@ CONFIG = {
     },
     "models": {
         "small": {
-            "architecture": {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 64},
+            "architecture": {
+                "model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+                "intermediate_size": 64, "max_position_embeddings": 64,
+            },
             "tokenizer": {"train": "bpe", "vocabulary": 100},
         }
     },
@@ -149,7 +152,11 @@ def test_a_changed_recipe_re_runs_the_training_alone(finished):
     config["recipes"]["short"]["weight_decay"] = 0.5
     (finished / "changed.yaml").write_text(yaml.safe_dump(config))
     result = run(finished, "--dry-run", "--quiet", "rules", "--configfile", finished / "changed.yaml")
-    planned = {line.split()[0] for line in result.stdout.splitlines() + result.stderr.splitlines() if line and line.split()[-1].isdigit()}  # fmt: skip
+    planned = {
+        line.split()[0]
+        for line in result.stdout.splitlines() + result.stderr.splitlines()
+        if line and line.split()[-1].isdigit()
+    }
     assert planned - {"total", "all"} == {
         "finetune",
         "predict_splits",
@@ -162,9 +169,19 @@ def test_a_changed_recipe_re_runs_the_training_alone(finished):
 
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(finished, tmp_path):
+    """As far as a training's metrics; the slow tests kill the whole chain, and again and again."""
     directory = prepare(tmp_path / "killed")
+    wanted = RUN.replace("repeats", "table") + "/metrics.json"
     command = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", directory, "--cores", "2"]
-    command += ["--workflow-profile", ROOT / "profiles/default", "--configfile", directory / "config.yaml"]
+    command += [
+        "--workflow-profile",
+        ROOT / "profiles/default",
+        "--configfile",
+        directory / "config.yaml",
+        "--cores",
+        "2",
+        wanted,
+    ]
     process = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
     deadline = time.monotonic() + 300
     while not list(directory.glob("logs/finetune/**/*.log")) and time.monotonic() < deadline:
@@ -172,16 +189,16 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(finished, tmp_path):
     time.sleep(1)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (directory / "results/report/index.html").exists()
-    locked = run(directory)
+    assert not (directory / wanted).exists()
+    locked = run(directory, "--cores", "2", wanted)
     assert locked.returncode != 0
     assert "--unlock" in locked.stderr
     assert run(directory, "--unlock").returncode == 0
-    result = run(directory)
+    result = run(directory, "--cores", "2", wanted)
     assert result.returncode == 0, result.stderr
     first, second = results(finished), results(directory)
-    assert len(first) > 40
-    assert first == second
+    assert len(first) > 40 and len(second) > 10 and wanted in second
+    assert second == {name: digest for name, digest in first.items() if name in second}
     assert not list(directory.rglob("*.tmp"))
 
 

@@ -1,4 +1,4 @@
-"""Each rule in an environment of its own, made of what its file lists and nothing else, from the network to the report."""
+"""Each rule in an environment of its own, made from its file alone, from the network to the report."""
 
 import json
 import os
@@ -18,7 +18,8 @@ RULES = {
     match[1]: (match[2], match[3])
     for path in sorted((ROOT / "workflow/rules").glob("*.smk"))
     for match in re.finditer(
-        r'^rule (\w+):\n(?:(?!^\S).*\n)*?    conda:\n        "../../(envs/\S+)"\n(?:(?!^\S).*\n)*?        script=script\("(\S+)"\)',
+        r'^rule (\w+):\n(?:(?!^\S).*\n)*?    conda:\n        "../../(envs/\S+)"\n'
+        r'(?:(?!^\S).*\n)*?        script=script\("(\S+)"\)',
         path.read_text(),
         re.MULTILINE,
     )
@@ -77,10 +78,20 @@ def config(tmp_path_factory):
     base = masked_lm_checkpoint(directory / "bert", small_tokenizer(), trained=True)
     hub.repositories["lab/bert"] = contents(base)
     address = serve(files)
-    small = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 64}  # fmt: skip
+    small = {
+        "model_type": "bert",
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+    }
     trf = shutil.which("trf") is not None
     settings = {
-        "genomes": {"g": {"url": f"{address}/g.fa"}, "s": {"simulate": {"chromosomes": 1, "length": 60_000, "arrays": 60}}},
+        "genomes": {
+            "g": {"url": f"{address}/g.fa"},
+            "s": {"simulate": {"chromosomes": 1, "length": 60_000, "arrays": 60}},
+        },
         "catalogues": {
             "c": {"genome": "g", "format": "bed", "url": f"{address}/c.bed"},
             "planted": {"genome": "s", "simulated": True},

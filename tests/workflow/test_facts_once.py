@@ -30,7 +30,7 @@ for name in names[::3]:
     print(f"@{{name}}\\n1 30 15 2.0 15 90 0 60 25 25 25 25 2.0 ACGTACGTACGTACG ACGT . .")
 sys.exit(253)
 """
-"""A stand-in that calls a repeat in every third sequence, ends as TRF does, and says how many sequences it was given."""
+"""A stand-in that calls a repeat in every third sequence, exits as TRF does, and counts the sequences it was given."""
 
 
 def test_trf_is_run_once_over_each_sequence(snakemake, tmp_path):

@@ -140,7 +140,7 @@ def test_an_input_of_another_time(finished, date):
     change(text)
     done = run(finished, FIRST)
     if date == "2099":
-        assert last_line(done).startswith("error: t.csv: is of 2099-01-01, later than now")
+        assert last_line(done).startswith("error: t.csv: its date, 2099-01-01, is in the future")
         os.utime(table)
         done = run(finished, FIRST)
     assert done.returncode == 0, done.stderr
@@ -186,7 +186,8 @@ def test_two_at_once_and_one_that_was_killed(tmp_path, undisturbed):
     wait_for(lambda: list(tmp_path.glob("logs/**/*.log")), first)
     for quiet in ([], ["--quiet", "all"]):
         line = last_line(run(tmp_path, *quiet))
-        assert line == f"error: {tmp_path}: another Snakemake is at work here; wait until it ends, and give the command again"  # fmt: skip
+        said = "another Snakemake is running here; wait until it ends, then repeat the command"
+        assert line == f"error: {tmp_path}: {said}"
     assert first.wait() == 0, (tmp_path / "said").read_text()
     assert results(tmp_path) == results(undisturbed)
 
@@ -199,7 +200,7 @@ def test_two_at_once_and_one_that_was_killed(tmp_path, undisturbed):
         time.sleep(0.02)
     assert not at_work(tmp_path)
     assert "a Snakemake that was killed left its lock here" in (line := last_line(run(tmp_path)))
-    assert line.endswith("remove the lock with: snakemake --unlock, and give the command again")
+    assert line.endswith("remove the lock with: snakemake --unlock, then repeat the command")
     assert run(tmp_path, "--unlock").returncode == 0
     done = run(tmp_path, DATA)
     assert done.returncode == 0, done.stderr

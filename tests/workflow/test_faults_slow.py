@@ -21,11 +21,16 @@ CONFIG = {
     "genomes": {"tiny": {"simulate": {"chromosomes": 2, "length": 60_000, "arrays": 80, "seed": 3}}},
     "catalogues": {"arrays": {"genome": "tiny", "simulated": True}},
     "datasets": {
-        "repeats": {"kind": "repeats", "genome": "tiny", "catalogue": "arrays", "baselines": ["majority"], "background": 200}
+        "repeats": {
+            "kind": "repeats", "genome": "tiny", "catalogue": "arrays", "baselines": ["majority"], "background": 200
+        }
     },
     "models": {
         "small": {
-            "architecture": {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 64},
+            "architecture": {
+                "model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+                "intermediate_size": 64, "max_position_embeddings": 64,
+            },
             "tokenizer": {"train": "bpe", "vocabulary": 100},
         }
     },

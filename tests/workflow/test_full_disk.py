@@ -13,7 +13,8 @@ DISK_MB = 1
     [
         ("simulate_genome.py", {}, ["--fasta", "g.fa.gz", "--vcf", "g.vcf"]),
         ("import_genome.py", '{"parts": ["all"], "chromosomes": null}', ["--parts", "PARTS", "--output", "g.fa.gz"]),
-        ("train_tokenizer.py", '{"train": "bpe", "vocabulary": 609}', ["--train", "TABLE", "--output-dir", "tokenizer"]),
+        ("train_tokenizer.py", '{"train": "bpe", "vocabulary": 609}',
+         ["--train", "TABLE", "--output-dir", "tokenizer"]),
     ],
 )  # fmt: skip
 def test_a_full_disk_is_one_line(small_disk, tmp_path, script, spec, outputs):

@@ -14,7 +14,28 @@ from markdown_it import MarkdownIt
 from dnalm.config.loading import load_config
 from dnalm.errors import UserError
 
-HOSTILE = ("a b", "$(touch x)", "`touch x`", "../x", "..", ".", "/x", "<script>", "a;touch x", "-x", "x\n", "{x}", "a'b", 'a"b', "a&b", "a|b", "*", "~", "é", "")  # fmt: skip
+HOSTILE = (
+    "a b",
+    "$(touch x)",
+    "`touch x`",
+    "../x",
+    "..",
+    ".",
+    "/x",
+    "<script>",
+    "a;touch x",
+    "-x",
+    "x\n",
+    "{x}",
+    "a'b",
+    'a"b',
+    "a&b",
+    "a|b",
+    "*",
+    "~",
+    "é",
+    "",
+)
 CONFIG = {
     "genomes": {"g": {"simulate": {"chromosomes": 1, "length": 10000}}, "given": {"path": "g.fa"}},
     "catalogues": {
@@ -75,7 +96,9 @@ def test_the_config_of_these_tests_is_right(load):
     assert load(CONFIG) is None
 
 
-@pytest.mark.parametrize(("section", "old"), [("genomes", "g"), ("catalogues", "c"), ("datasets", "t"), ("models", "m"), ("recipes", "r")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("section", "old"), [("genomes", "g"), ("catalogues", "c"), ("datasets", "t"), ("models", "m"), ("recipes", "r")]
+)
 def test_no_entry_is_called_so(load, section, old):
     messages = {name: load(renamed(section, old, name)) for name in HOSTILE}
     taken = [name for name, said in messages.items() if said is None or "it must match" not in said or "\n" in said]
@@ -117,7 +140,9 @@ def test_no_control_character_in_any_text(load, key):
         assert load(config) == f"{place}: {value!r} holds a line break or another control character"
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftps://x/y", "data:text/plain,x", "/etc/passwd", "javascript:x", "http://x/\n"])  # fmt: skip
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftps://x/y", "data:text/plain,x", "/etc/passwd", "javascript:x", "http://x/\n"]
+)
 def test_only_addresses_of_the_network(load, url):
     for section, entry in (("genomes", {"url": url}), ("catalogues", {"format": "vntrseek", "url": url})):
         config = copy.deepcopy(CONFIG)
@@ -148,7 +173,19 @@ def test_a_path_is_no_option_of_the_program_that_reads_it(snakemake, tmp_path):
     )
 
 
-PATHS = ("a b/$(touch x)", "`touch x`", "a;touch x", "x' || touch x '", 'x" && touch x "', "a & touch x", "é", "-x/../y", "~", "*", "a\\b")  # fmt: skip
+PATHS = (
+    "a b/$(touch x)",
+    "`touch x`",
+    "a;touch x",
+    "x' || touch x '",
+    'x" && touch x "',
+    "a & touch x",
+    "é",
+    "-x/../y",
+    "~",
+    "*",
+    "a\\b",
+)
 
 
 def test_paths_are_quoted(snakemake, tmp_path):
@@ -213,7 +250,10 @@ def finished(tmp_path_factory):
         "genomes": {"g": {"path": "g.fa"}},
         "catalogues": {"c": {"genome": "g", "format": "bed", "path": "c.bed"}},
         "datasets": {
-            "r": {"kind": "repeats", "genome": "g", "catalogue": "c", "negatives": {"shuffled": 1}, "baselines": ["majority"], "background": 0},
+            "r": {
+                "kind": "repeats", "genome": "g", "catalogue": "c", "negatives": {"shuffled": 1},
+                "baselines": ["majority"], "background": 0,
+            },
             "t": {"kind": "table", "path": f"{place.name}/t;touch x.csv", "labels": LABELS, "baselines": ["kmer"]},
         },
         "models": {"m": {"checkpoint": f"{place.name}/base' `touch x`"}},

@@ -17,11 +17,16 @@ CONFIG = {
     "datasets": {"table": {"kind": "table", "path": "table.csv", "baselines": []}},
     "models": {
         "small": {
-            "architecture": {"model_type": "bert", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128, "max_position_embeddings": 64},
+            "architecture": {
+                "model_type": "bert", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+                "intermediate_size": 128, "max_position_embeddings": 64,
+            },
             "tokenizer": {"train": "bpe", "vocabulary": 100},
         }
     },
-    "recipes": {"long": {"learning_rate": 1e-3, "epochs": 8, "batch_size": 16, "warmup": 0.1, "reverse_complement": True}},
+    "recipes": {
+        "long": {"learning_rate": 1e-3, "epochs": 8, "batch_size": 16, "warmup": 0.1, "reverse_complement": True}
+    },
     "runs": [{"dataset": "table", "model": "small", "recipe": "long", "seeds": [1]}],
     "device": "cpu",
     "checkpoint_minutes": 0.001,

@@ -58,7 +58,10 @@ def test_the_same_models_and_baselines_on_every_rung(name):
 
 def test_both_climb_the_same():
     one, other = (
-        {key: {**dict(flat(rung.model_dump())), "genome": "", "mask": "", "background": 0} for key, rung in ladder(name).datasets.items()}
+        {
+            key: {**dict(flat(rung.model_dump())), "genome": "", "mask": "", "background": 0}
+            for key, rung in ladder(name).datasets.items()
+        }
         for name in LADDERS
     )  # fmt: skip
     assert one == other
@@ -78,7 +81,9 @@ catalogues:
   planted: {genome: g, simulated: true}
   low-copy: {genome: g, simulate: {arrays: 150}}
 datasets:
-  d: {kind: repeats, genome: g, catalogue: low-copy, mask: {catalogues: [planted]}, balance: {exclude_trf: true, gc_tolerance: 0.05}}
+  d:
+    {kind: repeats, genome: g, catalogue: low-copy, mask: {catalogues: [planted]},
+     balance: {exclude_trf: true, gc_tolerance: 0.05}}
 """
 
 

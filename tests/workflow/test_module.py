@@ -64,7 +64,13 @@ def test_a_module_runs_to_its_report(tmp_path):
     assert (tmp_path / "own.txt").is_file()
     assert (tmp_path / "of/one/results/report/index.html").is_file()
     assert (tmp_path / "of/one/logs/import_table/t.log").is_file()
-    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == ["Snakefile", "config", "data", "of", "own.txt"]  # fmt: skip
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == [
+        "Snakefile",
+        "config",
+        "data",
+        "of",
+        "own.txt",
+    ]
     os.utime(tmp_path / "data/t.csv")
     done, said = call(tmp_path, "--dry-run")
     assert "Nothing to be done" in said
@@ -87,7 +93,10 @@ def test_a_module_without_a_prefix(tmp_path, prefix):
 
 def test_two_configs_side_by_side(tmp_path):
     other = yaml.safe_load(yaml.safe_dump(TABLE).replace("t:", "u:"))
-    parts = [used(name, config=f'config["{name}"]', more=f'    prefix: "{name}"\n', rename=f" as {name}_*") for name in ("one", "two")]  # fmt: skip
+    parts = [
+        used(name, config=f'config["{name}"]', more=f'    prefix: "{name}"\n', rename=f" as {name}_*")
+        for name in ("one", "two")
+    ]
     targets = "rule all:\n    input: 'one/results/summary/metrics.tsv', 'two/results/summary/metrics.tsv'\n"
     caller(tmp_path, targets + "\n".join(parts), {"one": TABLE, "two": other})
     done, said = call(tmp_path, "--dry-run")

@@ -15,7 +15,17 @@ from servers import contents, of_files, serve, stop, write_arrays
 from dnalm.config.loading import load_config
 
 SCRIPTS = ROOT / "scripts"
-LIBRARIES = {"ftplib", "http.client", "http.server", "httpx", "huggingface_hub", "requests", "smtplib", "urllib.request", "urllib3"}  # fmt: skip
+LIBRARIES = {
+    "ftplib",
+    "http.client",
+    "http.server",
+    "httpx",
+    "huggingface_hub",
+    "requests",
+    "smtplib",
+    "urllib.request",
+    "urllib3",
+}
 FETCHING = {"dnalm.data.downloads": "download", "dnalm.training.models.hub": "fetch"}
 """The modules that speak to servers, and the function that does."""
 
@@ -95,7 +105,12 @@ def test_what_is_fetched_first_is_all_that_the_rest_needs(snakemake, tmp_path):
     config = {
         "genomes": {"g": {"url": f"{address}/g.fa"}},
         "catalogues": {"c": {"genome": "g", "format": "bed", "url": f"{address}/c.bed"}},
-        "datasets": {"d": {"kind": "repeats", "genome": "g", "catalogue": "c", "negatives": {"shuffled": 1}, "baselines": ["majority", "cnn"], "background": 0}},
+        "datasets": {
+            "d": {
+                "kind": "repeats", "genome": "g", "catalogue": "c", "negatives": {"shuffled": 1},
+                "baselines": ["majority", "cnn"], "background": 0,
+            }
+        },
         "models": {
             "bert": {"checkpoint": "lab/bert", "revision": "main"},
             "bag": {"checkpoint": "lab/bag", "revision": "main", "trust_remote_code": True},

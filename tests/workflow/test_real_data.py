@@ -58,11 +58,18 @@ def test_published_tables(snakemake, tmp_path, shared):
     gue = "../shared/data/gue"
     tables = {"tf0": "tf/0", "promoters": "prom/prom_core_all"}
     datasets = {
-        name: {"kind": "table", "train": f"{gue}/{path}/train.csv", "validation": f"{gue}/{path}/dev.csv", "test": f"{gue}/{path}/test.csv"}
+        name: {
+            "kind": "table", "train": f"{gue}/{path}/train.csv", "validation": f"{gue}/{path}/dev.csv",
+            "test": f"{gue}/{path}/test.csv",
+        }
         for name, path in tables.items()
     }  # fmt: skip
     results = prepared(snakemake, tmp_path, shared, {"datasets": datasets}, *datasets)
-    assert {name: len(part) for name, part in splits(results, "tf0").items()} == {"train": 32378, "validation": 1000, "test": 1000}  # fmt: skip
+    assert {name: len(part) for name, part in splits(results, "tf0").items()} == {
+        "train": 32378,
+        "validation": 1000,
+        "test": 1000,
+    }
     manifest = json.loads((results / "promoters/data/manifest.json").read_text())
     assert manifest["shared_sequences"]["train/test"] == 42
     assert manifest["shared_sequences"]["train/validation"] == 54

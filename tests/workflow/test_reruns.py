@@ -1,4 +1,4 @@
-"""What a finished run repeats after a change, and what not: asked of Snakemake on a run that was laid out as finished."""
+"""What Snakemake repeats of a finished run after a change, and what not; the run's files are faked."""
 
 import os
 import re
@@ -18,11 +18,12 @@ from planning.plans import call, dry_runs, rules
 from planning.rules import bodies
 
 FEW = (
-    "genomes.<name>.chromosomes", "catalogues.<name>.path", "datasets.<repeats>.negatives", "datasets.<table>.split.seed",
-    "datasets.<table>.audit.leaked", "models.<name>.max_tokens", "recipes.<name>.learning_rate", "recipes.<name>.sharding",
+    "genomes.<name>.chromosomes", "catalogues.<name>.path", "datasets.<repeats>.negatives",
+    "datasets.<table>.split.seed", "datasets.<table>.audit.leaked", "models.<name>.max_tokens",
+    "recipes.<name>.learning_rate", "recipes.<name>.sharding",
     "recipes.<name>.objective", "evaluation.confidence",
 )  # fmt: skip
-"""Keys of every section; the slow tests take them all, after a run that took place."""
+"""Keys of every section; the slow tests take all keys, after a real run."""
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_touched_and_moved_files_re_run_nothing(own):
 
 
 def planned_after(edit, files, finished, clone, tmp_path):
-    """What would run after an edit (a function of a module's text) of some modules of a clone, which must change them."""
+    """What would run after an edit (a function of a module's text) of some modules of a clone."""
     before = {path: path.read_text() for path in files}
     try:
         for path, text in before.items():
@@ -138,7 +139,12 @@ def planned_after(edit, files, finished, clone, tmp_path):
 def test_an_edited_module_re_runs_the_rules_whose_script_imports_it(module, finished, clone, tmp_path):
     plan = planned_after("{}\nEDITED = 1\n".format, [clone / "scripts" / module], finished, clone, tmp_path)
     name = module.removesuffix(".py").replace("/", ".")
-    reading = {rule for rule, body in bodies().items() for script in re.findall(r'code\("(\w+\.py)"', body) if not rule.startswith("benchmark_") and name in imported(script)}  # fmt: skip
+    reading = {
+        rule
+        for rule, body in bodies().items()
+        for script in re.findall(r'code\("(\w+\.py)"', body)
+        if not rule.startswith("benchmark_") and name in imported(script)
+    }
     assert reading
     assert reading <= rules(plan)
     for job in plan:  # whatever else runs does so because of them
@@ -218,14 +224,11 @@ def test_a_part_run_after_a_change_leaves_the_rest_to_be_done(own):
 
 
 DATA = {
-    "download", "simulate_genome", "import_genome", "find_repeats", "import_catalogue", "simulate_arrays", "mask", "split",
-    "extract", "balance", "import_table", "relate", "call_repeats", "split_labels", "compare_splits", "audit", "train_tokenizer", "tokenize", "fetch_model",
+    "download", "simulate_genome", "import_genome", "find_repeats", "import_catalogue", "simulate_arrays", "mask",
+    "split", "extract", "balance", "import_table", "relate", "call_repeats", "split_labels", "compare_splits", "audit",
+    "train_tokenizer", "tokenize", "fetch_model",
 }  # fmt: skip
-MODELS = DATA - {"download", "simulate_arrays"} | {
-    "gate",
-    "certify",
-    "finetune",
-}  # no model is trained on what those make
+MODELS = DATA - {"download", "simulate_arrays"} | {"gate", "certify", "finetune"}  # no model needs the other two
 METRICS = DATA | MODELS | {
     "draw_background", "predict_splits", "baseline", "baseline_cnn", "evaluate", "compare", "summarize",
 }  # fmt: skip
@@ -245,7 +248,20 @@ def test_named_parts_are_planned_from_nothing(tmp_path, finished):
     assert rules(metrics) == METRICS
     assert rules(report) == METRICS - {"summarize"} | {"report"}
     assert {job.wildcards["dataset"] for job in dataset if "dataset" in job.wildcards} == {"published"}
-    assert rules(dataset) == {"import_table", "relate", "split_labels", "certify", "compare_splits", "tokenize", "audit", "gate", "baseline", "finetune", "predict_splits", "compare"}  # fmt: skip
+    assert rules(dataset) == {
+        "import_table",
+        "relate",
+        "split_labels",
+        "certify",
+        "compare_splits",
+        "tokenize",
+        "audit",
+        "gate",
+        "baseline",
+        "finetune",
+        "predict_splits",
+        "compare",
+    }
     assert [job.wildcards["seed"] for job in one if job.rule == "finetune"] == ["1"]
     assert rules(one) >= {"finetune", "predict_splits", "evaluate"}
     assert not rules(one) & {"baseline", "compare", "report"}

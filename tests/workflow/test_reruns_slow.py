@@ -1,4 +1,4 @@
-"""Every key of the re-run matrix, after a run that took place: downloads, a hub, tokenizers and checkpoints included."""
+"""Every key of the re-run matrix, after a real run, with downloads, a hub, tokenizers and checkpoints."""
 
 import gzip
 import os
@@ -32,7 +32,10 @@ def prepare(directory, served):
     """Everything that the subject takes as given or fetches."""
     simulation = Simulation(chromosomes=3, length=60_000, arrays=240, seed=9)
     subprocess.run(
-        [sys.executable, ROOT / "scripts/simulate_genome.py", "--spec", "-", "--fasta", served / "all.fa.gz", "--vcf", served / "listed.vcf"],
+        [
+            *(sys.executable, ROOT / "scripts/simulate_genome.py", "--spec", "-"),
+            *("--fasta", served / "all.fa.gz", "--vcf", served / "listed.vcf"),
+        ],
         input=simulation.model_dump_json(),
         text=True,
         check=True,

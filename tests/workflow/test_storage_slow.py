@@ -1,4 +1,4 @@
-"""A run whose files are kept in a storage, as where jobs share no disk: each job has what it declares and nothing else."""
+"""A run with its files in a storage, as where jobs share no disk: each job has only the files it declares."""
 
 import numpy as np
 import pytest

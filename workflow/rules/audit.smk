@@ -1,4 +1,4 @@
-# Whether a data set can be trusted, found out before anything is trained on it.
+# Whether a data set can be trusted, checked before anything is trained on it.
 
 
 rule compare_splits:
@@ -26,7 +26,8 @@ rule compare_splits:
         data=folder("data"),
         found=options("catalogues", "calls"),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --relatives {input.relatives:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --data {params.data:q} --relatives {input.relatives:q}"
         " {params.found:q} --output {output:q} 2> {log:q}"
 
 
@@ -54,11 +55,12 @@ rule audit:
         data=folder("data"),
         tokens=options("tokens"),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --leakage {input.leakage:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --data {params.data:q} --leakage {input.leakage:q}"
         " {params.tokens:q} --output {output:q} 2> {log:q}"
 
 
-# The audit always succeeds; this fails where the config says that a finding shall stop the workflow.
+# The audit itself always succeeds; this rule fails if a check fails that `audit.fail_on` lists.
 rule gate:
     input:
         rules.audit.output[0],

@@ -1,5 +1,5 @@
-# How fast audit, evaluation and training are here, and how much memory they take. No part of the results: asked for by
-# name, and best with --cores 2, because whatever runs beside a measurement is measured too.
+# Time and memory of audit, evaluation and training on this machine. Not part of the results: ask for them by name, best
+# with --cores 2, because jobs that run at the same time disturb a measurement.
 
 
 rule benchmark:
@@ -121,7 +121,7 @@ rule benchmark_evaluation:
         "python {params.script:q} --output {output:q} 2> {log:q}"
 
 
-# It measures the Snakemake that runs it, whatever else its environment holds.
+# Measures the Snakemake that runs it, so it uses that Python and not the rule's environment.
 rule benchmark_startup:
     output:
         "results/benchmark/startup.json",

@@ -1,4 +1,4 @@
-# What the rules share: the validated config and the functions that hand each rule its part of it.
+# Shared by the rules: the validated config, and functions for inputs, params and wildcard constraints.
 import json
 import re
 import sys
@@ -57,7 +57,7 @@ wildcard_constraints:
 
 
 def section(stage):
-    """The settings a stage reads, as a function of wildcards (a plain string with braces would be formatted)."""
+    """A stage's settings, as a function of wildcards (Snakemake would format the braces of a plain string)."""
     return lambda wildcards: stages.section(CONFIG, stage, wildcards)
 
 
@@ -67,7 +67,7 @@ def program(name):
 
 
 def code(script, *folders):
-    """What a script, the modules it imports and other folders it reads mean, so that an edit re-runs what it can change."""
+    """Hashes of a script, the modules it imports and other folders it reads: an edit re-runs what it can change."""
 
     def hashes(wildcards):
         found = meaning.code_hashes(program(script), *folders, kept=CODE.fact)
@@ -78,41 +78,41 @@ def code(script, *folders):
 
 
 def script(name):
-    """A script's path; a function of input too, which Snakemake does not track, so a clone may be moved."""
+    """A script's path, untracked so that a clone may be moved: params that are functions of input are not compared."""
     return lambda wildcards, input: str(program(name))
 
 
 def folder(key):
-    """The folder that an input's files are in, untracked for the same reason: a snapshot from the hub, or their own."""
+    """The folder of an input's files, untracked for the same reason: a snapshot from the hub, or the files' own."""
 
     def place(wildcards, input):
         first, *others = [input[key]] if isinstance(input[key], str) else input[key]
-        return first if others == [f"{first}.json"] else str(Path(first).parent)  # a snapshot's record follows it
+        return first if others == [f"{first}.json"] else str(Path(first).parent)  # [snapshot, its record]
 
     return place
 
 
 def device(wildcards, input):
-    """Where models run; not a part of the result, so untracked."""
+    """Where models run; it does not affect the result, so it is untracked."""
     return CONFIG.device
 
 
 def execution(wildcards, input):
-    """How a training is executed; not a part of the result, so untracked."""
+    """Options of a training that do not affect the result; untracked too."""
     return runs.execution(CONFIG, wildcards)
 
 
 def gpus(wildcards):
-    """GPUs that a training asks for."""
+    """GPUs that a training requests."""
     return runs.gpus(CONFIG, wildcards)
 
 
 def marked(path):
-    """A file that a stage reads, as Snakemake shall take it.
+    """An input file with the flags that it needs.
 
-    A folder from the hub is tracked by the record beside it, and a user's own file by its fingerprint, and not by date.
-    That file lies where the config says, also for a module that puts its results elsewhere by `prefix`. Files in a
-    storage are left to Snakemake: the one here may be empty.
+    A folder from the hub is tracked by its record, and a user's own file by its fingerprint (`given`), so both are
+    `ancient`. A user's file is also `local`: a module's `prefix` does not apply to it. In a storage, Snakemake tracks
+    the files, because the local ones may be empty.
     """
     if path in GIVEN and not workflow.storage_settings.default_storage_provider:
         return ancient(local(path))
@@ -120,34 +120,34 @@ def marked(path):
 
 
 def files(stage_input, *arguments):
-    """The files that a stage reads, as a function of wildcards."""
+    """A function of `dnalm.workflow.inputs` as a function of wildcards."""
     return lambda wildcards: [marked(path) for path in getattr(inputs, stage_input)(CONFIG, wildcards, *arguments)]
 
 
 def given(*stage_inputs):
-    """Fingerprints of the user's own files among these inputs. Beside `files` in each rule that may read such files."""
+    """Fingerprints of the user's own files among these inputs, for the params of each rule that may read such files."""
     return lambda wildcards: fingerprints(
         *(path for name in stage_inputs for path in getattr(inputs, name)(CONFIG, wildcards) if path in GIVEN)
     )
 
 
 def option(key, value):
-    """A command-line option with a value made of an input, if there is such an input: --key VALUE."""
+    """A command-line option for an input, if there is one: --key VALUE."""
     return lambda wildcards, input: [f"--{key}", value(wildcards, input)] if input[key] else []
 
 
 def results(wildcards, input):
-    """The folder of all results, from the first input: results/DATASET/runs/MODEL/RECIPE/SEED/FILE, in a storage or not."""
+    """The folder of all results, in a storage or not: the first input is DATASET/runs/MODEL/RECIPE/SEED/FILE in it."""
     return str(Path(input[0]).parents[5])
 
 
 def options(*keys):
-    """Command-line options for the inputs of these names that are in use: --key FILE FILE ..."""
+    """Command-line options for those of the named inputs that are not empty: --key FILE FILE ..."""
     return lambda wildcards, input: [word for key in keys if input[key] for word in (f"--{key}", *input[key])]
 
 
 def measurable(wildcards):
-    """The figures that this machine can give. A cluster's, say, come by file name."""
+    """The benchmarks that this machine can run; others, such as a cluster's, are requested by file name."""
     visible = 0 if CONFIG.device == "cpu" else len(machine.gpus())
     figures = ["audit", "evaluation", "cpu", "memory", "startup"]
     figures += ["training"] * (visible > 0) + ["scaling"] * (visible > 1)

@@ -1,4 +1,4 @@
-# Labelled records, whatever they come from, divided into train, validation and test.
+# Labelled records from any source, divided into train, validation and test.
 
 
 rule extract:
@@ -26,7 +26,8 @@ rule extract:
         script=script("extract.py"),
         genome=lambda wildcards, input: ["--genome", input.genome[0]] if input.genome else [],
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --catalogue {input.catalogue:q} {params.genome:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --catalogue {input.catalogue:q} {params.genome:q}"
         " --output {output.positives:q} --ledger {output.ledger:q} 2> {log:q}"
 
 
@@ -59,7 +60,8 @@ rule balance:
         pieces=options("unique", "interspersed", "context"),
     shell:
         "printf %s {params.spec:q} | python {params.script:q} --spec - --positives {input.positives:q}"
-        " --genome {input.genome[0]:q} {params.pieces:q} --output {output.records:q} --ledger {output.ledger:q} 2> {log:q}"
+        " --genome {input.genome[0]:q} {params.pieces:q} --output {output.records:q}"
+        " --ledger {output.ledger:q} 2> {log:q}"
 
 
 rule import_table:
@@ -86,11 +88,12 @@ rule import_table:
         spec=section("import_table"),
         script=script("import_table.py"),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --files {input.files:q} --output {output.records:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --files {input.files:q} --output {output.records:q}"
         " --ledger {output.ledger:q} 2> {log:q}"
 
 
-# Before the split, which keeps relatives together; the audit counts those that are apart all the same.
+# Runs before the split, which keeps relatives together; the audit counts those that are in different splits anyway.
 rule relate:
     input:
         records="results/{dataset}/preparation/records.parquet",
@@ -113,7 +116,7 @@ rule relate:
         "python {params.script:q} --records {input.records:q} --output {output:q} 2> {log:q}"
 
 
-# Once for the audit and the baseline `trf`. `split_labels` does not ask: whether trf is there shall re-train nothing.
+# For the audit and the baseline `trf`. Not an input of `split_labels`: installing trf must not re-train anything.
 rule call_repeats:
     input:
         table=files("called_table"),
@@ -136,7 +139,8 @@ rule call_repeats:
         spec=section("call_repeats"),
         script=script("call_repeats.py"),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --records {input.table:q} --output {output:q} 2> {log:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --records {input.table:q} --output {output:q} 2> {log:q}"
 
 
 rule split_labels:
@@ -197,5 +201,6 @@ rule draw_background:
         data=folder("data"),
         catalogues=options("catalogues"),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --genome {input.genome[0]:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --data {params.data:q} --genome {input.genome[0]:q}"
         " {params.catalogues:q} --output {output.windows:q} --ledger {output.ledger:q} 2> {log:q}"

@@ -1,4 +1,4 @@
-# How good the models are, beside what simple rules reach.
+# Baselines, metrics, comparisons, model cards and the report.
 
 
 rule baseline:
@@ -84,10 +84,11 @@ rule compare:
         script=script("compare.py"),
         results=results,
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --results {params.results:q} --output {output:q} 2> {log:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --results {params.results:q} --output {output:q} 2> {log:q}"
 
 
-# A model's directory is an output of `finetune`, so the card that Snakemake tracks lies beside it, and a copy in it.
+# The model's directory is an output of `finetune`, so the tracked card lies beside it, with a copy in it.
 rule model_card:
     input:
         multiext(
@@ -119,7 +120,8 @@ rule model_card:
         results=results,
         model=lambda wildcards, output: str(Path(output[0]).with_name("model")),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --results {params.results:q} --model {params.model:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --results {params.results:q} --model {params.model:q}"
         " --output {output:q} 2> {log:q}"
 
 
@@ -144,7 +146,8 @@ rule summarize:
         script=script("summarize.py"),
         results=results,
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --results {params.results:q} --output {output:q} 2> {log:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --results {params.results:q} --output {output:q} 2> {log:q}"
 
 
 rule report:
@@ -174,4 +177,5 @@ rule report:
         script=script("report.py"),
         results=results,
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --results {params.results:q} --output {output:q} 2> {log:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --results {params.results:q} --output {output:q} 2> {log:q}"

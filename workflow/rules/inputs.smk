@@ -1,7 +1,7 @@
-# Genomes and catalogues: downloaded, given or simulated, then checked and brought into one form.
+# Genomes and catalogues: downloaded, given or simulated, then checked and converted to one format.
 
 
-# No `code` here: an edit of the downloader is no reason to fetch a genome again.
+# No `code` here: an edit of the downloader must not fetch a genome again.
 rule download:
     output:
         "resources/downloads/{kind}/{name}/{part}",
@@ -13,7 +13,7 @@ rule download:
         kind="genomes|catalogues",
         name=names.NAME,
         part="[^/]+",
-    priority: 100  # what needs the network comes first, so that all else may be offline
+    priority: 100  # downloads first: afterwards no network is needed
     localrule: True
     conda:
         "../../envs/data.yaml"
@@ -47,7 +47,8 @@ rule simulate_genome:
         spec=section("simulate_genome"),
         script=script("simulate_genome.py"),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --fasta {output.fasta:q} --vcf {output.vcf:q} 2> {log:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --fasta {output.fasta:q} --vcf {output.vcf:q} 2> {log:q}"
 
 
 rule import_genome:
@@ -73,7 +74,8 @@ rule import_genome:
         spec=section("import_genome"),
         script=script("import_genome.py"),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --parts {input.parts:q} --output {output.fasta:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --parts {input.parts:q} --output {output.fasta:q}"
         " 2> {log:q}"
 
 
@@ -97,7 +99,8 @@ rule find_repeats:
         spec=section("find_repeats"),
         script=script("find_repeats.py"),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --genome {input.genome[0]:q} --shard {wildcards.shard}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --genome {input.genome[0]:q} --shard {wildcards.shard}"
         " --output {output:q} 2> {log:q}"
 
 
@@ -154,5 +157,6 @@ rule simulate_arrays:
         spec=section("simulate_arrays"),
         script=script("simulate_arrays.py"),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --genome {input.genome[0]:q} --output {output.table:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --genome {input.genome[0]:q} --output {output.table:q}"
         " --ledger {output.ledger:q} 2> {log:q}"

@@ -1,4 +1,4 @@
-# The genome without its repeats: masked, and cut into the pieces that negatives are drawn from.
+# The genome with its repeats masked, cut into the pieces that negatives are drawn from.
 
 
 rule mask:
@@ -47,5 +47,6 @@ rule split:
         spec=section("split"),
         script=script("split.py"),
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --masked {input.masked:q} --output {output.pieces:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --masked {input.masked:q} --output {output.pieces:q}"
         " --ledger {output.ledger:q} 2> {log:q}"

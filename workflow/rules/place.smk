@@ -1,4 +1,4 @@
-# Where the workflow's own files lie, also when it is a module of another workflow, and its library made importable.
+# Finds the workflow's own files, also when it is a module of another workflow, and makes its library importable.
 import os
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def checkout(source):
-    """A clone of the commit that Snakemake reads single files of: jobs need scripts and library as files, all of them."""
+    """A clone of the commit that Snakemake reads single files of: jobs need all scripts and the library as files."""
     known = getattr(source, "repo_path", None) or source.hosted_repo.repo_clone
     commit = subprocess.run(
         ["git", "-C", known, "rev-parse", f"{source.ref}^{{commit}}"], capture_output=True, text=True, check=True
@@ -21,7 +21,7 @@ def checkout(source):
     return place
 
 
-# A file on this machine is its path; one of github(...), gitlab(...) or git+file:// is none.
+# A path for a local Snakefile; for github(...), gitlab(...) or git+file:// an object of Snakemake's.
 HERE = workflow.current_basedir
 ROOT = Path(HERE).parents[1] if isinstance(HERE, os.PathLike) else checkout(HERE)
 SCRIPTS = ROOT / "scripts"
@@ -34,7 +34,7 @@ except ModuleNotFoundError as error:
         raise
     sys.exit("error: this workflow needs pydantic where Snakemake is: pip install pydantic")
 finally:
-    sys.path.remove(str(SCRIPTS))  # whose names, such as report, are no business of another workflow
+    sys.path.remove(str(SCRIPTS))  # other workflows must not import our scripts, such as report.py
 if not Path(dnalm.__file__).is_relative_to(SCRIPTS):
     sys.exit(
         f"error: {Path(dnalm.__file__).parents[2]} and {ROOT}: one Snakemake cannot read two copies of this workflow"

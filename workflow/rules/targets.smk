@@ -1,4 +1,4 @@
-# Parts of a run, asked for by name: `snakemake data`, `models`, `metrics`. The rule `report` is one itself.
+# Targets for parts of a run: `snakemake data`, `models`, `metrics`. The rule `report` is a target too.
 
 
 rule data:

@@ -83,10 +83,11 @@ rule tokenize:
         tokenizer=folder("tokenizer"),
     shell:
         "printf %s {params.spec:q} | python {params.script:q} --spec - --tokenizer {params.tokenizer:q}"
-        " --threads {threads} --table {input.table:q} --ids {output.ids:q} --offsets {output.offsets:q} --counts {output.counts:q} 2> {log:q}"
+        " --threads {threads} --table {input.table:q} --ids {output.ids:q} --offsets {output.offsets:q}"
+        " --counts {output.counts:q} 2> {log:q}"
 
 
-# Once a checkpoint, and not once a training: whether its weights are sound, asked with real sequences.
+# Whether a checkpoint's weights are sound, tested with real sequences once for all its trainings.
 rule certify:
     input:
         probes=files("probes"),
@@ -155,14 +156,16 @@ rule finetune:
         checkpoint=option("checkpoint", folder("checkpoint")),
         certificate=options("certificate"),
         execution=execution,
-    # A scheduler that ends the job sends SIGTERM to all of it: the shell has to wait for the training to save.
+    # A scheduler that ends the job sends SIGTERM to all its processes: the shell has to wait for the training to save.
     shell:
-        "trap : TERM; printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --tokens {params.tokens:q}"
-        " --tokenizer {params.tokenizer:q} {params.checkpoint:q} {params.certificate:q} {params.execution:q} --model {output.model:q}"
+        "trap : TERM; printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --data {params.data:q} --tokens {params.tokens:q}"
+        " --tokenizer {params.tokenizer:q} {params.checkpoint:q} {params.certificate:q} {params.execution:q}"
+        " --model {output.model:q}"
         " --training-log {output.training_log:q} --record {output.run:q} 2> {log:q}"
 
 
-# A directory has no checksum and would be newer wherever it is copied to, so a model is tracked by its run.json.
+# A directory has no checksum, and a copied one would look newer, so a model is tracked by its run.json.
 rule predict_splits:
     input:
         rules.finetune.output.run,
@@ -193,7 +196,8 @@ rule predict_splits:
         tokens=folder("tokens"),
         device=device,
     shell:
-        "printf %s {params.spec:q} | python {params.script:q} --spec - --data {params.data:q} --tokens {params.tokens:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --data {params.data:q} --tokens {params.tokens:q}"
         " --model {input.model:q} --device {params.device} --output {output.predictions:q}"
         " --counts {output.counts:q} 2> {log:q}"
 

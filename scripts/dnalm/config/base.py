@@ -1,4 +1,4 @@
-"""What every section of the config is made of."""
+"""The base class and common field types of the config's sections."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
 
 Text = Annotated[str, StringConstraints(min_length=1, pattern=PRINTABLE)]
-"""Any words, without line breaks and other control characters."""
+"""Any text without line breaks and other control characters."""
 
 
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$")]
@@ -33,7 +33,7 @@ class Settings(BaseModel):
 
 
 AllDefaults = BeforeValidator(lambda value: {} if value is True else value)
-"""`true` in place of a section stands for all its defaults, as `{}` does."""
+"""Lets `true` in place of a section mean all its defaults, as `{}` does."""
 
 
 def exactly_one(settings: Settings, *keys: str) -> None:
@@ -45,13 +45,13 @@ def exactly_one(settings: Settings, *keys: str) -> None:
 
 
 def check_url(url: str | None) -> None:
-    """Raise `ValueError` for an address that cannot be downloaded from."""
+    """Raise `ValueError` for an address that is not http, https or ftp."""
     if url and not url.startswith(("http://", "https://", "ftp://")):
         raise ValueError(f"url: '{url}' is not an http, https or ftp address; for a local file use `path`")
 
 
 def check_sums(url: str | None, parts: set[str], **sums: str | dict[str, str] | None) -> None:
-    """Raise `ValueError` unless checksums go with a `url` and there is one for each of its `parts`."""
+    """Raise `ValueError` for checksums without a `url`, or unless there is one for each of its `parts`."""
     for key, value in sums.items():
         if value is not None and url is None:
             raise ValueError(f"{key}: goes with `url`; a file given by path is used as it is")

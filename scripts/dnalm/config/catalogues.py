@@ -8,7 +8,7 @@ from dnalm.config.base import AllDefaults, Md5, Name, Settings, Sha256, Text, ch
 
 
 class ArraySimulation(Settings):
-    """Tandem arrays of known divergence, whose units are cut from a genome: positives that no repeat finder has chosen."""
+    """Tandem arrays of known divergence, with units cut from a genome: positives not selected by any repeat finder."""
 
     arrays: int = Field(3000, ge=1, description="Number of arrays.")
     unit_length: tuple[int, int] = Field((7, 60), description="Shortest and longest repeat unit, in bases.")
@@ -38,7 +38,8 @@ class Catalogue(Settings):
     )
     genome: Name | None = Field(
         None,
-        description="The genome its positions lie on; checked against its sequence. Without it only the catalogue's own sequences are used.",
+        description="The genome its positions lie on; checked against its sequence. Without it only the catalogue's "
+        "own sequences are used.",
     )
     url: Text | None = Field(None, description="http(s) or ftp address.")
     path: Text | None = Field(None, description="A file.")
@@ -75,10 +76,10 @@ class Catalogue(Settings):
 
     @property
     def layout(self) -> str:
-        """The format of the records, which names their source."""
+        """The format of the records, which is also the name of their source."""
         return self.format or ("trf" if self.find else "simulated" if self.simulate else "vntrseek")
 
     @property
     def home(self) -> str | None:
-        """The genome that its records lie on: none for sequences alone, as simulated arrays are."""
+        """The genome that its records lie on; None for sequences without positions, such as simulated arrays."""
         return None if self.simulate else self.genome

@@ -1,4 +1,4 @@
-"""Checks across the nouns of a config: names that exist, and settings that go together."""
+"""Checks across the sections of a config: names that exist, and settings that go together."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from dnalm.names import RESERVED_DATASETS, RESERVED_MODELS, TRUTH
 
 
 def reserved(config: Config) -> Iterator[str]:
-    """Problems with names that the workflow keeps for itself."""
+    """Problems with names that the workflow reserves."""
     for name in sorted(RESERVED_DATASETS & set(config.datasets)):
         yield f"datasets.{name}: this name is reserved; choose another"
     for name in sorted(RESERVED_MODELS & set(config.models)):
@@ -18,7 +18,7 @@ def reserved(config: Config) -> Iterator[str]:
 
 
 def dangling(config: Config) -> Iterator[str]:
-    """Problems with names that no entry of the config has, and runs listed twice."""
+    """Problems with references to entries that do not exist, and runs listed twice."""
     for name, catalogue in config.catalogues.items():
         if catalogue.genome is not None:
             yield from _unknown(f"catalogues.{name}.genome", catalogue.genome, config.genomes)
@@ -50,15 +50,27 @@ def misplaced(config: Config) -> Iterator[str]:
         if isinstance(dataset, Repeats):
             for entry in dataset.mask.catalogues:
                 if config.catalogues[entry].home != dataset.genome:
-                    yield f"datasets.{name}.mask.catalogues: '{entry}' does not lie on genome '{dataset.genome}'; only such catalogues can be masked"
+                    yield (
+                        f"datasets.{name}.mask.catalogues: '{entry}' does not lie on genome '{dataset.genome}'; "
+                        "only such catalogues can be masked"
+                    )
             home = config.catalogues[dataset.catalogue].home
             why = "is simulated" if config.catalogues[dataset.catalogue].simulate else "has no genome"
             if home is None and dataset.flank:
-                yield f"datasets.{name}.flank: catalogue '{dataset.catalogue}' {why}, so its arrays have no context; use flank: 0"
+                yield (
+                    f"datasets.{name}.flank: catalogue '{dataset.catalogue}' {why}, so its arrays have no context; "
+                    "use flank: 0"
+                )
             if home is None and dataset.split.method == "chromosome":
-                yield f"datasets.{name}.split.method: catalogue '{dataset.catalogue}' {why}, so its arrays lie on no chromosome; use grouped"
+                yield (
+                    f"datasets.{name}.split.method: catalogue '{dataset.catalogue}' {why}, so its arrays lie on no "
+                    "chromosome; use grouped"
+                )
             if home not in (None, dataset.genome):
-                yield f"datasets.{name}.catalogue: '{dataset.catalogue}' lies on genome '{home}', the data set on '{dataset.genome}'"
+                yield (
+                    f"datasets.{name}.catalogue: '{dataset.catalogue}' lies on genome '{home}', the data set on "
+                    f"'{dataset.genome}'"
+                )
     for index, run in enumerate(config.runs):
         model, recipe = config.models[run.model], config.recipes[run.recipe]
         if recipe.method == "qlora" and config.device in ("cpu", "mps"):
@@ -66,7 +78,10 @@ def misplaced(config: Config) -> Iterator[str]:
         truth, needed = config.datasets[run.dataset].truth, TRUTH[recipe.objective]
         if truth != needed:
             fitting = ", ".join(objective for objective, column in TRUTH.items() if column == truth)
-            yield f"runs[{index}]: recipe '{run.recipe}' learns a {needed}, and the records of data set '{run.dataset}' have a {truth}; use objective: {fitting}"
+            yield (
+                f"runs[{index}]: recipe '{run.recipe}' learns a {needed}, and the records of data set '{run.dataset}' "
+                f"have a {truth}; use objective: {fitting}"
+            )
         if recipe.method == "none" and (model.architecture is not None or model.initialisation == "random"):
             yield f"runs[{index}]: recipe '{run.recipe}' trains nothing and model '{run.model}' has random weights"
 

@@ -1,14 +1,13 @@
 """The config's data sets: every key, its default, unit and meaning."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from dnalm.config.base import Labels, Name, Settings, Text
+from dnalm.config.catalogues import Catalogue
 from dnalm.names import BASELINES, LABEL, OTHER_BASELINES, SPLITS, TARGET
-
-if TYPE_CHECKING:
-    from dnalm.config.root import Config
 
 Kind = Literal["repeats", "table"]
 Split = Literal["train", "validation", "test"]
@@ -49,7 +48,8 @@ class Balance(Settings):
 
     match: list[Literal["length", "gc"]] = Field(
         ["length", "gc"],
-        description="What a negative shares with its positive. An empty list takes whole pieces of the genome as they come.",
+        description="What a negative shares with its positive. With an empty list, negatives are random whole pieces "
+        "of the genome.",
     )
     gc_tolerance: float = Field(
         0.02, ge=0, le=1, description="Largest difference of GC fraction between a positive and its negative."
@@ -57,7 +57,8 @@ class Balance(Settings):
     ratio: int = Field(1, ge=1, le=1000, description="Negatives for each positive.")
     exclude_trf: bool = Field(
         False,
-        description="Leave out negatives in which Tandem Repeats Finder calls a repeat, with the positive each was drawn for; counted as dropped.",
+        description="Leave out negatives in which Tandem Repeats Finder calls a repeat, with the positive each was "
+        "drawn for; counted as dropped.",
     )
     seed: int = Field(42, ge=0, description="Seed of negative sampling.")
 
@@ -88,7 +89,8 @@ class Splitting(Settings):
 
     method: Literal["grouped", "random", "chromosome"] = Field(
         "grouped",
-        description="`grouped`: a motif family, a locus or near-identical sequences never in two splits. `random`: by record. `chromosome`: by the lists below.",
+        description="`grouped`: a motif family, a locus or near-identical sequences are never in two splits. "
+        "`random`: by record. `chromosome`: by the lists below.",
     )
     fractions: Fractions = Field(Fractions(), description="Share of each split (grouped, random).")
     chromosomes: dict[Split, list[Text]] | None = Field(None, description="Chromosomes of each split (chromosome).")
@@ -112,7 +114,7 @@ class Splitting(Settings):
 
 
 class MaxRecords(Settings):
-    """Most records of each split."""
+    """Maximum number of records of each split."""
 
     train: int | None = Field(None, ge=1)
     validation: int | None = Field(None, ge=1)
@@ -124,19 +126,21 @@ class Audit(Settings):
 
     fail_on: list[Literal["all", Check]] = Field(
         ["classes", "sizes"],
-        description="Checks whose failure stops the workflow before any training; `all` for every check. What is not listed is reported only.",
+        description="Checks whose failure stops the workflow before any training; `all` for every check. The others "
+        "are only reported.",
     )
     shortcut_auroc: float = Field(
         0.60,
         ge=0.5,
         le=1,
-        description="A shortcut (length, GC ...) fails where the lower confidence bound of its AUROC lies above this.",
+        description="A shortcut (length, GC ...) fails if the lower confidence bound of its AUROC is above this.",
     )
     shortcut_spearman: float = Field(
         0.3,
         ge=0,
         le=1,
-        description="The same for targets: a shortcut fails where the lower confidence bound of its Spearman correlation with them lies above this.",
+        description="The same for targets: a shortcut fails if the lower confidence bound of its Spearman correlation "
+        "with them is above this.",
     )
     duplicates: float = Field(
         0.01, ge=0, le=1, description="Largest fraction of a split's records that may repeat others within it."
@@ -151,11 +155,9 @@ class Audit(Settings):
         0.01, ge=0, le=1, description="Largest fraction of the negatives that a catalogue or TRF calls a repeat."
     )
     overlong: float = Field(
-        0.01, ge=0, le=1, description="Largest fraction of records beyond a model's limit of tokens."
+        0.01, ge=0, le=1, description="Largest fraction of records longer than a model's limit of tokens."
     )
-    unknown: float = Field(
-        0.01, ge=0, le=1, description="Largest fraction of tokens a model's tokenizer does not know."
-    )
+    unknown: float = Field(0.01, ge=0, le=1, description="Largest fraction of unknown tokens of a model's tokenizer.")
     effective_groups: int = Field(
         30, ge=2, description="Fewest effective groups of the test split for which confidence intervals are given."
     )
@@ -170,15 +172,17 @@ class Dataset(Settings):
     split: Splitting = Field(Splitting(), description="How records are divided.")
     baselines: list[Baseline] | None = Field(
         None,
-        description="Simple models run beside the others: `majority` (the commonest class; with `target_column` it is `mean`, the "
-        "mean target), `length_gc` (length and GC), `kmer` (logistic or ridge regression on k-mers), `boosting` (gradient boosting "
-        "on k-mers) and `periodicity` (best self-match at any period). These five are the default. Of labels also `cnn` (a small "
-        "1-D convolutional network) and `trf` (Tandem Repeats Finder, which has to be installed: the reference that made the "
-        "labels, not a rival).",
+        description="Simple models to compare with: `majority` (the most frequent class; with `target_column` it is "
+        "`mean`, the mean target), `length_gc` (length and GC), `kmer` (logistic or ridge regression on k-mers), "
+        "`boosting` (gradient boosting on k-mers) and `periodicity` (best self-match at any period). These five are "
+        "the default. For labels also `cnn` (a small 1-D convolutional network) and `trf` (Tandem Repeats Finder, "
+        "which has to be installed: the reference that made the labels, not a competitor).",
     )
     audit: Audit = Field(Audit(), description="Limits of the audit, and what stops the workflow.")
     max_records: int | MaxRecords | None = Field(
-        None, description="Most records of each split, or of each by name; a random sample, counted as dropped."
+        None,
+        description="Maximum number of records, for all splits or for each by name. A random sample is kept; the "
+        "others are counted as dropped.",
     )
 
     @model_validator(mode="after")
@@ -196,7 +200,7 @@ class Dataset(Settings):
 
     @property
     def simple_models(self) -> list[str]:
-        """The baselines that are run: those that are given, or those for what is learnt; sorted."""
+        """The baselines that are run, sorted: those of the config, or the default for labels or targets."""
         return sorted(set(BASELINES[self.truth] if self.baselines is None else self.baselines))
 
     @property
@@ -205,34 +209,38 @@ class Dataset(Settings):
         return False
 
     def caps(self) -> dict[str, int | None]:
-        """Most records of each split, None for no limit."""
+        """Maximum number of records of each split, None for no limit."""
         if isinstance(self.max_records, MaxRecords):
             return self.max_records.model_dump()
         return dict.fromkeys(SPLITS, self.max_records)
 
 
 class Repeats(Dataset):
-    """Tandem repeats of a catalogue against sequence that is none."""
+    """Tandem repeats of a catalogue against non-repetitive sequence."""
 
     kind: Literal["repeats"]
     genome: Name = Field(description="Genome that negatives are drawn from.")
     catalogue: Name = Field(description="Catalogue whose arrays are the positives.")
     mask: Mask = Field(
         Mask(),
-        description="What is masked before negatives are drawn; the positives' own catalogue always is, if it lies on this genome.",
+        description="What is masked before negatives are drawn; the positives' own catalogue always is, if it lies on "
+        "this genome.",
     )
     min_length: int = Field(26, ge=1, description="Shortest array and shortest unmasked piece, in bases.")
     flank: int = Field(0, ge=0, description="Bases of genomic context on both sides of arrays and negatives alike.")
     deduplicate: bool = Field(True, description="Keep one of several arrays of the same sequence.")
     negatives: dict[Source, Annotated[float, Field(ge=0)]] = Field(
         {"unique": 1.0},
-        description="Weights of `unique` (unmasked pieces), `interspersed` (soft-masked, not tandem) and `shuffled` (dinucleotide-preserving shuffles of the positives).",
+        description="Weights of `unique` (unmasked pieces), `interspersed` (soft-masked, not tandem) and `shuffled` "
+        "(dinucleotide-preserving shuffles of the positives).",
     )
     balance: Balance = Field(Balance(), description="How each negative is matched to its positive.")
     background: int = Field(
         10_000,
         ge=0,
-        description="Windows at random places outside the masked catalogues, of the positives' lengths and otherwise unmatched, scored beside the test split to estimate precision where repeats are rare; 0 for none.",
+        description="Number of windows at random places outside the masked catalogues, with the positives' lengths "
+        "and otherwise unmatched. They are scored as well as the test split, to estimate precision where repeats are "
+        "rare; 0 for none.",
     )
 
     @model_validator(mode="after")
@@ -241,13 +249,13 @@ class Repeats(Dataset):
             raise ValueError("negatives: give at least one source a weight above 0")
         if self.negatives.get("shuffled") and not self.balance.match:
             raise ValueError(
-                "negatives: shuffled ones match by nature; `balance.match: []` takes unique and interspersed only"
+                "negatives: shuffled ones are always matched; `balance.match: []` takes unique and interspersed only"
             )
         return self
 
-    def masked_catalogues(self, config: "Config") -> list[str]:
+    def masked_catalogues(self, catalogues: Mapping[str, Catalogue]) -> list[str]:
         """Catalogues masked before negatives are drawn: those asked for, and the positives' own if it lies here."""
-        own = [self.catalogue] if config.catalogues[self.catalogue].home == self.genome else []
+        own = [self.catalogue] if catalogues[self.catalogue].home == self.genome else []
         return sorted({*self.mask.catalogues, *own})
 
     @property
@@ -271,7 +279,7 @@ class Table(Dataset):
     sequence_column: Text = Field("sequence", description="Column of the sequences.")
     label_column: Text = Field("label", description="Column of the labels: 0, 1, 2 ... or, with `labels`, their names.")
     target_column: Text | None = Field(
-        None, description="Column of numbers to predict (objective `regression`), in the place of labels."
+        None, description="Column of numbers to predict (objective `regression`), instead of labels."
     )
     labels: Labels | None = Field(None, description="Name of each label, e.g. {0: background, 1: promoter}.")
 

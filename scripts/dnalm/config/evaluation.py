@@ -8,7 +8,7 @@ from dnalm.config.base import Settings
 
 
 class Resampling(Settings):
-    """How far results vary by chance."""
+    """Confidence intervals and permutation tests."""
 
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of confidence intervals.")
     replicates: int = Field(2000, ge=200, le=100_000, description="Bootstrap replicates.")
@@ -22,7 +22,7 @@ class Evaluation(Resampling):
         15, ge=2, le=100, description="Bins of the calibration error, of equal numbers of records."
     )
     temperature: bool = Field(
-        False, description="Fit a temperature on validation, and report the calibration with it beside the plain one."
+        False, description="Fit a temperature on validation, and report the calibration with and without it."
     )
     prevalences: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
         [0.5, 0.01, 0.001],

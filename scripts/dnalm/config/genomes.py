@@ -13,13 +13,13 @@ class Simulation(Settings):
 
     chromosomes: int = Field(4, ge=1, le=1000, description="Number of chromosomes, named chr1, chr2 ...")
     length: int = Field(500_000, ge=10_000, description="Length of each chromosome, in bases.")
-    order: int = Field(3, ge=0, le=8, description="Order of the Markov chain that makes the background.")
+    order: int = Field(3, ge=0, le=8, description="Order of the Markov chain that generates the background.")
     gc: float = Field(0.41, gt=0.1, lt=0.9, description="GC fraction of the background.")
     arrays: int = Field(1200, ge=1, description="Tandem arrays in the whole genome.")
     unit_length: tuple[int, int] = Field((7, 60), description="Shortest and longest repeat unit, in bases.")
     copies: tuple[float, float] = Field((2.0, 20.0), description="Fewest and most copies of the unit in an array.")
-    substitutions: float = Field(0.05, ge=0, le=0.5, description="Substitutions a base of an array.")
-    indels: float = Field(0.01, ge=0, le=0.2, description="Insertions and deletions a base of an array.")
+    substitutions: float = Field(0.05, ge=0, le=0.5, description="Substitutions per base of an array.")
+    indels: float = Field(0.01, ge=0, le=0.2, description="Insertions and deletions per base of an array.")
     interspersed: float = Field(0.3, ge=0, le=0.8, description="Fraction of the genome in interspersed repeats.")
     families: int = Field(8, ge=1, description="Families of interspersed repeats.")
     gaps: float = Field(0.01, ge=0, le=0.5, description="Fraction of the genome in runs of N.")
@@ -39,7 +39,8 @@ class Genome(Settings):
 
     url: Text | None = Field(
         None,
-        description="http(s) or ftp address of a FASTA (plain, gzip or bgzip). `{chromosome}` in it stands for each of `chromosomes`.",
+        description="http(s) or ftp address of a FASTA (plain, gzip or bgzip). `{chromosome}` in it stands for each of "
+        "`chromosomes`.",
     )
     path: Text | None = Field(
         None, description="A FASTA file (plain, gzip or bgzip). `{chromosome}` in it stands for each of `chromosomes`."

@@ -28,7 +28,7 @@ def load_config(raw: Mapping[str, Any], check_paths: bool = True) -> Config:
         raise UserError(problem)
     if check_paths:
         for place, path in local_paths(config):
-            if any(sign in path for sign in "{}<>"):  # which Snakemake fills in
+            if any(sign in path for sign in "{}<>"):  # Snakemake would format them
                 raise UserError(f"{place}: a path cannot hold braces or angle brackets: {path}")
             if path.startswith("-"):
                 raise UserError(f"{place}: '{path}' would be taken for an option; give its whole path")
@@ -38,7 +38,7 @@ def load_config(raw: Mapping[str, Any], check_paths: bool = True) -> Config:
 
 
 def check_files(paths: Iterable[Path | str]) -> None:
-    """Refuse a YAML file that gives a key twice, of which PyYAML, and so Snakemake, silently takes the last."""
+    """Refuse a YAML file with a duplicate key: PyYAML, and so Snakemake, silently uses the last one."""
     import yaml
 
     for path in paths:
@@ -57,7 +57,8 @@ def check_files(paths: Iterable[Path | str]) -> None:
                     line = key.start_mark.line + 1
                     if key.value in seen and key.value != "<<":
                         raise UserError(
-                            f"{path}, line {line}: key '{key.value}' was given before, in line {seen[key.value]}; keep one of them"
+                            f"{path}, line {line}: key '{key.value}' was given before, in line {seen[key.value]}; "
+                            "keep one of them"
                         )
                     seen[key.value] = line
 

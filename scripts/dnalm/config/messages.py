@@ -1,4 +1,4 @@
-"""What is said of a mistake in settings: one line that names the key."""
+"""Error messages for mistakes in settings: one line that names the key."""
 
 import difflib
 from collections.abc import Mapping
@@ -54,9 +54,10 @@ def _known_keys(section: type[BaseModel], location: tuple[int | str, ...]) -> li
 
 
 def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    for choice in [node, *node.get("anyOf", [])]:
-        if "$ref" in choice:
-            found: dict[str, Any] = schema["$defs"][choice["$ref"].rsplit("/", 1)[1]]
+    """The definition that a node of a JSON schema, or an alternative of it, refers to; the node itself without one."""
+    for alternative in [node, *node.get("anyOf", [])]:
+        if "$ref" in alternative:
+            found: dict[str, Any] = schema["$defs"][alternative["$ref"].rsplit("/", 1)[1]]
             return found
     return node
 

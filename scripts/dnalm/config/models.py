@@ -31,8 +31,8 @@ class Model(Settings):
     checkpoint: Text | None = Field(None, description="A Hugging Face hub id (with `revision`) or a local directory.")
     revision: Name | None = Field(
         None,
-        description="Commit of the hub repository, so that a result can be repeated; a branch or tag works too, and the "
-        "commit it stood for is recorded.",
+        description="Commit of the hub repository, so that a result can be repeated. A branch or tag works too; the "
+        "commit it pointed to is recorded.",
     )
     architecture: dict[str, Any] | None = Field(
         None,
@@ -40,19 +40,20 @@ class Model(Settings):
     )
     initialisation: Initialisation = Field(
         "pretrained",
-        description="`random`: the checkpoint's architecture and tokenizer with random weights, the twin that tells what pre-training is worth.",
+        description="`random`: the checkpoint's architecture and tokenizer with random weights, to measure what "
+        "pre-training contributes.",
     )
     tokenizer: Tokenizer | None = Field(
         None, description="The tokenizer; needed with `architecture`. A checkpoint brings its own."
     )
     max_tokens: int | None = Field(
-        None, ge=8, description="Most tokens of one input, special tokens included. Default: the model's own limit."
+        None, ge=8, description="Maximum tokens of one input, special tokens included. Default: the model's own limit."
     )
 
     trust_remote_code: bool = Field(
         False,
-        description="Run the code (`*.py`) that comes with the checkpoint, as DNABERT-2, HyenaDNA and Caduceus need: it may do "
-        "whatever you may, so read it first, and give a commit as `revision`.",
+        description="Run the code (`*.py`) that comes with the checkpoint, as DNABERT-2, HyenaDNA and Caduceus need. "
+        "It runs with your permissions, so read it first, and give a commit as `revision`.",
     )
 
     @model_validator(mode="after")
@@ -63,20 +64,20 @@ class Model(Settings):
         if (self.architecture is None) == (self.tokenizer is not None):
             raise ValueError("an `architecture` needs a `tokenizer`; a checkpoint brings its own")
         if self.initialisation == "random" and not self.checkpoint:
-            raise ValueError("initialisation: goes with a checkpoint; an architecture always begins at random")
+            raise ValueError("initialisation: goes with a checkpoint; an architecture always has random weights")
         if self.revision and not self.checkpoint:
             raise ValueError("revision: goes with a hub checkpoint")
         if self.revision and not is_hub_id(self.checkpoint or ""):
             raise ValueError(
-                f"checkpoint: '{self.checkpoint}' is no hub id (owner/name); a local directory goes without `revision`"
+                f"checkpoint: '{self.checkpoint}' is not a hub id (owner/name); a local directory has no `revision`"
             )
         if self.trust_remote_code and not self.checkpoint:
-            raise ValueError("trust_remote_code: goes with a checkpoint; an architecture is transformers' own")
+            raise ValueError("trust_remote_code: goes with a checkpoint; an `architecture` is part of transformers")
         return self
 
     @property
     def limit(self) -> int | None:
-        """The longest input, in tokens, as far as the config says it."""
+        """The longest input, in tokens, if the config states one."""
         positions = (self.architecture or {}).get("max_position_embeddings")
         stated = [self.max_tokens, positions if isinstance(positions, int) else None]
         return min((limit for limit in stated if limit is not None), default=None)

@@ -14,12 +14,12 @@ Label = Annotated[str, Field(min_length=1, coerce_numbers_to_str=True)]
 
 
 class Lora(Settings):
-    """Low-rank adapters: each target's weights stay, and alpha / rank times the product of two thin matrices is added.
+    """Low-rank adapters: to each frozen target weight, alpha / rank times the product of two thin matrices is added.
 
-    The classification head is trained too. The finished model has the adapters merged into its weights, and carries
-    them alone in `model/adapter/`. With method `qlora` they are merged into what the 4-bit weights stand for, in fp32:
-    the model that was validated, which needs nothing but transformers. (The adapter alone, put on the checkpoint in
-    full precision, scores a little differently.)
+    The head is trained too. The finished model has the adapters merged into its weights; `model/adapter/` holds them
+    alone. With method `qlora` they are merged into the dequantised 4-bit weights, in fp32: that is the model that was
+    validated, and it needs only transformers. (The adapter on the checkpoint in full precision scores slightly
+    differently.)
     """
 
     rank: int = Field(8, ge=1, description="Rank of the two thin matrices.")
@@ -28,13 +28,14 @@ class Lora(Settings):
     target_modules: list[Text] | None = Field(
         None,
         min_length=1,
-        description="Layers to adapt, by name or by the end of it, e.g. `query`. Default: what peft adapts in this "
+        description="Layers to adapt, by name or the end of it, e.g. `query`. Default: peft's choice for the "
         "architecture, or none if there are `target_parameters`.",
     )
     target_parameters: list[Text] | None = Field(
         None,
         min_length=1,
-        description="Tensors to adapt that are no layers: a mixture's fused experts, e.g. `mlp.experts.down_proj`.",
+        description="Tensors to adapt that are not layers: the fused experts of a mixture of experts, e.g. "
+        "`mlp.experts.down_proj`.",
     )
     modules_to_save: list[Text] | None = Field(
         None, min_length=1, description="Modules to train in full, beside the classification head."
@@ -52,97 +53,100 @@ class Recipe(Settings):
 
     objective: Literal["classification", "regression"] = Field(
         "classification",
-        description="What is learnt of a data set's records: `classification` their label, `regression` their target, a number.",
+        description="What is learnt: `classification` a record's label, `regression` its target, a number.",
     )
     method: Literal["full", "lora", "qlora", "frozen", "none"] = Field(
         "full",
-        description="`full`: all weights are trained. `lora`: low-rank adapters and the classification head are. "
-        "`qlora`: the same, while the body's linear layers are held in 4 bits (NF4, doubly quantised; the rest stays "
-        "fp32, also tensors that are no layers, as a mixture's fused experts); it needs a CUDA GPU and the package "
-        "bitsandbytes, and run.json says what is quantised. `frozen`: only the head is trained, with the encoder's "
-        "pooler if it has one. `none`: the checkpoint is scored as it is.",
+        description="`full`: all weights are trained. `lora`: only low-rank adapters and the head. `qlora`: the same, "
+        "with the body's linear layers held in 4 bits (NF4, double quantisation; the rest stays fp32, also tensors "
+        "that are not layers, such as the fused experts of a mixture); it needs a CUDA GPU and the package "
+        "bitsandbytes, and run.json lists what is quantised. `frozen`: only the head, with the encoder's pooler if it "
+        "has one. `none`: the checkpoint is scored as it is.",
     )
     lora: Lora | None = Field(
-        None, description="The adapters of methods `lora` and `qlora`; without it, all its defaults."
+        None, description="The adapters of methods `lora` and `qlora`. Default: all its defaults."
     )
     learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
     epochs: float = Field(3, gt=0, description="Passes over the training split.")
     batch_size: int = Field(
         32,
         ge=1,
-        description="Sequences an optimizer step, over all processes. What does not fit into a GPU at once is "
-        "accumulated, with the same result.",
+        description="Sequences per optimizer step, over all processes. What does not fit into a GPU at once is "
+        "accumulated over micro-batches, with the same result.",
     )
     class_weights: Literal["none", "balanced"] | dict[Label, Annotated[float, Field(gt=0)]] = Field(
         "none",
-        description="How much a training sequence counts, by its class. `balanced`: each class as much as any other, "
-        "whatever its size. Or a weight for some labels, by name or number; the others weigh 1.",
+        description="Weight of a training sequence in the loss, by its class. `balanced`: every class has the same "
+        "total weight. Or a weight for some labels, by name or number; the others have weight 1.",
     )
     focal_gamma: float = Field(
         0.0,
         ge=0,
         description="Above 0, a sequence's loss is multiplied by (1 - probability of its label) to this power (focal "
-        "loss; 2 is usual): what is learnt already counts less.",
+        "loss; 2 is usual), so that easy sequences count less.",
     )
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
     warmup: float = Field(
-        0.0, ge=0, lt=1, description="Fraction of the steps in which the learning rate rises linearly."
+        0.0, ge=0, lt=1, description="Fraction of the steps over which the learning rate rises linearly."
     )
     scheduler: Literal["linear", "cosine", "constant"] = Field(
-        "linear", description="Course of the learning rate after warm-up."
+        "linear", description="Learning-rate schedule after warm-up."
     )
     max_gradient_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     best_metric: Text | None = Field(
         None,
-        description="Validation metric that picks the epoch to keep: `loss`, or one of the objective's (classification: `mcc`, "
-        "accuracy, macro_f1, macro_precision, macro_recall; regression: `spearman`, pearson, r2, rmse). Default: its first.",
+        description="Validation metric that picks the epoch to keep: `loss`, or one of the objective's "
+        "(classification: `mcc`, accuracy, macro_f1, macro_precision, macro_recall; regression: `spearman`, pearson, "
+        "r2, rmse). Default: the first of these.",
     )
     early_stopping_patience: int | None = Field(
-        None, ge=1, description="Stop after so many epochs without a better `best_metric`."
+        None, ge=1, description="Stop after this many epochs without a better `best_metric`."
     )
     reverse_complement: bool = Field(False, description="Show each training sequence as either strand, at random.")
     overlong: Overlong = Field(
         "window",
-        description="Records longer than the model's limit: cut into windows (scores are averaged), cut off, left out, or refused. All are counted.",
+        description="Records longer than the model's limit: `window` cuts them into windows and averages the scores, "
+        "`truncate` shortens them, `drop` leaves them out, `error` stops. All are counted.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Number format of training; auto: bf16 on a GPU that has it, else fp32."
     )
     engine: Literal["auto", "packed", "padded"] = Field(
         "auto",
-        description="How sequences share a batch. `packed`: one after another in rows of a fixed size, without "
-        "padding. `padded`: like lengths together, padded to the longest. `auto`: packed where the architecture is "
-        "proven to give the same results so, else padded; run.json says which and why.",
+        description="How sequences are batched. `packed`: one after another in rows of a fixed size, without padding. "
+        "`padded`: similar lengths together, padded to the longest. `auto`: packed where this is shown to give the "
+        "same results with the architecture, else padded; run.json says which and why.",
     )
     compile: Literal["auto"] | bool = Field(
         "auto",
-        description="Compile a packed model on a CUDA GPU before training (no other is); auto: where a training is long "
-        "enough to pay for it.",
+        description="Compile the model before training; only packed models on a CUDA GPU are. auto: where the "
+        "training is long enough to gain from it.",
     )
     max_train_records: int | None = Field(
         None, ge=1, description="Train on a random sample of this size, drawn by the run's seed."
     )
-    # The last three keys are options of finetune.py; `exclude` keeps them out of what a stage is told, so that changing
-    # them re-runs nothing.
+    # The last three keys are options of finetune.py; `exclude` keeps them out of the stage's settings, so that a change
+    # re-runs nothing.
     processes: int = Field(
         1,
         ge=1,
         exclude=True,
-        description="Processes that share a training (torchrun), each with a GPU of its own. This key and the next two "
-        "change nothing of the result but its rounding, so changing them repeats no finished run.",
+        description="Processes that share a training (torchrun), each with its own GPU. This key and the next two "
+        "change only the rounding of a result, so changing them re-runs nothing.",
     )
     gpus: int | None = Field(
         None,
         ge=0,
         exclude=True,
-        description="GPUs that a training asks of the scheduler. Default: one a process, none with device `cpu`.",
+        description="GPUs that a training requests from the scheduler. Default: one per process, none with device "
+        "`cpu`.",
     )
     sharding: Literal["none", "fsdp", "zero2"] = Field(
         "none",
         exclude=True,
-        description="What processes share: `none`: each holds the whole model. `fsdp`: weights, gradients and optimizer "
-        "state are divided among them (FSDP2). `zero2`: gradients and optimizer state are (DeepSpeed, which has to be "
-        "installed).",
+        description="What is divided among the processes. `none`: nothing, each holds the whole model. `fsdp`: "
+        "weights, gradients and optimizer state (FSDP2). `zero2`: gradients and optimizer state (DeepSpeed, which has "
+        "to be installed).",
     )
 
     @field_validator("class_weights", mode="before")
@@ -150,14 +154,14 @@ class Recipe(Settings):
     def _weights(cls, value: Any) -> Any:
         if isinstance(value, dict):
             if any(isinstance(label, bool) or not isinstance(label, str | int) for label in value):
-                raise ValueError("quote the labels: without quotes YAML takes some, like no, for something else")
-            right = bool(value) and all(
+                raise ValueError("quote the labels: without quotes YAML reads some, such as no, as another type")
+            valid = bool(value) and all(
                 isinstance(weight, int | float) and not isinstance(weight, bool) and 0 < weight < math.inf
                 for weight in value.values()
             )
         else:
-            right = value in ("none", "balanced")
-        if not right:
+            valid = value in ("none", "balanced")
+        if not valid:
             raise ValueError(f"give none, balanced, or labels with weights above 0 (found {value!r})")
         return value
 
@@ -173,7 +177,8 @@ class Recipe(Settings):
         known = ("loss", *METRICS[self.objective])
         if self.best_metric is not None and self.best_metric not in known:
             raise ValueError(
-                f"best_metric: '{self.best_metric}' is no metric of objective {self.objective}; use one of {', '.join(known)}"
+                f"best_metric: '{self.best_metric}' is no metric of objective {self.objective}; "
+                f"use one of {', '.join(known)}"
             )
         return self
 

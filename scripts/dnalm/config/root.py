@@ -1,4 +1,4 @@
-"""A whole config: the six nouns together.
+"""A whole config: all its sections together.
 
 `config/README.md` and `workflow/schemas/config.schema.json` are generated from these classes. Unknown keys are errors.
 """
@@ -27,18 +27,18 @@ class Config(Settings):
     )
     models: dict[Name, Model] = Field({}, description="Models by name.")
     recipes: dict[Name, Recipe] = Field({}, description="Recipes by name.")
-    runs: list[Run] = Field([], description="What is run: no cross product, each line is one model on one data set.")
+    runs: list[Run] = Field([], description="What is run. Each line is one model on one data set: no cross product.")
     evaluation: Evaluation = Field(Evaluation(), description="How results are measured.")
-    # `exclude`: these change no result, so no stage is told.
+    # `exclude`: these change no result, so no stage's settings hold them.
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(
-        "auto", exclude=True, description="Where models run; auto takes the best there is."
+        "auto", exclude=True, description="Where models run; auto: CUDA, else MPS, else the CPU."
     )
     checkpoint_minutes: float = Field(
         5,
         gt=0,
         exclude=True,
-        description="Minutes between two saves of a training's state, which is also saved at each epoch's end.",
+        description="Minutes between two checkpoints of a training; there is one at each epoch's end too.",
     )
     report_to: list[Literal["tensorboard", "wandb"]] = Field(
-        [], exclude=True, description="Where a training's course is reported, beside its log; each has to be installed."
+        [], exclude=True, description="Experiment trackers that a training logs to; each has to be installed."
     )

@@ -28,5 +28,5 @@ class SeededRun(Settings):
 
     @property
     def folder(self) -> str:
-        """Where its results lie, below the folder of all results."""
+        """Its folder, relative to the folder of all results."""
         return f"{self.dataset}/runs/{self.model}/{self.recipe}/seed{self.seed}"

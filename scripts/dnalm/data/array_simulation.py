@@ -34,13 +34,13 @@ Bases = NDArray[np.uint8]
 def simulate_arrays(genome: "pysam.FastaFile", settings: ArraySimulation) -> tuple[pd.DataFrame, dict[str, int]]:
     """A catalogue's table of simulated arrays, without positions, and the number of rejected units by reason.
 
-    For each array, the unit's length, the number of copies and the
-    rate of changes are drawn uniformly from their ranges. The unit is cut from a place drawn uniformly from the genome;
-    another place is tried if the unit would run off the chromosome, holds anything but A, C, G, T, or is repetitive
-    itself (`SELF_MATCH`). The perfect array begins with the unit's first base. Then some of its bases are changed, each
-    at most once: rate times length of them, rounded within the range of rates. With probability `indels` a change is
-    an insertion after the base or a deletion of it (equally likely), otherwise a substitution. `divergence` is the true
-    one: changes / (bases of the perfect array + insertions). Raises `UserError` if no unit is found.
+    For each array, the unit's length, the number of copies and the rate of changes are drawn uniformly from their
+    ranges. The unit is cut from a uniformly random place of the genome; another place is tried if the unit would run
+    off the chromosome, has a letter other than A, C, G, T, or is repetitive itself (`SELF_MATCH`). The perfect array
+    begins with the unit's first base. Then some of its bases are changed, each at most once: rate times length of them,
+    rounded within the range of rates. With probability `indels` a change is an insertion after the base or a deletion
+    of it (equally likely), otherwise a substitution. `divergence` is the true one: changes / (bases of the perfect
+    array + insertions). Raises `UserError` if no unit is found.
     """
     rng = np.random.default_rng(settings.seed)
     ends = np.cumsum(list(chromosome_lengths(genome).values()))

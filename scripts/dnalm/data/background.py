@@ -40,7 +40,7 @@ def draw_background(
     tables: the sequence tables of all splits. context: the result of `between` (columns chrom, start, end). Each window
     has the length of a random positive of the test split, flanks included. Its place is drawn uniformly from all free
     ones: inside one context interval, overlapping no other window and no located record with its flanks. As in any
-    sequence table, `start` and `end` leave out the flanks. The order of the rows given does not matter. Raises
+    sequence table, `start` and `end` exclude the flanks. The order of the given rows does not matter. Raises
     `UserError` for a test split without positives.
     """
     test = tables["test"]
@@ -100,8 +100,8 @@ def _place(wanted: NDArray[np.int64], free: pd.DataFrame, rng: np.random.Generat
     """Places for windows of the `wanted` lengths (n,), none overlapping: chrom, start, end, indexed by window.
 
     Windows are placed in bands of similar length (less than twofold apart), longest first, while there is room. Each
-    round draws, for every unplaced window of the band, a start uniformly from all at which it fits into the free
-    intervals, and keeps those windows that overlap none kept before, which is at least the first.
+    round draws a start for every unplaced window of the band, uniformly from all at which it fits into the free
+    intervals, and keeps the windows that overlap none kept before: at least the first.
     """
     found: list[pd.DataFrame] = []
     bands = np.floor(np.log2(wanted)).astype(np.int64)

@@ -40,17 +40,17 @@ def balance(
     """Positives with their negatives as one sequence table, and the ledger.
 
     positives: a sequence table whose `sequence` has the flank. pieces: columns chrom, start, end of each source with a
-    weight, shuffled ones aside. context: the intervals without N and masked catalogue, needed with a flank.
+    weight, except `shuffled`. context: the intervals without N and masked catalogues, needed with a flank.
     The table's last columns are `positive`, `LOCUS` if the positives have it and, with zones, `split`. The order of the
-    rows given does not matter.
+    given rows does not matter.
 
     With a context, the flanks of positives and negatives must lie in it: otherwise a model could tell the classes apart
     by repeats in the flanks. No negative overlaps a positive or another negative, flanks included.
 
     A positive that does not get all of its negatives is dropped. With `match: []` negatives belong to no positive, and
     all positives stay. With `exclude_trf`, a negative in which TRF finds a tandem repeat, flanks included, is dropped
-    together with its positive and that positive's other negatives. No new one is drawn, so that the records left are
-    those that would be drawn without `exclude_trf`.
+    together with its positive and that positive's other negatives. No replacement is drawn, so that the remaining
+    records are a subset of those drawn without `exclude_trf`.
     """
     if settings.exclude_trf and not is_installed():
         raise UserError(
@@ -117,9 +117,9 @@ def balance(
 
 
 def _called(negatives: pd.DataFrame) -> NDArray[np.object_]:
-    """Why each negative is to be dropped: TRF calls a repeat in it, or in another of its positive's; shape (n,).
+    """The reason to drop each negative, if any: TRF calls a repeat in it, or in another of its positive; shape (n,).
 
-    TRF runs here, and not in `call_repeats` alone, because what it calls decides which records there are.
+    TRF runs here, before `call_repeats` runs it on the records, because its calls decide which records there are.
     """
     called = np.array([repeat is not None for repeat in best_repeats(negatives["sequence"].tolist()) or []], bool)
     siblings = negatives["positive"].isin(negatives["positive"][called]).to_numpy()
@@ -163,7 +163,7 @@ def _assign_sources(eligible: NDArray[np.bool_], settings: BalanceSettings) -> N
 
 
 def _check_pieces(pieces: Mapping[str, pd.DataFrame], source: NDArray[np.object_], length: NDArray[np.int64]) -> None:
-    """Fail early if no piece of a source is as long as the shortest of its positives."""
+    """Raise a `UserError` if no piece of a source is as long as the shortest of its positives."""
     for kind, table in sorted(pieces.items()):
         lengths = length[source == kind]
         longest = int((table["end"] - table["start"]).max()) if len(table) else 0

@@ -1,4 +1,4 @@
-"""The formats of tandem-repeat catalogues, read strictly: a line that is no record and no known heading is an error."""
+"""Readers of tandem-repeat catalogues, strict: a line that is neither a record nor a known header is an error."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ class Repeat(NamedTuple):
 
 
 class _MalformedError(Exception):
-    """What is wrong with a line; the reader adds where."""
+    """What is wrong with a line; `read_catalogue` adds file and line."""
 
 
 def read_catalogue(path: Path, layout: str) -> Iterator[tuple[int, Repeat]]:
@@ -45,7 +45,7 @@ def read_catalogue(path: Path, layout: str) -> Iterator[tuple[int, Repeat]]:
 
 
 class _Lines:
-    """Hands out lines and remembers the number of the last one, for error messages."""
+    """Yields lines and keeps the number of the last one, for error messages."""
 
     line = 1
 
@@ -162,7 +162,7 @@ def _divergence(matches: str, what: str) -> float:
     return round(1 - _number(matches, what) / 100, 4)
 
 
-# How the lines begin that TRF writes around its records.
+# First words of the header lines that TRF writes around its records.
 _TRF_HEADINGS = (
     "Tandem Repeats Finder", "Gary Benson", "Program in Bioinformatics", "Boston University",
     "Department of", "Mount Sinai", "Version", "Parameters:",
@@ -170,7 +170,7 @@ _TRF_HEADINGS = (
 
 
 def _trf(lines: Iterator[str]) -> Iterator[Repeat]:
-    """TRF's .dat: 15 columns under `Sequence: name`, or with -ngs 17 (the flanks as well) under `@name`."""
+    """TRF's .dat: 15 columns under `Sequence: name`, or with -ngs 17 (with the flanks) under `@name`."""
     chrom: str | None = None
     for line in lines:
         if not line.strip() or line.startswith(_TRF_HEADINGS):
@@ -200,7 +200,7 @@ def _trf(lines: Iterator[str]) -> Iterator[Repeat]:
 
 
 def _bed(lines: Iterator[str]) -> Iterator[Repeat]:
-    """BED: chrom, start, end, and perhaps a name; other columns are ignored."""
+    """BED: chrom, start, end and an optional name; other columns are ignored."""
     for line in lines:
         if not line.strip() or line.startswith(("#", "track", "browser")):
             continue

@@ -18,7 +18,7 @@ COLUMNS = (
 )  # fmt: skip
 
 TOLERANCE = 0.01
-"""Fraction of records that may disagree with the genome; above it the genome is taken for another assembly."""
+"""Fraction of records that may disagree with the genome; above it, the genome must be another assembly."""
 
 _TYPES = {
     "id": "str", "chrom": "str", "start": "Int64", "end": "Int64", "sequence": "str", "motif": "str",
@@ -35,7 +35,7 @@ class Record(NamedTuple):
 
 
 class Imported(NamedTuple):
-    """A catalogue's table (columns `COLUMNS`) and its counts: records read, dropped by reason, and others."""
+    """A catalogue's table (columns `COLUMNS`), records read, records dropped by reason, and other counts."""
 
     table: pd.DataFrame
     read: int
@@ -129,7 +129,7 @@ def _locate(records: list[Record], path: Path, dropped: Counter[str]) -> tuple[l
 
 
 def _matches(repeat: Repeat, lengths: dict[str, int], genome: Any) -> bool | None:
-    """Whether a record's sequence is the genome's where both are A, C, G or T; None if there is nothing to compare."""
+    """Whether a record's sequence equals the genome's where both are A, C, G or T; None if nothing can be compared."""
     if repeat.sequence is None:
         return None
     if repeat.end > lengths[repeat.chrom]:

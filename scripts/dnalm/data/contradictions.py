@@ -1,4 +1,4 @@
-"""Targets that contradict each other: one sequence, or two near-identical ones, with numbers far apart."""
+"""Conflicting targets: the same sequence, or near-identical ones, with targets far apart."""
 
 from typing import Any
 
@@ -9,18 +9,19 @@ from dnalm.data.linkage import Indices
 from dnalm.data.relatives_by_split import EXAMPLES
 
 APART = 0.5
-"""Standard deviations of all targets; a larger difference contradicts."""
+"""Targets that differ by more than this many standard deviations of all targets are in conflict."""
 
 
 def conflicting_targets(
     form_of: Indices, left: Indices, right: Indices, targets: NDArray[np.float64]
 ) -> tuple[dict[str, Any], list[tuple[int, int]]]:
-    """Records of one sequence, and of near-identical ones, whose targets are more than `APART` deviations apart.
+    """Records with the same or near-identical sequences whose targets are more than `APART` deviations apart.
 
-    form_of: a number of each record's sequence, a reverse complement being the same, (n,); left, right: those of pairs of
-    near-identical sequences, of which some may be in no record, (pairs,); targets: (n,). Returns `apart`, the difference in
-    the targets' unit; `same`, the sequences with such targets and all their records; `near`, the other records of a pair of
-    near-identical sequences with such targets; and examples, as pairs of numbers of records.
+    form_of: number of each record's sequence, the same for a reverse complement, shape (n,). left, right: those numbers
+    for pairs of near-identical sequences, some of which may be in no record, shape (pairs,). targets: shape (n,).
+    Returns facts and examples (pairs of indices of records). Facts: `apart`, the limit in the targets' unit; `same`,
+    sequences whose records are in conflict, and their records; `near`, other records of near-identical sequences in
+    conflict.
     """
     apart = float(APART * targets.std()) if len(targets) else 0.0
     forms, form = np.unique(form_of, return_inverse=True)
@@ -46,4 +47,4 @@ def conflicting_targets(
 
 
 _ENDS: tuple[tuple[Any, int], ...] = (("left", 0), ("right", 1))
-"""Where the records of a sequence begin in their order, and end."""
+"""Arguments of searchsorted, and offsets, for the first and the last record of each sequence in sorted order."""

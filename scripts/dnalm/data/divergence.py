@@ -1,7 +1,7 @@
 """Divergence of a tandem array from its motif, by wraparound alignment.
 
-Kept: edlib (infix alignment to the repeated motif) takes half the time for 74,320 arrays of 117 bp, but 5 times as long
-for arrays of 20 kb, and of several best alignments it takes any: 4 % of the divergences differ, by up to .007.
+Why not edlib: its infix alignment to the repeated motif takes half the time for 74,320 arrays of 117 bp, but 5 times as
+long for arrays of 20 kb, and it returns any of several best alignments: 4 % of the divergences differ, by up to .007.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ DEFINITION = (
 )
 
 _CELLS = 1 << 16
-"""Bases of the motifs of one batch: they fit in the processor's cache, and numpy's cost per call does not matter."""
+"""Bases of the motifs of one batch: few enough for the processor's cache, enough to make numpy's overhead small."""
 
 _TEXT = 1 << 26
 """Bases of the arrays of one batch, each padded to the longest."""
@@ -51,7 +51,7 @@ def align(arrays: Sequence[str], motifs: Sequence[str]) -> Alignments:
         total=int(lengths.sum()), desc="divergence", unit="b", unit_scale=True, mininterval=2, disable=not arrays
     ) as bar:
         for batch in _batches(lengths, periods):
-            edit = int(lengths[batch[0]]) + 1  # outweighs all matches that an array can have
+            edit = int(lengths[batch[0]]) + 1  # more than all possible matches of an array together
             cost = _least_costs(
                 _letters([arrays[one] for one in batch]), lengths[batch],
                 _letters([motifs[one] for one in batch]), periods[batch], edit,
@@ -131,7 +131,7 @@ def divergence(arrays: Sequence[str], motifs: Sequence[str]) -> NDArray[np.float
 
 
 def fill_divergence(positives: pd.DataFrame, flank: int) -> tuple[pd.DataFrame, int]:
-    """Fill in the divergence of arrays that have a motif but no divergence in their catalogue; and how many were.
+    """Fill in the divergence of arrays that have a motif but no divergence in their catalogue, and count them.
 
     positives: a sequence table whose `sequence` has `flank` bases on both sides of the array. The catalogue's values
     are kept: for `ucsc` and `trf` the fraction of mismatches between neighbouring copies, which is larger (about twice

@@ -16,14 +16,14 @@ from dnalm.tables import ledger
 from dnalm.tables.sequences import LOCUS, SOFT_MASKED, sequence_table
 
 EARLIER_FACTS = ("kept_vs_dropped", "ambiguous")
-"""What the ledgers of balance and import_table say beside their counts."""
+"""Facts in the ledgers of balance and import_table that the manifest repeats."""
 
 CARRIED = (*LOCUS, SOFT_MASKED, "positive")
-"""Columns that the splits have if the records have them, behind those of every sequence table."""
+"""Columns of the records that the splits keep, after those of every sequence table."""
 
 
 def rule(settings: SplitLabelsSettings) -> str:
-    """What decides about a record: `given` for splits as published, else the method."""
+    """How records are assigned: `given` for splits as published, else the method."""
     return "given" if settings.given else settings.method
 
 
@@ -32,16 +32,17 @@ def divide(
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """The sequence table of each split, in the order of `records`, and the manifest.
 
-    records: a sequence table with, optionally, the columns `CARRIED` (rows of one `positive` are twins) and, for splits by
-    chromosome or as published, `split`. relatives: what `find_relatives` found among them. ledgers: of the stages before.
-    Raises `UserError` if a split is empty, or of one class or target.
+    records: a sequence table with, optionally, the columns `CARRIED` and, for splits by chromosome or as published,
+    `split`; rows with the same `positive` are kept or dropped together. relatives: the result of `find_relatives` for
+    these records. ledgers: those of the earlier stages. Raises `UserError` if a split is empty or holds only one label
+    or target.
     """
     extra = [column for column in CARRIED if column in records]
     records = records.assign(group=group_records(records, relatives)).reset_index(drop=True)
     assigned = _assign(records, settings)
     check_splits(records, assigned, rule(settings))
     keep = cap(records, assigned, settings.caps, settings.seed)
-    line = _ledger_lines(records["source"], keep)
+    lines = _ledger_lines(records["source"], keep)
     records, assigned = records[keep].reset_index(drop=True), assigned[keep]
     check_splits(records, assigned, "max_records")
     tables = {split: sequence_table(records[assigned == split].reset_index(drop=True), extra) for split in SPLITS}
@@ -52,7 +53,7 @@ def divide(
         missing = int(records.loc[records["label"] == 1, "motif"].isna().sum())
         groups |= {"motifs_inferred": inferred, "motifs_missing": missing}
     facts: dict[str, Any] = {
-        "ledger": [*ledger.merge(ledgers), *line],
+        "ledger": [*ledger.merge(ledgers), *lines],
         "splits": {split: manifest.describe_split(table) for split, table in tables.items()},
         "groups": groups,
         "shared_sequences": manifest.shared_sequences(tables),

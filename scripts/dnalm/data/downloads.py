@@ -1,6 +1,6 @@
-"""Downloads over http, https and ftp that end in the whole, checked file or in one clear error.
+"""Downloads over http, https and ftp that end in the complete, verified file or in one clear error.
 
-Kept: requests leaves it to its caller to resume a transfer, to notice that the file changed, and to speak FTP.
+Why not requests: it cannot resume a transfer, notice that the file has changed, or use FTP.
 """
 
 import errno
@@ -30,11 +30,11 @@ _BROKEN = (OSError, EOFError, http.client.HTTPException, ftplib.Error)
 
 
 class _BrokenError(OSError):
-    """A transfer that failed and is worth another try."""
+    """A failed transfer that is worth a retry."""
 
 
 class _Transfer(NamedTuple):
-    """What a server sends: from which byte, the size of the whole file, its version (ETag or date), the bytes."""
+    """A server's answer: first byte, size of the whole file, its version (ETag or date), and the bytes."""
 
     offset: int
     total: int | None
@@ -52,13 +52,13 @@ def download(
     wait: float = 1.0,
     timeout: float = 60.0,
 ) -> None:
-    """Fetch `url` to `output`, which appears only when the file is whole and its checksum, if given, is right.
+    """Fetch `url` to `output`, which appears only when the file is complete and its checksum, if given, is right.
 
     A transfer that breaks, or receives nothing for `timeout` seconds, is resumed; it starts again if the server cannot
     resume or the file has changed. It is also resumed after the program was killed: the bytes so far are kept in a
-    hidden file beside `output`. After `tries` tries in a row without a new byte it gives up; they are `wait`, 2 `wait`,
-    4 `wait` ... seconds apart. Raises `UserError`: given up; refused (404 and the like, at once); wrong checksum; a web
-    page instead of a file.
+    hidden file beside `output`. It gives up after `tries` attempts in a row without a new byte, which are `wait`,
+    2 `wait`, 4 `wait` ... seconds apart. Raises `UserError`: no attempt left; refused (404 and the like, at once);
+    wrong checksum; a web page instead of a file.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(f".{output.name}.part")
@@ -76,7 +76,7 @@ def download(
             most, failures = max(most, size), 1 if size > most else failures + 1
             if failures >= tries:
                 raise UserError(
-                    f"{url}: given up after {failures} tries ({_one_line(error)}); run again to go on"
+                    f"{url}: given up after {failures} tries ({_one_line(error)}); run again to resume"
                 ) from error
             pause = wait * 2 ** (failures - 1)
             print(f"{url}: {_one_line(error)}; next try in {pause:g} s", file=sys.stderr)
@@ -98,14 +98,14 @@ def download(
 
 
 def _fetch(url: str, part: Path, note: Path, timeout: float) -> None:
-    """One try to complete `part`; what it holds is kept if it is the start of the same version of the file."""
+    """One attempt to complete `part`; its bytes are kept if they are the start of the same version of the file."""
     version = _noted_version(url, note) if part.exists() else None
     offset = part.stat().st_size if version is not None else 0
     with (
         _opener(url)(url, offset, version, timeout) as transfer,
         open(part, "ab" if transfer.offset else "wb") as stream,
     ):
-        # written only now: opening the file above removed the bytes of another version
+        # only now: opening the file above has removed the bytes of another version
         note.write_text(json.dumps({"url": url, "version": transfer.version}))
         name = urlsplit(url).path.rpartition("/")[2]
         size = transfer.offset
@@ -129,7 +129,7 @@ def _opener(url: str) -> Callable[[str, int, str | None, float], AbstractContext
     scheme = urlsplit(url).scheme
     if scheme not in ("http", "https", "ftp"):
         raise UserError(f"{url}: only http, https and ftp addresses can be fetched")
-    if not unquote(url).isprintable():  # a line break would begin another command to an FTP server
+    if not unquote(url).isprintable():  # a line break would start another FTP command
         raise UserError(f"{url}: not a valid address")
     return _ftp if scheme == "ftp" else _http
 
@@ -137,13 +137,13 @@ def _opener(url: str) -> Callable[[str, int, str | None, float], AbstractContext
 @contextmanager
 def _http(url: str, offset: int, version: str | None, timeout: float) -> Iterator[_Transfer]:
     # with If-Range, a server whose file has changed sends the whole file
-    asked = {"Range": f"bytes={offset}-", "If-Range": version} if offset and version else {}
+    headers = {"Range": f"bytes={offset}-", "If-Range": version} if offset and version else {}
     try:
-        response = _ask(url, asked, timeout)
+        response = _request(url, headers, timeout)
     except urllib.error.HTTPError as error:
-        if not asked or error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if not headers or error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
-        response = _ask(url, {}, timeout)
+        response = _request(url, {}, timeout)
     with response:
         length = response.headers.get("Content-Length")
         found = _version(response.headers)
@@ -155,7 +155,7 @@ def _http(url: str, offset: int, version: str | None, timeout: float) -> Iterato
         yield _Transfer(offset, total, found, iter(lambda: response.read(_BLOCK), b""))
 
 
-def _ask(url: str, headers: dict[str, str], timeout: float) -> http.client.HTTPResponse:
+def _request(url: str, headers: dict[str, str], timeout: float) -> http.client.HTTPResponse:
     headers = {"User-Agent": "dna-lm-finetuning", "Accept-Encoding": "identity", **headers}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 (_HTTP opens http and https alone)
     response: http.client.HTTPResponse = _HTTP.open(request, timeout=timeout)
@@ -163,13 +163,13 @@ def _ask(url: str, headers: dict[str, str], timeout: float) -> http.client.HTTPR
 
 
 def _version(headers: http.client.HTTPMessage) -> str | None:
-    """What If-Range may compare (RFC 9110, 13.1.5): a strong entity tag, otherwise the date of the last change."""
+    """A validator for If-Range (RFC 9110, 13.1.5): a strong entity tag, otherwise the date of the last change."""
     tag: str | None = headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
 
 
 def _http_only() -> urllib.request.OpenerDirector:
-    """An opener without urllib's handlers of file: and data: addresses, so that no redirect leads there."""
+    """An opener without urllib's handlers of file: and data: addresses, so that no redirect can lead to them."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler,
@@ -192,7 +192,7 @@ def _ftp(url: str, offset: int, version: str | None, timeout: float) -> Iterator
         server.login(unquote(address.username or ""), unquote(address.password or ""))
         server.voidcmd("TYPE I")
         total = found = None
-        with suppress(ftplib.error_perm):  # a server need not know these two
+        with suppress(ftplib.error_perm):  # both commands are optional
             total = server.size(path)
             found = server.voidcmd(f"MDTM {path}")
         if found is None or found != version:
@@ -203,7 +203,7 @@ def _ftp(url: str, offset: int, version: str | None, timeout: float) -> Iterator
 
 
 def _final_reason(error: BaseException) -> str | None:
-    """Why another try is useless, or None if it is worth trying. An error of the local disk is raised again."""
+    """Why a retry is useless, or None if it is not. An error of the local disk is raised again."""
     if isinstance(error, urllib.error.HTTPError):
         again = error.code >= 500 or error.code in _WORTH_A_RETRY
         return None if again else f"the server says {error.code} {_one_line(error.reason)}; check the address"

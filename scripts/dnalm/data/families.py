@@ -30,7 +30,7 @@ def canonical(motif: str) -> str:
 
 
 def _least_rotation(text: str) -> str:
-    """The alphabetically first rotation; up to 2,000 bases, trying all is faster than a linear algorithm in Python."""
+    """The alphabetically first rotation; up to 2,000 bases, trying all beats a linear algorithm in Python."""
     twice = text + text
     return min(twice[start : start + len(text)] for start in range(len(text)))
 
@@ -39,8 +39,8 @@ def families(motifs: Sequence[str]) -> NDArray[np.int64]:
     """The family of each motif, as the index of its first member; shape (n,).
 
     A motif of length m has m circular 8-mers, those of its endless repetition (so a motif shorter than 8 has them too);
-    an 8-mer and its reverse complement are one. A short motif contained in a long one is not linked to it: that would
-    merge nearly everything.
+    an 8-mer and its reverse complement count as the same. A short motif contained in a long one is not linked to it:
+    that would merge nearly everything.
     """
     forms: dict[str, int] = {}
     form_of = np.array([forms.setdefault(canonical(motif), len(forms)) for motif in motifs], dtype=np.int64)

@@ -106,9 +106,9 @@ def read_bases(genome: Any, name: str) -> NDArray[np.uint8]:
 def import_fasta(parts: Iterable[tuple[str, Path]], chromosomes: Sequence[str] | None, output: Path) -> dict[str, int]:
     """Write the records of some FASTA files (plain, gzip or bgzip) as one bgzip-packed FASTA with .fai and .gzi.
 
-    `parts` are (name, file): of a part called `all` every record is taken, of any other part only the chromosome of
-    the part's name, which it must hold. `chromosomes`, if given, are kept, in that order. Case is kept. Returns the
-    length of each chromosome written. Raises `UserError` naming file, line and record for what is not nucleotide FASTA.
+    `parts` are (name, file): a part called `all` provides every record, any other part only the chromosome of its
+    name, which it must hold. Only `chromosomes`, if given, are kept, in that order. Case is kept. Returns the length of
+    each chromosome written. Raises `UserError` naming file, line and record for what is not nucleotide FASTA.
     """
     twice = {name for name in chromosomes or () if list(chromosomes or ()).count(name) > 1}
     if twice:

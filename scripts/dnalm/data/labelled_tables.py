@@ -31,13 +31,13 @@ def import_tables(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The rows of all parts as one sequence table with the column `SOFT_MASKED`, and facts about them.
 
-    parts: tables as text, by split, or one called `all`; with splits the result has a column `split`. paths: the file of
-    each part, for errors. labels: names by number; a table may hold either. target_column: column of the numbers to be
-    predicted; the result then has a column `target` in place of `label`, and label_column and labels are not used.
-    Other columns of the tables are ignored. Sequences are stripped of blanks and in upper case. Ids are the part
-    (`table` for all) and the row's number, from 1.
-    Facts: `ambiguous`, by part, sequences with a letter other than A, C, G, T.
-    Raises `UserError` naming file and line for whatever is not a nucleotide sequence with a label or target.
+    parts: tables as text, by split, or one called `all`; with splits the result has a column `split`. paths: the file
+    of each part, for errors. labels: names by number; a table may hold either. target_column: column of the numbers to
+    predict; the result then has a column `target` instead of `label`, and label_column and labels are not used. Other
+    columns of the tables are ignored. Sequences are stripped of blanks and in upper case. Ids are the part (`table` for
+    all) and the row's number, from 1. Facts: `ambiguous`, the number of sequences of each part with a letter other than
+    A, C, G, T.
+    Raises `UserError` naming file and line for a row that is not a nucleotide sequence with a label or target.
     """
     tables, ambiguous = [], {}
     for part, rows in parts.items():
@@ -82,7 +82,7 @@ def _line(path: Path, row: int) -> str:
     """Where a row is: the line of a text file, whose header is line 1, or the row of a parquet table."""
     if path.suffix == ".parquet":
         return f"{path}, row {row + 1}"
-    with open_text(path) as stream:  # blank lines are no rows
+    with open_text(path) as stream:  # blank lines are not rows
         filled = [number for number, line in enumerate(stream, start=1) if line.strip()]
     return f"{path}, line {filled[row + 1]}"
 
@@ -110,7 +110,8 @@ def _labels(values: pd.Series, names: Mapping[int, str] | None, path: Path) -> p
         return values.map(numbers)
     if (row := _first(~values.str.fullmatch("[0-9]{1,9}"))) is not None:
         raise UserError(
-            f"{_line(path, row)}: label '{values.iloc[row]}' is not one of 0, 1, 2 ...; number the labels, or give their names in `labels`"
+            f"{_line(path, row)}: label '{values.iloc[row]}' is not one of 0, 1, 2 ...; number the labels, or give "
+            "their names in `labels`"
         )
     return values.astype("int64")
 
@@ -143,5 +144,6 @@ def _check_labels(label: pd.Series, names: Mapping[int, str] | None, places: str
     if present != list(range(number)):
         absent = next(label for label in range(number) if label not in present)
         raise UserError(
-            f"{places}: no record has label {absent}; number the labels 0, 1, 2 ... without gaps (found {', '.join(map(str, present[:10]))})"
+            f"{places}: no record has label {absent}; number the labels 0, 1, 2 ... without gaps "
+            f"(found {', '.join(map(str, present[:10]))})"
         )

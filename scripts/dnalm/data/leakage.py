@@ -1,4 +1,4 @@
-"""Leakage: what the splits of a data set share, repeat and contradict. Facts only; the audit judges."""
+"""Leakage: records repeated, related or in conflict within and across splits. Facts only; the audit judges them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from dnalm.data.loci import Places, are_arrays, overlapped, places, without_flan
 from dnalm.data.relatives import (
     ARRAYS,
     LOCUS,
-    MOST,
+    MOST_FAILURES,
+    MOST_RELATIVES,
     MOTIF,
     SAME,
     SAME_ARRAY,
     SEQUENCES,
     SIMILAR,
     SIMILAR_ARRAY,
-    VAIN,
 )
 from dnalm.data.relatives_by_split import EXAMPLES, RelativesBySplit
 from dnalm.names import LABEL, SPLITS, TARGET, TRF_PARAMETERS
@@ -32,7 +32,7 @@ from dnalm.tables.sequences import truth_column
 
 Mask = NDArray[np.bool_]
 Pairs = list[tuple[int, int]]
-"""Examples, as numbers of records."""
+"""Examples, as indices of records."""
 
 
 def compare(
@@ -42,12 +42,12 @@ def compare(
     called: NDArray[np.bool_] | None,
     kind: str,
 ) -> dict[str, Any]:
-    """What leakage.json holds: records repeated, similar, overlapping and contradicting, within and across the splits.
+    """The content of leakage.json: records repeated, similar, overlapping or in conflict, within and across splits.
 
-    tables: the sequence table of each split. relatives: what `find_relatives` found among these records, and perhaps others.
-    catalogues: columns chrom, start, end (0-based, half-open) of tandem repeats on the data set's genome. called: whether
-    TRF calls a repeat in each record, in the order of the splits, shape (n,); None if it is not known. kind: repeats or
-    table. `definitions` in the result say what each number means.
+    tables: the sequence table of each split. relatives: the result of `find_relatives` for these records, and possibly
+    others. catalogues: columns chrom, start, end (0-based, half-open) of tandem repeats on the data set's genome.
+    called: whether TRF calls a repeat in each record, in the order of the splits, shape (n,); None if unknown. kind:
+    repeats or table. `definitions` in the result explains each number.
     """
     records = pd.concat([tables[split] for split in SPLITS], ignore_index=True)
     splits = np.repeat(np.arange(len(SPLITS)), [len(tables[split]) for split in SPLITS])
@@ -82,7 +82,7 @@ def compare(
 
 @dataclass(frozen=True)
 class _Kin:
-    """Which records are relatives, in each sense. Of repeats, `near` has all but arrays, and only they have `arrays`."""
+    """The relations of records. For repeats, arrays are in `arrays` and all other records in `near`."""
 
     exact: RelativesBySplit
     strands: RelativesBySplit
@@ -93,7 +93,7 @@ class _Kin:
     too_long: Mask
     """Arrays that are not aligned; shape (n,)."""
     alike: tuple[Indices, Indices]
-    """Pairs of similar sequences that are no arrays, as clusters of `strands`."""
+    """Pairs of similar sequences that are not arrays, as clusters of `strands`."""
 
     def similar(self) -> list[RelativesBySplit]:
         """The relations of similar sequences."""
@@ -102,7 +102,7 @@ class _Kin:
 
 def _kin(records: pd.DataFrame, splits: Indices, located: Mask, kind: str, relatives: pd.DataFrame) -> _Kin:
     size = len(records)
-    # records come first, those of `relatives` that are in no split behind them: they still join others to a cluster
+    # the splits' records come first; then those of `relatives` in no split, which can still connect a cluster
     numbers, known = pd.factorize(pd.concat([records["id"], relatives["id_a"], relatives["id_b"]], ignore_index=True))
     left, right = numbers[size:].reshape(2, -1)
     of_kind = relatives["kind"].to_numpy(object)
@@ -114,7 +114,7 @@ def _kin(records: pd.DataFrame, splits: Indices, located: Mask, kind: str, relat
         return components(len(known), *pairs(name))
 
     def related(chosen: Mask, found: Indices, linked: str | None = None) -> RelativesBySplit:
-        """The chosen records as relatives: those of one cluster, and of clusters with a link of the kind `linked`."""
+        """Relatives among the chosen records: those of one cluster, and of clusters with a link of kind `linked`."""
         result = RelativesBySplit(np.where(chosen, found[:size], -1), splits, len(known))
         if linked:
             a, b = pairs(linked)
@@ -143,7 +143,7 @@ def _kin(records: pd.DataFrame, splits: Indices, located: Mask, kind: str, relat
 
 
 def _within(kin: _Kin, splits: Indices) -> tuple[dict[str, dict[str, int]], dict[str, Pairs]]:
-    """Records of each split that repeat an earlier one of it, each counted once, as the closest kind; and examples."""
+    """Records that repeat an earlier one of their split, each counted once, as its closest kind; and examples."""
     exact, strands = kin.exact.again(), kin.strands.again()
     near = np.logical_or.reduce([one.again() for one in kin.similar()])
     masks = {"exact": exact, "reverse_complement": strands & ~exact, "near": near & ~strands}
@@ -193,13 +193,13 @@ def _across(kin: _Kin, here: int, there: int) -> tuple[dict[str, Any], dict[str,
 
 
 def _firsts(relatives: RelativesBySplit, chosen: Mask, here: int, there: int) -> Pairs:
-    """Some of the chosen records of split `there`, each after the first of split `here` of its cluster."""
+    """Some chosen records of split `there`, each paired with the first record of its cluster in split `here`."""
     second = np.flatnonzero(chosen & (relatives.splits == there))[:EXAMPLES]
     return list(zip(relatives.first(second, here).tolist(), second.tolist(), strict=True))
 
 
 def _contradictions(records: pd.DataFrame, kin: _Kin) -> tuple[str, dict[str, Any], Pairs]:
-    """The name of what is looked for, labels or targets that contradict each other; what was found; and examples."""
+    """The name of the check, conflicting labels or conflicting targets; its facts; and examples."""
     form_of = kin.strands.clusters
     if truth_column(records) == LABEL:
         return "conflicting_labels", *_conflicts(form_of, records[LABEL].to_numpy())
@@ -207,7 +207,7 @@ def _contradictions(records: pd.DataFrame, kin: _Kin) -> tuple[str, dict[str, An
 
 
 def _conflicts(form: Indices, labels: NDArray[np.int64]) -> tuple[dict[str, int], Pairs]:
-    """Sequences, either strand, with several labels, and their records; examples are two records of different labels."""
+    """Sequences (either strand) with several labels, and their records; examples pair records of different labels."""
     order = np.lexsort((np.arange(len(form)), form))
     starts = np.flatnonzero(np.diff(form[order], prepend=-1))
     if not len(starts):
@@ -230,7 +230,7 @@ def _negatives(
     called: NDArray[np.bool_] | None,
     kind: str,
 ) -> dict[str, Any]:
-    """How many negatives of repeats lie in a catalogue (None without one), or are called by TRF (None if it is not known)."""
+    """Negatives that lie in a catalogue (None without one), or are called by TRF (None if unknown)."""
     facts: dict[str, Any] = {"n": 0, "in_catalogue": None, "called_by_trf": None}
     if kind != "repeats":
         return facts
@@ -255,42 +255,45 @@ def _by_source(sources: NDArray[np.object_], chosen: Mask) -> dict[str, Any]:
 
 
 _CONFLICTS = {
-    "conflicting_labels": "different sequences, a reverse complement being the same, that have several labels in the data set",
-    "conflicting_targets": f"targets more than {APART} standard deviations of all of them apart; same: different sequences, a"
-    " reverse complement being the same, that have such targets, and their records; near: other records of which some"
-    f" have a sequence, and some another one, whose {SEQUENCES}",
+    "conflicting_labels": "distinct sequences (a reverse complement is the same) that have several labels",
+    "conflicting_targets": f"targets that differ by more than {APART} standard deviations of all targets; same: "
+    "distinct sequences (a reverse complement is the same) with such targets, and their records; near: other records "
+    f"with such targets, of two sequences whose {SEQUENCES}",
 }
 
 
 def definitions(kind: str, conflicts: str) -> dict[str, str]:
-    """What each number of a comparison of this kind of data set means: one sentence each.
+    """One sentence on the meaning of each number in leakage.json, for a kind of data set.
 
-    conflicts: conflicting_labels or conflicting_targets, whichever was looked for.
+    conflicts: conflicting_labels or conflicting_targets, whichever was checked.
     """
     arrays = kind == "repeats"
-    vain = f"an array is aligned {VAIN} times in vain at most; " if arrays else ""
-    which = "records that are no arrays (neither positives nor shuffles)" if arrays else "records"
+    failures = f"two arrays with {MOST_FAILURES} failed alignments each are not aligned; " if arrays else ""
+    which = "records that are not arrays (neither positives nor shuffles)" if arrays else "records"
     near = f"{which} whose {SEQUENCES}, identical ones included"
     result = {
-        "exact": "within a split, records whose sequence an earlier one has; across, different sequences that both splits have",
-        "reverse_complement": "the same of the reverse complement: within, records that are no exact repeats; across, different "
-        "sequences of the second split whose reverse complement, and not themselves, the first one has",
-        "near": f"{near}; within, records with such an earlier one"
-        + (" or an array of such identity" if arrays else "")
+        "exact": "within a split: records with the sequence of an earlier one; across: distinct sequences in both",
+        "reverse_complement": "the same for the reverse complement; within: records that are not exact repeats; "
+        "across: distinct sequences of the second split whose reverse complement is in the first, and which are not in "
+        "it themselves",
+        "near": f"{near}; within: records with such an earlier relative"
+        + (", or arrays with a similar earlier array," if arrays else "")
         + " that are neither exact nor reverse-complement repeats",
-        "records_left, records_right": "records of the first and of the second split of a pair that have such a relative in the other one",
-        "locus": "records that share a base of the genome, flanks included, or, without one, of the catalogue's own assembly; "
-        "located ones are those with a place",
+        "records_left, records_right": "records of the first and of the second split of a pair that have such a "
+        "relative in the other one",
+        "locus": "records that share a base of the genome, flanks included, or, without a genome, of the catalogue's "
+        "own assembly; located: records with a position",
         conflicts: _CONFLICTS[conflicts],
-        "search": f"similar pairs are found by MinHash with each record compared with its next {NEIGHBOURS} in each of 32 buckets, and then verified; "
-        f"one with {MOST} relatives is no more compared with another such record of its group; {vain}no count is too high, and a count may miss "
-        "records whose only relatives are at the threshold",
+        "search": f"similar pairs are found by MinHash, comparing each record with the next {NEIGHBOURS} in each of 32 "
+        f"buckets, and then verified; two records of a group with {MOST_RELATIVES} relatives each are not compared; "
+        f"{failures}no count is too high, and a count may miss records whose only relatives are near the threshold",
     }
     if arrays:
         result |= {
-            "motif_family": f"positives with a motif of one family: {families.DEFINITION}, chains count",
+            "motif_family": f"positives with a motif of one family (single linkage): {families.DEFINITION}",
             "array_identity": f"positives and shuffles: {ARRAYS}; identical ones included",
-            "in_catalogue": "negatives that share a base, flanks included, with an interval of the masked catalogues",
-            "called_by_trf": f"negatives in which Tandem Repeats Finder ({' '.join(map(str, TRF_PARAMETERS))}) finds a repeat",
+            "in_catalogue": "negatives that share a base (flanks included) with an interval of the masked catalogues",
+            "called_by_trf": "negatives in which Tandem Repeats Finder "
+            f"({' '.join(map(str, TRF_PARAMETERS))}) finds a repeat",
         }
     return result

@@ -14,7 +14,7 @@ Wanted = Callable[[Indices, Indices], NDArray[np.bool_]]
 
 
 class Links(Protocol):
-    """Collects the links that a search finds, and says which pairs are still of interest."""
+    """Collects the links that a search finds, and says which pairs still need to be compared."""
 
     def wanted(self, left: Indices, right: Indices) -> NDArray[np.bool_]:
         """Whether a link between items left[i] and right[i] would add anything; shape (pairs,)."""
@@ -35,9 +35,9 @@ _VERIFY_BLOCK = 1 << 23
 def components(size: int, left: Indices, right: Indices, labels: Indices | None = None) -> Indices:
     """The connected component of each of `size` nodes under the edges (left[i], right[i]), as its smallest node.
 
-    `labels`: components found before, to be joined further. Hooking and pointer jumping, vectorised (Shiloach and
-    Vishkin 1982). Kept: as fast as scipy's connected_components on a million nodes (.16 s against .14 s; joining
-    further .08 s against .14 s), with 60 MiB less memory and without scipy.
+    `labels`: earlier components, which are joined further. Hooking and pointer jumping, vectorised (Shiloach and
+    Vishkin 1982). Why not scipy: its connected_components is as fast on a million nodes (.14 s against .16 s; joining
+    further .14 s against .08 s) and takes 60 MiB more.
     """
     labels = np.arange(size) if labels is None else labels.copy()
     while True:
@@ -50,7 +50,7 @@ def components(size: int, left: Indices, right: Indices, labels: Indices | None 
 
 
 class Chains:
-    """Single linkage of items, link by link; `labels` (size,) holds the smallest item of each item's component."""
+    """Incremental single linkage of items; `labels` (size,) holds the smallest item of each item's component."""
 
     def __init__(self, size: int) -> None:
         """Each item is a component of its own."""
@@ -97,7 +97,7 @@ class Sets:
 def candidates(sets: Sets, lowest: float, wanted: Wanted, description: str) -> Iterator[tuple[Indices, Indices]]:
     """Pairs of sets, as positions in `members`, that may have a Jaccard similarity of at least `lowest`.
 
-    wanted(left, right): whether a pair of set numbers is still of interest; asked again for each batch. A pair may be
+    wanted(left, right): whether pairs of set numbers still need to be compared; called for each batch. A pair may be
     yielded several times.
 
     The pairs come from MinHash sketches (Broder 1997) in bands (Leskovec et al., Mining of Massive Datasets, ch. 3): 32
@@ -132,8 +132,8 @@ def link_similar(
     that share `shared` of them are linked, all of shape (pairs,); it must be false below the Jaccard similarity
     `lowest`. An empty set stays alone.
 
-    Every link is verified on the sets themselves. A link that `candidates` misses is often made up for by others of the
-    same component.
+    Every link is verified on the sets themselves. Sets whose link `candidates` misses are often joined by others of
+    their component.
     """
     sets, labels = Sets.of(tokens, owners), np.arange(size)
 

@@ -13,7 +13,7 @@ from dnalm.tables.sequences import LOCUS, SHUFFLED, TABLE
 
 @dataclass(frozen=True)
 class Places:
-    """Where rows lie: 0-based, half-open; chrom, and start and end as floats that are NaN where a row lies nowhere; shape (n,)."""
+    """Places of rows, 0-based, half-open; all of shape (n,). start and end are floats, NaN for rows without a place."""
 
     chrom: pd.Series
     start: NDArray[np.float64]
@@ -25,12 +25,15 @@ class Places:
         return ~np.isnan(self.start)
 
     def only(self, chosen: NDArray[np.bool_]) -> "Places":
-        """The same places, those of other rows unknown."""
+        """The places of the chosen rows; the others have none."""
         return Places(self.chrom, np.where(chosen, self.start, np.nan), np.where(chosen, self.end, np.nan))
 
 
 def places(records: pd.DataFrame) -> list[Places]:
-    """Where the records of a sequence table lie: on the genome, flanks included; and, with the columns `LOCUS`, on the catalogue's own assembly."""
+    """Places of the records of a sequence table on the genome, flanks included.
+
+    With the columns `LOCUS`, also those on the catalogue's own assembly.
+    """
     start, end = (records[column].to_numpy(np.float64, na_value=np.nan) for column in ("start", "end"))
     flank = flanks(records)
     result = [Places(records["chrom"], start - flank, end + flank)]
@@ -41,13 +44,13 @@ def places(records: pd.DataFrame) -> list[Places]:
 
 
 def flanks(records: pd.DataFrame) -> NDArray[np.float64]:
-    """Bases of context on each side of the records of a sequence table, NaN for those without a place on the genome; shape (n,)."""
+    """Bases of context on each side of the records of a sequence table, NaN without a place; shape (n,)."""
     length = (records["end"] - records["start"]).to_numpy(np.float64, na_value=np.nan)
     return np.asarray((records["sequence"].str.len().to_numpy(np.float64) - length) // 2)
 
 
 def without_flanks(records: pd.DataFrame) -> NDArray[np.object_]:
-    """The sequences of a sequence table without their context, where that is known; shape (n,)."""
+    """The sequences of a sequence table without their flanks, where these are known; shape (n,)."""
     flank, cores = flanks(records), records["sequence"].to_numpy(object).copy()
     for row in np.flatnonzero(flank > 0):
         cores[row] = cores[row][int(flank[row]) : -int(flank[row])]

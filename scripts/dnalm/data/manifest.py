@@ -1,4 +1,4 @@
-"""What a data set's manifest says: the ledger, the splits, the groups, and what a reader should be warned of."""
+"""A data set's manifest: facts about splits and groups, and warnings."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -18,8 +18,8 @@ LARGE_GROUP = 0.1
 def describe_split(records: pd.DataFrame) -> dict[str, Any]:
     """Counts of one split's records, groups and sources, and distributions of length (bases) and GC fraction.
 
-    With labels their counts, `labels`, and the distributions by label. With targets theirs, `targets` (with `sd`, the
-    standard deviation with n - 1 degrees of freedom), and the distributions of all records, as `all`.
+    With labels: their counts, `labels`, and the distributions by label. With targets: their distribution, `targets`
+    (`sd` is the standard deviation with n - 1 degrees of freedom), and the distributions of all records, as `all`.
     """
     length = records["sequence"].str.len().to_numpy(np.int64)
     gc = gc_counts(records["sequence"].tolist()) / np.maximum(length, 1)
@@ -42,7 +42,7 @@ def describe_split(records: pd.DataFrame) -> dict[str, Any]:
 
 
 def describe_targets(targets: NDArray[np.float64]) -> dict[str, Any]:
-    """n, mean, sd and quartiles of targets, shape (n,), and how many of them differ; in full precision, for any unit."""
+    """n, mean, sd, quartiles and number of distinct values of targets, shape (n,); not rounded, for any unit."""
     return {
         "n": len(targets),
         "mean": float(targets.mean()),
@@ -72,7 +72,7 @@ def shared_sequences(tables: Mapping[str, pd.DataFrame]) -> dict[str, int]:
 
 
 def warnings(manifest: Mapping[str, Any], method: str) -> list[str]:
-    """One sentence for each thing in a manifest that makes a score less trustworthy than it looks."""
+    """One sentence for each fact in a manifest that makes a score less trustworthy than it looks."""
     result = []
     groups = manifest["groups"]
     if method == "grouped" and groups["largest_fraction"] > LARGE_GROUP:

@@ -1,4 +1,4 @@
-"""Masks: bases that negatives must not contain become N; and the pieces that remain."""
+"""Masks: bases that negatives must not contain become N; and the unmasked pieces."""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _STRETCH = re.compile(b"[ACGT]+")
 
 
 def _table(unmasked: str) -> NDArray[np.uint8]:
-    """What each byte becomes: a letter of `unmasked` its upper case, any other byte N; shape (256,)."""
+    """A translation table of bytes: letters of `unmasked` to upper case, all others to N; shape (256,)."""
     table = np.full(256, N, np.uint8)
     for letter in unmasked:
         table[ord(letter)] = ord(letter.upper())
@@ -24,9 +24,9 @@ def mask(
     """Hard-mask one chromosome for one source of negatives.
 
     `bases`: ASCII codes, shape (length,), lower case where soft-masked. `intervals`: those of the catalogues, 0-based,
-    half-open, in any order; their bases become N. `source` decides what else does: for `unique`, lower case if `soft`;
-    for `interspersed`, upper case; for `context`, neither. What is not A, C, G or T always becomes N. Returns
-    upper-case ASCII codes, same shape.
+    half-open, in any order; their bases become N. For the source `unique`, lower case becomes N as well if `soft`; for
+    `interspersed`, upper case; for `context`, neither. What is not A, C, G or T always becomes N. Returns upper-case
+    ASCII codes, same shape.
     """
     unmasked = {"unique": "ACGT" if soft else "ACGTacgt", "interspersed": "acgt", "context": "ACGTacgt"}[source]
     masked = _table(unmasked)[bases]

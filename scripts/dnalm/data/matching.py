@@ -48,10 +48,10 @@ def find_windows(
     sequence (upper case, with `flank` bases on both sides), sorted by positive.
 
     Each positive has a home chromosome, drawn in proportion to the bases of pieces there. One chromosome is in memory
-    at a time. Its positives take their windows hardest first: those with the fewest fitting windows, because a long or
+    at a time. Its positives get their windows hardest first: those with the fewest fitting windows, because a long or
     AT-rich window may be the only one of its kind (on 2.3 Mb of chr2 this keeps 2,934 of 3,716 arrays, longest first
-    keeps 2,710). A positive that finds none at home tries the following chromosomes and, in a second round, those
-    before its home.
+    keeps 2,710). A positive without enough windows on its home chromosome is tried on the following chromosomes and, in
+    a second round, on those before its home.
     """
     pieces = {source: table.sort_values(["chrom", "start"]) for source, table in sorted(pieces.items())}
     rank = {chrom: index for index, chrom in enumerate(genome.references)}
@@ -100,7 +100,7 @@ def _hardest_first(
     low: NDArray[np.int64],
     high: NDArray[np.int64],
 ) -> list[int]:
-    """Those of `members` that have fitting windows, fewest windows first, then longest first."""
+    """The `members` with fitting windows, fewest windows first, then longest first."""
     fitting = np.zeros(len(length), np.int64)
     for size in np.unique(length[members]):
         same = members[length[members] == size]

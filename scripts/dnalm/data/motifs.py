@@ -52,7 +52,7 @@ def _consensus(bases: NDArray[np.uint8], period: int) -> str:
 
 
 def fill_motifs(positives: pd.DataFrame, flank: int) -> tuple[pd.DataFrame, int]:
-    """Fill in missing motifs by inference, with their missing lengths and copies; and how many motifs were inferred.
+    """Infer missing motifs, fill in their missing lengths and copies, and count the inferred motifs.
 
     positives: a sequence table whose `sequence` has `flank` bases on both sides of the array.
     """

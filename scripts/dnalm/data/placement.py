@@ -21,8 +21,8 @@ class WindowSampler:
 
     The pieces lie end to end in memory (nine bytes per base). Two numbers are kept for each base: the G and C before
     it, and its room, which is the number of bases from it to the end of the free part, so that one comparison tells
-    whether a window fits. Up to two million bases every window is looked at, beyond that a quarter of a million evenly
-    spaced ones: neighbouring windows differ by a base or two only.
+    whether a window fits. Up to two million bases every window is examined, beyond that a quarter of a million evenly
+    spaced ones, since neighbouring windows differ by only a base or two.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class WindowSampler:
             np.cumsum(is_gc(pieces), out=self._gc[1:])
 
     def count(self, length: int, low: Integers, high: Integers) -> Integers:
-        """Windows of `length` bases with low[i] <= G + C <= high[i], among those looked at; shape of `low`."""
-        _, free, gc = self._look(length)
+        """Windows of `length` bases with low[i] <= G + C <= high[i], among those examined; shape of `low`."""
+        _, free, gc = self._examine(length)
         upto = np.concatenate(([0], np.cumsum(np.bincount(gc[free], minlength=length + 1))))
         return np.asarray(upto[np.clip(high + 1, 0, length + 1)] - upto[np.clip(low, 0, length + 1)])
 
@@ -55,7 +55,7 @@ class WindowSampler:
         """Take `count` random windows with low <= G + C <= high; their starts on the chromosome.
 
         Returns None, and takes none, if there are not that many. First a thousand random places are tried, then all
-        that the method `count` looks at.
+        that `count` examines.
         """
         found: list[int] = []
         undo: list[tuple[slice, NDArray[np.int32]]] = []
@@ -97,12 +97,12 @@ class WindowSampler:
         fitting = places[(self._room[places] >= length) & (gc >= low) & (gc <= high)]
         if len(fitting):
             return int(fitting[0])
-        every, free, gc = self._look(length)
+        every, free, gc = self._examine(length)
         rare = np.flatnonzero(free & (gc >= low) & (gc <= high))
         return every.start + every.step * int(self._rng.choice(rare)) if len(rare) else None
 
-    def _look(self, length: int) -> tuple[slice, NDArray[np.bool_], NDArray[np.int32]]:
-        """The places looked at (all, or evenly spaced from a random first), whether a window fits there, its G + C."""
+    def _examine(self, length: int) -> tuple[slice, NDArray[np.bool_], NDArray[np.int32]]:
+        """The places examined (all, or evenly spaced from a random first), whether a window fits there, its G + C."""
         windows = len(self._room) - length + 1
         step = 1 if windows <= EXHAUSTIVE else windows // STRIDED
         every = slice(int(self._rng.integers(step)), max(windows, 0), step)

@@ -38,7 +38,7 @@ def extract_positives(
     if genome is not None:
         absent = sorted(set(catalogue["chrom"]) - set(genome.references))
         if absent:
-            raise UserError(f"the catalogue names chromosome '{absent[0]}', which the genome does not have")
+            raise UserError(f"catalogue: the genome has no chromosome '{absent[0]}'; use one that lies on this genome")
     records = zip(catalogue["sequence"], catalogue["chrom"], catalogue["start"], catalogue["end"], strict=True)
     for row, (own, chrom, start, end) in enumerate(tqdm(records, desc="extract", mininterval=2, total=len(catalogue))):
         if genome is None:

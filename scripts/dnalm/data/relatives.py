@@ -1,4 +1,4 @@
-"""Relatives: records of one sequence, of similar ones, of one motif family or one locus, found once before the split."""
+"""Relatives: records with the same or similar sequences, motif family or locus, found once before the split."""
 
 from collections.abc import Callable, Sequence
 
@@ -21,23 +21,23 @@ IDENTITY = 0.9
 """Least identity of similar arrays: one minus the edit distance over the longer one's length."""
 
 SEQUENCES = (
-    f"{K}-mers, either strand, counted with multiplicity, have a Jaccard similarity of at least {SIMILARITY} (about 96 % identity "
-    "over the whole length, or windows that share two thirds of it)"
+    f"{K}-mers, either strand, counted with multiplicity, have a Jaccard similarity of at least {SIMILARITY} (about "
+    "96 % identity over the whole length, or windows that share two thirds of it)"
 )
 ARRAYS = (
-    f"at least {IDENTITY:.0%} identity of whole arrays, flanks aside, on either strand: one minus the edit distance over the longer "
-    f"one's length; arrays longer than {LONGEST:,} bases are not aligned"
+    f"at least {IDENTITY:.0%} identity of whole arrays without flanks, on either strand: one minus the edit distance "
+    f"divided by the longer one's length; arrays longer than {LONGEST:,} bases are not aligned"
 )
 
 _ARRAY_K = 7
 _ARRAY_LOWEST = 0.2
-"""Arrays of identity .9 by scattered substitutions have a Jaccard similarity of .31 of their 7-mers, and .43 at .93."""
+"""Jaccard similarity of 7-mers: with scattered substitutions, arrays of identity .9 have .31, of identity .93 .43."""
 
-VAIN = 32
-"""Alignments in vain after which an array is no more compared with another one of as many: it bounds the work."""
+MOST_FAILURES = 32
+"""Two arrays with this many failed alignments each are not aligned any more: this bounds the work."""
 
-MOST = 256
-"""Relatives of one record after which it is compared only with records that are not linked to it yet: it bounds the work."""
+MOST_RELATIVES = 256
+"""Two linked records with this many relatives each are not compared any more: this bounds the work."""
 
 SAME, NEAR, SIMILAR = "same_sequence", "near_identical", "similar_sequence"
 SAME_ARRAY, SIMILAR_ARRAY = "same_array", "similar_array"
@@ -51,12 +51,12 @@ TABLE = ("id_a", "id_b", "kind")
 def find_relatives(records: pd.DataFrame) -> pd.DataFrame:
     """The relatives among the records of a data set, before it is split: a table of pairs of ids, each with its kind.
 
-    records: a sequence table, optionally with the columns of `loci.LOCUS`; its row order plays no part.
+    records: a sequence table, optionally with the columns `loci.LOCUS`; row order does not matter.
 
-    Kinds that go on from record to record (`SAME`, `SAME_ARRAY`, `NEAR`, `MOTIF`) pair each record with the first of its
-    cluster, by id. The others name pairs: `SIMILAR` (sequences that are no arrays) and `SIMILAR_ARRAY` between the first
-    records of two sequences (`SAME`, `SAME_ARRAY`), `LOCUS` between all that share a base. Whoever asks for groups takes all
-    pairs together, chains included; whoever counts relatives takes the clusters, and the pairs as direct relations.
+    Transitive kinds (`SAME`, `SAME_ARRAY`, `NEAR`, `MOTIF`) pair each record with the first of its cluster, by id. The
+    others list pairs: `SIMILAR` (sequences that are not arrays) and `SIMILAR_ARRAY` between the first records of two
+    sequences (`SAME`, `SAME_ARRAY`), `LOCUS` between all records that share a base. For groups, join all pairs by
+    single linkage; to count relatives, take clusters, and pairs as direct relations.
     """
     table = records.iloc[np.argsort(records["id"].to_numpy(str), kind="stable")]
     whole, array = table["sequence"].to_numpy(object), are_arrays(table)
@@ -78,7 +78,7 @@ def find_relatives(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def _clustered(rows: Indices, clusters: Indices) -> tuple[Indices, Indices]:
-    """Each of `rows` behind the first of its cluster, as pairs of rows."""
+    """Pairs of rows: the first of each cluster with each of the others."""
     first = rows[first_members(clusters)]
     return first[first != rows], rows[first != rows]
 
@@ -86,7 +86,7 @@ def _clustered(rows: Indices, clusters: Indices) -> tuple[Indices, Indices]:
 def _linked(
     rows: Indices, sequences: NDArray[np.object_], link: Callable[[Links, Sequence[str]], None]
 ) -> tuple[tuple[Indices, Indices], tuple[Indices, Indices]]:
-    """Pairs of `rows` whose sequences are the same on either strand, and of the first rows of sequences that `link` links."""
+    """Pairs of `rows` with the same sequence on either strand, and of first rows of sequences that `link` links."""
     forms, form = similarity.either_strand(sequences[rows].tolist())
     pairs = Pairs(len(forms))
     link(pairs, forms)
@@ -99,15 +99,15 @@ class Pairs:
     """Links between `size` items, each kept once, as a search finds them."""
 
     def __init__(self, size: int) -> None:
-        """None yet."""
+        """Start without links."""
         self._chains = Chains(size)
         self._relatives = np.zeros(size, np.int64)
         self._runs: list[Indices] = []
-        """Sorted keys of the links in several arrays, each at least twice as long as the next, so that adding is cheap."""
+        """Sorted keys of the links in several arrays, each at least twice as long as the next: adding is cheap."""
 
     def wanted(self, left: Indices, right: Indices) -> NDArray[np.bool_]:
-        """Whether a link would be new, and not between two of one chain with `MOST` relatives each; shape (pairs,)."""
-        few = np.minimum(self._relatives[left], self._relatives[right]) < MOST
+        """Whether a link is new, and not between linked items with `MOST_RELATIVES` each; shape (pairs,)."""
+        few = np.minimum(self._relatives[left], self._relatives[right]) < MOST_RELATIVES
         new = few | self._chains.wanted(left, right)
         keys = self._keys(left, right)
         for run in self._runs:
@@ -115,7 +115,7 @@ class Pairs:
         return np.asarray(new)
 
     def link(self, left: Indices, right: Indices) -> None:
-        """Keep links that are not known yet."""
+        """Add links, which must be new."""
         if not len(left):
             return
         self._chains.link(left, right)
@@ -139,7 +139,7 @@ class Pairs:
 
 
 def link_similar_sequences(links: Links, sequences: Sequence[str]) -> None:
-    """Link clusters, whose sequences are given, at a Jaccard similarity of `SIMILARITY` or more of their 10-mers."""
+    """Link sequences whose 10-mers have a Jaccard similarity of at least `SIMILARITY`."""
     sets = Sets.of(*multisets(sequences, K))
     for left, right in candidates(sets, SIMILARITY, links.wanted, "similar sequences"):
         shared = sets.shared(left, right)
@@ -148,20 +148,20 @@ def link_similar_sequences(links: Links, sequences: Sequence[str]) -> None:
 
 
 def link_similar_arrays(links: Links, arrays: Sequence[str]) -> None:
-    """Link clusters, whose arrays are given, at an `IDENTITY` or more of whole arrays, of either strand.
+    """Link whole arrays of at least `IDENTITY`, on either strand.
 
-    Candidates share 7-mers; of those, only pairs are aligned that are near enough in length and share as many 7-mers as two
-    sequences with that many edits must (the q-gram lemma: Jokinen and Ukkonen 1991). Arrays longer than `LONGEST` are not, and
-    two arrays that were both aligned `VAIN` times in vain no more.
+    Candidates share 7-mers. Only those are aligned that are close enough in length and share as many 7-mers as two
+    sequences with the allowed edits must (the q-gram lemma: Jokinen and Ukkonen 1991). Arrays longer than `LONGEST` are
+    not aligned, nor two arrays with `MOST_FAILURES` failed alignments each.
     """
     sets = Sets.of(*multisets(arrays, _ARRAY_K))
     lengths = np.array([len(array) for array in arrays], np.int64)
-    vain = np.zeros(len(arrays), np.int64)
+    failures = np.zeros(len(arrays), np.int64)
 
     def alignable(left: Indices, right: Indices) -> NDArray[np.bool_]:
         longer = np.maximum(lengths[left], lengths[right])
         near = (np.abs(lengths[left] - lengths[right]) <= _edits(longer)) & (longer <= LONGEST)
-        near &= np.minimum(vain[left], vain[right]) < VAIN
+        near &= np.minimum(failures[left], failures[right]) < MOST_FAILURES
         near[near] = links.wanted(left[near], right[near])
         return np.asarray(near)
 
@@ -176,9 +176,9 @@ def link_similar_arrays(links: Links, arrays: Sequence[str]) -> None:
         backward = [reverse_complement(forward[i]) for i in rest]
         alike[rest] = within([arrays[a[i]] for i in rest], backward, edits[rest])
         links.link(a[alike], b[alike])
-        vain += np.bincount(np.concatenate((a[~alike], b[~alike])), minlength=len(arrays))
+        failures += np.bincount(np.concatenate((a[~alike], b[~alike])), minlength=len(arrays))
 
 
 def _edits(longer: Indices) -> Indices:
-    """The edits that two sequences of this identity differ by at most, given the longer one's length."""
+    """The most edits between two sequences of `IDENTITY`, given the longer one's length."""
     return np.asarray(((1 - IDENTITY) * longer + 1e-9).astype(np.int64))

@@ -1,4 +1,4 @@
-"""Relatives counted by split: which records have one in which split."""
+"""Relatives by split: which records have one in which split."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,16 @@ EXAMPLES = 5
 
 
 class RelativesBySplit:
-    """Which records have a relative in which split, and which repeat an earlier record of their own.
+    """Which records have a relative in which split, and which repeat an earlier record of their own split.
 
-    clusters: the cluster of each record, 0 to `number` - 1, or -1 for a record that is not compared; shape (n,). Records of one
-    cluster are relatives (the same sequence, say); `link` says which clusters are, besides. No relation is handed on: a
-    relative's relative counts only if it was linked itself.
+    clusters: the cluster of each record, 0 to `number` - 1, or -1 for a record that is not compared; shape (n,).
+    Records of one cluster are relatives (the same sequence, for example), and so are those of clusters joined by
+    `link`. This is not transitive: a relative's relative counts only if it is linked itself.
     splits: number of each record's split, below 8; shape (n,).
     """
 
     def __init__(self, clusters: Indices, splits: Indices, number: int) -> None:
-        """Note where each cluster has members."""
+        """Record the splits in which each cluster has members."""
         self.clusters, self.splits = clusters, splits
         self._compared = np.flatnonzero(clusters >= 0)
         self._first = np.full((number, int(splits.max(initial=len(SPLITS) - 1)) + 1), len(clusters))
@@ -43,7 +43,7 @@ class RelativesBySplit:
                     self._note(self._first[a, here], self._first[b, there], here, there)
 
     def beside(self, here: int, there: int) -> NDArray[np.bool_]:
-        """Whether a record is of split `here` and has a relative in split `there`, another one; shape (n,)."""
+        """Whether a record is in split `here` and has a relative in another split, `there`; shape (n,)."""
         found = (self._linked | self._present) & (1 << there) != 0
         result = self.splits == here
         result[self.clusters < 0] = False
@@ -64,13 +64,13 @@ class RelativesBySplit:
         return int(np.count_nonzero(self._present & both == both))
 
     def first(self, records: Indices, split: int) -> Indices:
-        """The first record, in a split, of each record's own cluster; it has to have one."""
+        """The first record, in a split, of each record's own cluster, which must have one there."""
         return np.asarray(self._first[self.clusters[records], split])
 
     def examples(self, here: int, there: int) -> list[tuple[int, int]]:
-        """Up to five pairs of relatives, records of split `here` and of `there`, which is no lower number; linked ones come first.
+        """Up to five pairs of relatives in splits `here` <= `there`, linked ones first.
 
-        Of one split, the earlier record comes first.
+        Within one split, the earlier record of a pair comes first.
         """
         pairs = self._examples.get((here, there), [])
         if here == there:
@@ -84,7 +84,7 @@ class RelativesBySplit:
         return pairs[:EXAMPLES]
 
     def _order(self, left: Indices, right: Indices) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """The splits, as bits, where left[i] begins after right[i]; and those where it begins before."""
+        """The splits, as bits, in which left[i] starts after right[i]; and those in which it starts before."""
         both = self._present[left] & self._present[right]
         after = np.zeros(len(left), np.uint8)
         for split in range(self._first.shape[1]):
@@ -92,7 +92,7 @@ class RelativesBySplit:
         return both & after, both & ~after
 
     def _note(self, left: Indices, right: Indices, here: int, there: int) -> None:
-        """Keep the first pairs of records, where both clusters have one, as examples."""
+        """Keep the first pairs of records of clusters present in both splits, as examples."""
         pairs = self._examples.setdefault((here, there), [])
         if len(pairs) < EXAMPLES:
             exist = np.flatnonzero(np.maximum(left, right) < len(self.clusters))[:EXAMPLES]

@@ -27,9 +27,9 @@ def near_identical(sequences: Sequence[str]) -> NDArray[np.int64]:
     Two sequences are linked if they are the same on either strand, or if they share enough canonical 10-mers, counted
     with multiplicity: sequences e edits apart, the longer one with m 10-mers, share at least m - 10 e of them (the
     q-gram lemma: Jokinen and Ukkonen 1991); e is 3 % of the longer one's length, rounded down. So all pairs within 3 %
-    are linked. Pairs of 95 % identity or less are not, nor arrays of different length, sequences with a stretch in
-    common, or two copies of an old transposon: single linkage would chain them. Windows of one locus are linked if they
-    share more than about 70 % of their length.
+    are linked. Pairs of 95 % identity or less are not, nor are arrays of different length, sequences that share a
+    stretch, or two copies of an old transposon, which single linkage would chain. Windows of one locus are linked if
+    they share more than about 70 % of their length.
     """
     forms, form_of = either_strand(sequences)
     tokens, owners = multisets(forms, K)

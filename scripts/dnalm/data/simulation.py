@@ -1,9 +1,9 @@
 """A simulated genome with the main features of a real one: background, interspersed repeats, tandem arrays, gaps.
 
 The background is a Markov chain of order k whose GC content drifts along the chromosome. Interspersed repeats are
-diverged, often truncated copies of a few families, on either strand, and soft-masked. Tandem arrays repeat a unit
-cut from the same kind of background, so that only the repetition sets them apart; some share their unit with arrays
-elsewhere, and few are soft-masked, as in real genomes.
+diverged, often truncated copies of a few families, on either strand, and soft-masked. Tandem arrays repeat a unit cut
+from the same kind of background, so that they differ from it only by the repetition; some share their unit with other
+arrays, and few are soft-masked, as in real genomes.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ Bases = NDArray[np.uint8]
 
 _GC_SPREAD = 0.06  # standard deviation of the local GC fraction
 _GC_STEP = 4_000  # bases between the points where it is drawn; linear in between
-_LANES = 256  # stretches of the background that are drawn side by side
+_LANES = 256  # stretches of the background that are drawn in parallel
 _REPEAT_LENGTH = (300, 4_000)  # of a family of interspersed repeats, in bases
 _REPEAT_DIVERGENCE = (0.05, 0.2)  # of a family's copies: substitutions a base
 _REPEAT_INDELS = 0.01
@@ -94,7 +94,7 @@ def _background(rng: np.random.Generator, chain: NDArray[np.float64], settings: 
     knots = rng.normal(settings.gc, _GC_SPREAD, length // _GC_STEP + 2)
     knots = np.clip(knots - knots.mean() + settings.gc, 0.05, 0.95)
     gc = np.interp(np.arange(length) / _GC_STEP, np.arange(len(knots)), knots)
-    # many stretches are drawn side by side, each with its own context: a loop over single bases would be slow
+    # many stretches are drawn in parallel, each with its own context: a loop over single bases would be slow
     rows = -(-length // _LANES)
     strong = np.resize(rng.random(length) < gc, (_LANES, rows))
     draws = rng.random((_LANES, rows))

@@ -1,4 +1,4 @@
-"""Train, validation, test: who goes where, and what may not be."""
+"""Assigning records to train, validation and test, and checking the result."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -15,21 +15,22 @@ from dnalm.names import LABEL, SPLITS
 from dnalm.tables.sequences import truth_column
 
 LARGE = 0.1
-"""Part of a split beyond which a group is not placed by chance."""
+"""A group that is more than this part of a split is not placed at random."""
 
 TARGET_STRATA = 10
-"""Most quantile bins of the targets that the splits share alike."""
+"""Maximum number of quantile bins of the targets by which the splits are stratified."""
 FEWEST_IN_STRATUM = 50
-"""Records that such a bin holds, on average, at least: with fewer, rounding to whole records would favour a split."""
+"""Least average number of records of such a bin: with fewer, rounding to whole records would favour a split."""
 
 Assignment = NDArray[np.object_]
 """The split of each record, shape (n,)."""
 
 
 def strata(records: pd.DataFrame) -> NDArray[np.int64]:
-    """What the splits shall hold in equal proportions: each record's label, or quantile bin of its target; shape (n,).
+    """The stratum of each record, its label or the quantile bin of its target; shape (n,).
 
-    records: column label or target. Codes from 0, in the order of the labels or targets. Equal targets share a bin.
+    records: column label or target. Strata are numbered from 0, in the order of the labels or targets. Equal targets
+    are in one bin.
     """
     values = records[truth_column(records)].to_numpy()
     if truth_column(records) == LABEL:
@@ -40,13 +41,13 @@ def strata(records: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def split_grouped(records: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> Assignment:
-    """Whole groups, the largest first, each to a random split with room for it, in proportion to the room.
+    """Assign whole groups, largest first, each to a random split with room for it, with probability by the room.
 
-    records: columns id, group, and label or target; below, a target's quantile bin is its label. So groups of every size are
-    in every split, but one that would be more than a tenth of a split (by label) does not go by chance: it takes the split
-    with the most room, which is train as a rule. A group that fits nowhere goes where the largest part of a split is still
-    free. For labels that come in groups of their own, or in one proportion in every group, a split's number of records of a
-    label is off by less than twice the largest group's; with enough small groups, by one. Row order plays no part.
+    records: columns id, group, and label or target; below, "label" means a target's quantile bin. So every split gets
+    groups of every size, except that a group of more than a tenth of a split (by label) goes to the split with the most
+    room, usually train. A group that fits nowhere goes to the split of which the largest part is still free. If each
+    label has groups of its own, or the same proportion in every group, a split's number of records of a label is off by
+    less than twice that of the largest group; with enough small groups, by one. Row order does not matter.
     """
     groups, group = np.unique(records["group"].to_numpy(str), return_inverse=True)
     stratum = strata(records)
@@ -59,13 +60,13 @@ def split_grouped(records: pd.DataFrame, fractions: Mapping[str, float], seed: i
     home = np.empty(len(groups), np.int64)
     room, limit = target.tolist(), (LARGE * target).tolist()
     for index, chance in zip(order.tolist(), rng.random(len(groups)).tolist(), strict=True):
-        chosen = _choose(counts[index].tolist(), room, limit, chance)
-        home[index] = chosen
-        room[chosen] = [free - n for n, free in zip(counts[index].tolist(), room[chosen], strict=True)]
+        split = _pick_split(counts[index].tolist(), room, limit, chance)
+        home[index] = split
+        room[split] = [free - n for n, free in zip(counts[index].tolist(), room[split], strict=True)]
     return np.array(SPLITS, object)[home[group]]
 
 
-def _choose(size: list[int], room: list[list[float]], limit: list[list[float]], chance: float) -> int:
+def _pick_split(size: list[int], room: list[list[float]], limit: list[list[float]], chance: float) -> int:
     """A split for a group of `size` (by label), given each split's room and the limit of a small group."""
     need = [sum(n * free for n, free in zip(size, row, strict=True)) for row in room]
     fits = [all(n <= free for n, free in zip(size, row, strict=True) if n) for row in room]
@@ -83,9 +84,9 @@ def _choose(size: list[int], room: list[list[float]], limit: list[list[float]], 
 
 
 def split_random(records: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> Assignment:
-    """Each record for itself, at random, in the same proportions for every label, or quantile bin of the targets.
+    """Assign single records at random, in the same proportions for every label, or quantile bin of the targets.
 
-    records: columns id, and label or target. Row order plays no part.
+    records: columns id, and label or target. Row order does not matter.
     """
     result = np.empty(len(records), object)
     by_id = np.argsort(records["id"].to_numpy(str), kind="stable")
@@ -99,10 +100,11 @@ def split_random(records: pd.DataFrame, fractions: Mapping[str, float], seed: in
 
 
 def cap(records: pd.DataFrame, assigned: Assignment, caps: Mapping[str, int | None], seed: int) -> NDArray[np.bool_]:
-    """Which records stay when each split holds at most `caps[split]`: a random sample of whole twins.
+    """Which records are kept if each split holds at most `caps[split]`: a random sample of whole units.
 
-    Rows that share `positive` (if there is such a column; else each row) stay or go together, in the same proportions for
-    every composition of labels, or of quantile bins of the targets. Returns booleans of shape (n,). Row order plays no part.
+    A unit is the rows with the same `positive`, or a single row without that column. Units of every composition of
+    labels (or quantile bins of the targets) are sampled in the same proportion. Returns booleans of shape (n,). Row
+    order does not matter.
     """
     keep = np.ones(len(records), bool)
     stratum = strata(records)
@@ -126,15 +128,15 @@ def cap(records: pd.DataFrame, assigned: Assignment, caps: Mapping[str, int | No
 
 
 def check_splits(records: pd.DataFrame, assigned: Assignment, method: str) -> None:
-    """Raise a `UserError` for the first split that is empty or holds one label or target, or a train that lacks a label.
+    """Raise a `UserError` if a split is empty or holds only one label or target, or if train lacks a label.
 
     records: column label or target, shape (n,).
     """
     remedy = {
-        "grouped": "give it a larger fraction or more data, or use method random and mind the leak",
+        "grouped": "give it a larger fraction or more data, or use method random and accept the leakage",
         "random": "give it a larger fraction or more data",
         "chromosome": "give it more chromosomes in split.chromosomes",
-        "given": "mend its table",
+        "given": "correct its table",
         "max_records": "raise max_records",
     }[method]
     column = truth_column(records)

@@ -1,1 +1,1 @@
-"""What every wing needs of DNA: letters and codes, k-mers, shuffles, periodicity."""
+"""DNA for every wing: letters and codes, FASTA, k-mers, Markov chains, shuffles, periodicity, TRF."""

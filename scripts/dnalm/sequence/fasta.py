@@ -1,6 +1,6 @@
 """FASTA read in blocks and strictly: what is not nucleotide FASTA is an error that names the line.
 
-Kept: Biopython's and pysam's parsers hold a whole record, know no line numbers and take any letter.
+Why not a library: Biopython's and pysam's parsers hold a whole record, have no line numbers and accept any letter.
 """
 
 import codecs
@@ -20,7 +20,7 @@ _LETTERS = (IUPAC + IUPAC.lower()).encode()
 
 
 class Piece(NamedTuple):
-    """Some bases of a record, case kept; `line` is the line of the record's header, which tells records apart."""
+    """Some bases of a record, case kept; `line` is the line of the record's header, which identifies the record."""
 
     line: int
     name: str
@@ -31,7 +31,7 @@ def read_fasta(path: Path | str) -> Iterator[Piece]:
     """Yield a FASTA file (plain, gzip or bgzip) piece by piece, in order; each record has at least one piece.
 
     A record's name is its header up to the first blank. Raises `UserError` with file, line and record: not FASTA, no
-    record, a record without a name or without bases, a letter that is not DNA's (IUPAC, U is none).
+    record, a record without a name or without bases, a letter that is no IUPAC code of DNA (U is refused).
     """
     name: str | None = None
     header = length = 0

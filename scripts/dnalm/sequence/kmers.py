@@ -76,7 +76,7 @@ def canonical_kmers(
 
 
 def all_canonical_kmers(k: int) -> NDArray[np.int64]:
-    """Every number that `canonical_kmers` gives for some k-mer, ascending: 2, 10, 32, 136 ... of them."""
+    """All canonical k-mers as numbers in base 4, ascending: 2, 10, 32, 136 ... of them for k = 1, 2, 3, 4 ..."""
     codes = (np.arange(4**k)[:, None] >> np.arange(2 * (k - 1), -1, -2)) & 3
     kmers, _ = canonical_kmers(codes.astype(np.uint8).ravel(), k * np.arange(4**k + 1), k)
     return np.unique(kmers).astype(np.int64)

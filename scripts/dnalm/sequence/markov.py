@@ -1,4 +1,4 @@
-"""Markov chains of bases: what a language model of DNA has to beat."""
+"""Markov chains of bases: the baseline of a DNA language model."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ ORDER = 3
 
 
 def bits_per_base(fitted: Sequence[str], measured: Sequence[str], order: int = ORDER) -> float | None:
-    """Mean of -log2 p(b | c) over the bases b of `measured`, for the `order` bases c before each; None if there is none.
+    """Mean of -log2 p(b | c) over the bases b of `measured`, where c are the `order` bases before b; None without any.
 
-    p(b | c) = (n(cb) + 1) / (n(c) + 4), with the counts n of `fitted` (Laplace's rule). Only bases count whose context, and
-    they themselves, are A, C, G or T.
+    p(b | c) = (n(cb) + 1) / (n(c) + 4), with counts n in `fitted` (Laplace's rule). Bases that are not A, C, G or T, or
+    have such a base in their context, are ignored.
     """
     words = _words(measured, order + 1)
     if not len(words):
@@ -26,7 +26,7 @@ def bits_per_base(fitted: Sequence[str], measured: Sequence[str], order: int = O
 
 def _words(sequences: Sequence[str], size: int) -> NDArray[np.int64]:
     """Every word of `size` bases A, C, G, T, as a number in base 4; shape (m,)."""
-    codes = encode(["N".join(sequences)])[0].astype(np.int64)  # so no word spans two sequences
+    codes = encode(["N".join(sequences)])[0].astype(np.int64)  # N: no word spans two sequences
     if len(codes) < size:
         return np.zeros(0, np.int64)
     windows = np.lib.stride_tricks.sliding_window_view(codes, size)

@@ -15,14 +15,14 @@ from dnalm.names import TRF_PARAMETERS
 from dnalm.orphans import end_with
 
 _LONGEST_ARRAY = 6
-"""In Mb; what TRF's help asks for GRCh38, whose centromeres are such arrays. It costs memory only where needed."""
+"""In Mb; what TRF's help recommends for GRCh38, for its centromeres. Uses more memory only where needed."""
 
 _SUCCESS = (0, 253)
-"""With -ngs, TRF 4.09 ends with 253 where its help promises 0; a failure is 254 or 255."""
+"""With -ngs, TRF 4.09 exits with 253 where its help promises 0; a failure is 254 or 255."""
 
 
-_AT_ONCE = 2000
-"""Sequences that one run of trf gets, between two steps of the progress bar."""
+_BATCH = 2000
+"""Sequences of one run of trf, which is one step of the progress bar."""
 
 
 class Repeat(NamedTuple):
@@ -45,21 +45,21 @@ def find_repeats(name: str, bases: bytes, parameters: Sequence[int] = TRF_PARAME
     """
     if not is_installed():
         raise UserError(
-            "trf is not installed, and the catalogue is to be found by it; install it (conda: bioconda::trf, Debian: trf)"
+            "trf is not installed, and `find: trf` needs it; install it (conda: bioconda::trf, Debian: trf)"
         )
     return _run(b">%s\n%s\n" % (name.encode(), bases), parameters)
 
 
 def best_repeats(sequences: Sequence[str], parameters: Sequence[int] = TRF_PARAMETERS) -> list[Repeat | None] | None:
-    """For each sequence the tandem repeat of the highest score that TRF finds in it (the first of equal ones), or None.
+    """The highest-scoring tandem repeat that TRF finds in each sequence (the first of equal ones), or None.
 
     None instead of the list if trf is not installed. Raises `UserError` if trf fails.
     """
     if not is_installed():
         return None
     found: list[Repeat | None] = []
-    for at in tqdm(range(0, len(sequences), _AT_ONCE), desc="trf", unit="batch", mininterval=1):
-        found += _best(sequences[at : at + _AT_ONCE], parameters)
+    for at in tqdm(range(0, len(sequences), _BATCH), desc="trf", unit="batch", mininterval=1):
+        found += _best(sequences[at : at + _BATCH], parameters)
     return found
 
 
@@ -80,7 +80,7 @@ def _best(sequences: Sequence[str], parameters: Sequence[int]) -> list[Repeat | 
 
 
 def _run(fasta: bytes, parameters: Sequence[int]) -> bytes:
-    """What trf prints. It passes through here, as trf does not notice a full disk."""
+    """What trf prints. It is captured because trf itself does not notice a full disk."""
     if not fasta:
         return b""
     arguments = [*map(str, parameters), "-d", "-h", "-ngs", "-l", str(_LONGEST_ARRAY)]

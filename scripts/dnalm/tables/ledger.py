@@ -7,7 +7,7 @@ from typing import Any
 def entry(stage: str, source: str, records_in: int, kept: int, dropped: Mapping[str, int]) -> dict[str, Any]:
     """One line of the ledger; reasons that dropped nothing are left out.
 
-    Raises `AssertionError` if the sum does not hold, which is a fault of ours and must never reach a manifest.
+    Raises `AssertionError` if the sum does not hold, which is a bug and must never reach a manifest.
     """
     reasons = {reason: int(count) for reason, count in sorted(dropped.items()) if count}
     if records_in != kept + sum(reasons.values()):
@@ -16,7 +16,7 @@ def entry(stage: str, source: str, records_in: int, kept: int, dropped: Mapping[
 
 
 def merge(ledgers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Add up the lines of several ledgers (of a genome's shards, say) that have the same stage and source."""
+    """Add up the lines of several ledgers, such as those of a genome's shards, that have the same stage and source."""
     sums: dict[tuple[str, str], dict[str, Any]] = {}
     for line in (line for ledger in ledgers for line in ledger["ledger"]):
         total = sums.setdefault((line["stage"], line["source"]), {"in": 0, "kept": 0, "dropped": {}})

@@ -1,4 +1,7 @@
-"""Predictions as every run writes them: one row a record with its label and a probability a class, or with its target and a number."""
+"""Predictions as every run writes them.
+
+One row a record: its label and a probability for each class, or its target and a predicted number.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -45,18 +48,18 @@ class ClassPredictions:
 
     @property
     def predicted(self) -> np.ndarray:
-        """The most probable class of each record, shape (n,); of equally probable ones the lowest."""
+        """The most probable class of each record, shape (n,); the lowest of equally probable ones."""
         best: np.ndarray = self.scores.argmax(axis=1)
         return best
 
     def take(self, rows: np.ndarray) -> "ClassPredictions":
-        """Those of the records at `rows`, in that order."""
+        """The predictions of the records at `rows`, in that order."""
         return ClassPredictions(self.ids[rows], self.labels[rows], self.scores[rows])
 
     def one_against_rest(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """What rank metrics compare: (is it the class (n,), score of the class (n,)).
+        """The binary problems that rank metrics average over: (is it the class (n,), score of the class (n,)).
 
-        For label 1, or with more than two classes for each that occurs; empty where only one class occurs.
+        One for label 1 or, with more than two classes, one for each that occurs; none where only one class occurs.
         """
         occurring = np.unique(self.labels)
         if len(occurring) < 2:
@@ -89,7 +92,7 @@ class NumberPredictions:
         return self.targets
 
     def take(self, rows: np.ndarray) -> "NumberPredictions":
-        """Those of the records at `rows`, in that order."""
+        """The predictions of the records at `rows`, in that order."""
         return NumberPredictions(self.ids[rows], self.targets[rows], self.predicted[rows])
 
     def columns(self) -> dict[str, np.ndarray]:
@@ -104,11 +107,12 @@ Predictions = ClassPredictions | NumberPredictions
 def read_predictions(path: Path | str) -> dict[str, Predictions]:
     """Read and check a predictions.parquet: its splits `validation` and `test`, both with at least one record.
 
-    The values are `NumberPredictions` where the file has a column `target`, else `ClassPredictions`; of the latter,
-    `background` is a third key where the file holds such records. Raises `UserError`, naming the first offending
-    record, for a missing column, a duplicate id, an unknown split; for a label that has no score column, a background
-    record with a label other than 0, and scores that are missing, outside 0 .. 1, or do not sum to 1 in a row; for a
-    target or a prediction that is missing or infinite.
+    The values are `NumberPredictions` where the file has a column `target`, else `ClassPredictions`, with a third key
+    `background` where the file holds such records.
+
+    Raises `UserError`, naming the first bad record: a missing column, a duplicate id, an unknown split; a label without
+    a score column, a background record with a label other than 0, scores that are missing, outside 0 .. 1 or do not sum
+    to 1 in a row; a target or a prediction that is missing or infinite.
     """
     table = read_table(path)
     if TARGET in table and LABEL not in table:
@@ -173,7 +177,7 @@ def _check_records(ids: np.ndarray, problems: Iterable[tuple[Any, str]], path: P
 
 
 def _rows(splits: np.ndarray, known: Iterable[str], path: Path | str) -> dict[str, np.ndarray]:
-    """Which rows (n,) belong to each split that occurs."""
+    """The rows of each split that occurs, as booleans (n,)."""
     found = {split: splits == split for split in known}
     for split in SCORED_SPLITS:
         if not found[split].any():

@@ -1,7 +1,7 @@
-"""What Tandem Repeats Finder calls in the records of a data set: one row a record, written once and read by id.
+"""The repeats that Tandem Repeats Finder calls in the records of a data set: one row a record, looked up by id.
 
-Columns: `id`; `called`, whether TRF finds a tandem repeat, missing in every row if trf was not installed; and `period`
-(bases), `copies` and `score` of the repeat with the highest score, missing where there is none.
+Columns: `id`; `called`, whether TRF finds a tandem repeat (missing in every row if trf was not installed); `period`
+(bases), `copies` and `score` of the repeat with the highest score (missing where there is none).
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _TYPES = {"id": "str", "called": "boolean", "period": "Int64", "copies": "Float6
 
 
 def repeat_calls(ids: Sequence[str], found: Sequence[tuple[int, float, int] | None] | None) -> pd.DataFrame:
-    """The table of records `ids`. found: period, copies and score of each one's repeat; None if trf is not installed."""
+    """The table of records `ids`. found: period, copies and score of each repeat; None if trf is not installed."""
     rows = found if found is not None else [None] * len(ids)
     columns = {
         "id": list(ids),
@@ -36,6 +36,6 @@ def read_calls(path: Path, ids: Sequence[str]) -> NDArray[np.bool_] | None:
     called = read_table(path, ["id", "called"]).set_index("id")["called"]
     absent = pd.Index(ids).difference(called.index)
     if len(absent):
-        raise UserError(f"{path}: no record '{absent[0]}'; it was made of other records, so delete it and run again")
+        raise UserError(f"{path}: no record '{absent[0]}'; it was made from other records: delete it and run again")
     chosen = called.loc[list(ids)]
     return None if chosen.isna().any() else chosen.to_numpy(bool)

@@ -14,7 +14,7 @@ from dnalm.files import read_table
 from dnalm.names import LABEL, SEQUENCE_COLUMNS, TARGET, sequence_columns
 
 LOCUS = ("locus_chrom", "locus_start", "locus_end")
-"""Columns of an array's place on the catalogue's own assembly, if that is not the genome; for the groups and the audit."""
+"""Columns of an array's locus on the catalogue's own assembly, if that is not the genome; for groups and audit."""
 
 
 TABLE, SHUFFLED = "table", "shuffled"
@@ -22,7 +22,7 @@ TABLE, SHUFFLED = "table", "shuffled"
 
 
 SOFT_MASKED = "soft_masked"
-"""Column of the fraction of a sequence's letters that were lower case where it came from: a table, or the genome."""
+"""Column of the fraction of a sequence's letters that were lower case in its table or genome."""
 
 
 _TYPES = {
@@ -43,28 +43,28 @@ _TYPES = {
 def sequence_table(columns: Mapping[str, Any] | pd.DataFrame, extra: Iterable[str] = ()) -> pd.DataFrame:
     """A sequence table from some of its columns, with `target` in place of `label` where that is given.
 
-    Other columns are missing values; `extra` ones (text, `LOCUS` or `SOFT_MASKED`) come last.
+    The other columns are filled with missing values; `extra` ones (text, `LOCUS` or `SOFT_MASKED`) come last.
     """
     names = [*sequence_columns(truth_column(columns)), *extra]
     return pd.DataFrame(columns).reindex(columns=names).astype({name: _TYPES.get(name, "str") for name in names})
 
 
 def truth_column(table: Iterable[Hashable]) -> str:
-    """The column of a sequence table, or among its columns' names, that holds what is learnt: `target`, else `label`."""
+    """The column that is learnt, given a sequence table or its columns' names: `target` if present, else `label`."""
     return TARGET if TARGET in table else LABEL
 
 
 def read_records(path: Path | str, columns: Iterable[str]) -> pd.DataFrame:
-    """Some columns of a sequence table on disk, and after them the one that holds what is learnt, `label` or `target`."""
+    """Some columns of a sequence table on disk, followed by the one that is learnt, `label` or `target`."""
     try:
         present = pq.read_schema(path).names
     except (OSError, pa.ArrowInvalid):
-        present = []  # read_table says what is wrong with the file
+        present = []  # read_table reports what is wrong with the file
     return read_table(path, [*columns, truth_column(present)])
 
 
 def check_table(table: pd.DataFrame, path: Path) -> None:
-    """Raise a `UserError` for a file that is no sequence table: a column is absent, or a record has no sequence."""
+    """Raise a `UserError` if a sequence table lacks a column or a record has no sequence."""
     for column in sequence_columns(truth_column(table)):
         if column not in table:
             raise UserError(f"{path}: no column '{column}'; compare the tables that split_labels.py writes")
@@ -74,7 +74,7 @@ def check_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def unique_ids(ids: Iterable[str]) -> list[str]:
-    """Each id as it is; the second of its kind gets `-2`, the third `-3` (or the next that nobody has)."""
+    """The ids with repeated ones made unique: the second gets `-2`, the third `-3` (or the next unused number)."""
     ids = list(ids)
     taken, seen, result = set(ids), Counter[str](), []
     for name in ids:

@@ -11,18 +11,20 @@ from numpy.typing import NDArray
 from dnalm.errors import UserError
 
 _CHUNK = 2**22
-"""Token ids looked at together: 8 MiB of the usual 16 bits each."""
+"""Token ids read together: 8 MiB at the usual 16 bits each."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of n records, without special tokens and uncut.
+    """Token ids of n records, without special tokens and not truncated.
 
     A record is one or more segments (a pair has two; a prompt, a sequence and an answer are three). ids: (total,)
     unsigned; offsets: (n * segments + 1,) int64; segment s of record i is `ids[offsets[j]:offsets[j + 1]]` with
-    j = i * segments + s. Both may be mapped files. The pages of such a file that a process has read count as its memory (VmRSS, VmHWM; the system may take them
-    back at any time, and reads them again from its cache), so that reading all of it would seem to take as much memory
-    as the file is long: `take`, `count` and `lengths` hand the pages back.
+    j = i * segments + s.
+
+    Both may be memory-mapped. Pages of a mapped file that a process has read count as its resident memory (VmRSS,
+    VmHWM), although the system can reclaim them at any time; `take`, `count` and `lengths` release them, so that
+    reading a whole file does not look like using that much memory.
     """
 
     ids: NDArray[Any]
@@ -35,7 +37,7 @@ class Tokens:
 
     @property
     def lengths(self) -> NDArray[Any]:
-        """Tokens of each segment, shape (n * segments,), int32 unless one is longer than that can say."""
+        """Tokens of each segment, shape (n * segments,); int32, or int64 if one is too long for that."""
         count = len(self.offsets) - 1
         lengths = np.empty(count, dtype=np.int32)
         for at in range(0, count, _CHUNK):
@@ -73,13 +75,13 @@ class Tokens:
 
 
 def _hand_back(array: NDArray[Any]) -> None:
-    # safe for a file mapped to read: its pages are the file's own and come back at the next use
+    # safe for a file mapped read-only: its pages are read again at the next use
     if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         array.base.madvise(mmap.MADV_DONTNEED)
 
 
 def read_tokens(directory: Path | str, split: str, segments: int = 1) -> Tokens:
-    """Map `{split}.ids.npy` and `{split}.offsets.npy` into memory, to read; segments: of each record."""
+    """Map `{split}.ids.npy` and `{split}.offsets.npy` into memory, read-only. segments: number a record has."""
     arrays = []
     for part in ("ids", "offsets"):
         path = Path(directory) / f"{split}.{part}.npy"
@@ -90,7 +92,7 @@ def read_tokens(directory: Path | str, split: str, segments: int = 1) -> Tokens:
         except (ValueError, EOFError) as error:
             raise UserError(f"{path}: damaged token file ({error})") from error
     tokens = Tokens(arrays[0], arrays[1], segments)
-    whole = len(tokens.offsets) % segments == 1 % segments
-    if not len(tokens.offsets) or not whole or tokens.offsets[-1] != len(tokens.ids):
+    complete = len(tokens.offsets) % segments == 1 % segments
+    if not len(tokens.offsets) or not complete or tokens.offsets[-1] != len(tokens.ids):
         raise UserError(f"{directory}: the {split} ids and offsets do not belong together; tokenize the records again")
     return tokens

@@ -1,7 +1,7 @@
-"""What a user's own input files hold, as text that Snakemake compares: a touched or copied file is the same one.
+"""Fingerprints of the user's own input files, as text that Snakemake compares.
 
-By itself Snakemake goes by a file's date, and passes over a file that was put there with an old one. So the rules that
-read a user's files take them as `ancient`, and have their SHA-256 among the params.
+Snakemake itself goes by modification times: it re-runs for a touched file, and misses a new file with an old date. So
+the rules that read a user's files take them as `ancient`, and have their SHA-256 among the params.
 """
 
 import json
@@ -11,7 +11,7 @@ from dnalm.files import sha256
 from dnalm.workflow.kept import Kept
 
 UNREADABLE = "unreadable"
-"""In the place of a digest, where a file cannot be read: its job runs, and says why."""
+"""Instead of a digest, for a file that cannot be read: its job runs, and reports why."""
 
 _KEPT = Kept("fingerprints.json", version="sha256")
 

@@ -11,18 +11,18 @@ from dnalm.workflow.runs import models_on, probed_dataset, runs_on
 from dnalm.workflow.wildcards import Wildcards, repeats_of, table_of
 
 AUDITED = ("json", "offsets.npy")
-"""What the audit reads of a table's tokens: counts, and where each record begins."""
+"""The files of a table's tokens that the audit reads: counts, and where each record begins."""
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx")
 
 
 def given_files(config: Config) -> set[str]:
-    """The user's own files that the config names, and those in the directories that it names."""
+    """The user's own files: those that the config names, and those in the directories that it names."""
     return {file for _, path in local_paths(config) for file in (path, *_listed(path))}
 
 
 def genome_parts(config: Config, wildcards: Wildcards) -> list[str]:
-    """The FASTA files that a genome is made of: downloaded, given or simulated."""
+    """The FASTA files of a genome: downloaded, given or simulated."""
     genome = config.genomes[wildcards.genome]
     if genome.simulate:
         return [paths.simulation(wildcards.genome, "fa.gz")]
@@ -75,7 +75,7 @@ def negatives_genome(config: Config, wildcards: Wildcards) -> list[str]:
 
 def mask_name(config: Config, dataset: Repeats) -> str:
     """The folder of a genome masked this way, e.g. `soft+danbing`; data sets masked alike share it."""
-    return "+".join(["soft" if dataset.mask.soft else "all", *dataset.masked_catalogues(config)])
+    return "+".join(["soft" if dataset.mask.soft else "all", *dataset.masked_catalogues(config.catalogues)])
 
 
 def pieces(config: Config, wildcards: Wildcards, source: str, suffix: str = "parquet") -> list[str]:
@@ -90,13 +90,16 @@ def pieces(config: Config, wildcards: Wildcards, source: str, suffix: str = "par
 
 
 def ledgers(config: Config, wildcards: Wildcards) -> list[str]:
-    """The ledgers that lead to a data set's records, in the order of the stages."""
+    """The ledgers of all stages before a data set's records, in the order of the stages."""
     dataset = config.datasets[wildcards.dataset]
     own = paths.preparation(wildcards.dataset, "records.json")
     if not isinstance(dataset, Repeats):
         return [own]
     return [
-        *(paths.catalogue(name, "json") for name in sorted({dataset.catalogue, *dataset.masked_catalogues(config)})),
+        *(
+            paths.catalogue(name, "json")
+            for name in sorted({dataset.catalogue, *dataset.masked_catalogues(config.catalogues)})
+        ),
         paths.preparation(wildcards.dataset, "positives.json"),
         *(path for source in dataset.piece_sources() for path in pieces(config, wildcards, source, "json")),
         own,
@@ -109,21 +112,21 @@ def predictions(config: Config, wildcards: Wildcards) -> list[str]:
 
 
 def located_catalogues(config: Config, wildcards: Wildcards) -> list[str]:
-    """The catalogues that say where on a data set's genome repeats lie; none for a table."""
+    """The catalogues of repeats on a data set's genome; none for a table."""
     dataset = config.datasets[wildcards.dataset]
     if not isinstance(dataset, Repeats):
         return []
-    return [paths.catalogue(name) for name in dataset.masked_catalogues(config)]
+    return [paths.catalogue(name) for name in dataset.masked_catalogues(config.catalogues)]
 
 
 def called_records(config: Config, wildcards: Wildcards) -> list[str]:
-    """What TRF calls in a data set's records; not asked of a table, whose labels may have nothing to do with repeats."""
+    """TRF's calls in a data set's records; none for a table, whose labels may have nothing to do with repeats."""
     repeats = isinstance(config.datasets[wildcards.dataset], Repeats)
     return [_calls(wildcards, "records")] if repeats else []
 
 
 def baseline_calls(config: Config, wildcards: Wildcards) -> list[str]:
-    """What the baseline `trf` scores by: the calls in the records and in the background, if there is any."""
+    """The calls that the baseline `trf` scores: in the records and, if there is one, in the background."""
     if wildcards.baseline != "trf":
         return []
     tables = ["records", *(["background"] if config.datasets[wildcards.dataset].has_background else [])]
@@ -142,15 +145,15 @@ def called_table(config: Config, wildcards: Wildcards) -> list[str]:
 
 
 def background(config: Config, wildcards: Wildcards) -> list[str]:
-    """The windows of the genome that are scored beside a data set's splits, if it has any."""
+    """The windows of the genome that are scored as well as a data set's splits, if it has any."""
     wanted = config.datasets[wildcards.dataset].has_background
     return [paths.table(wildcards.dataset, "background")] if wanted else []
 
 
 def audited_tokens(config: Config, wildcards: Wildcards) -> list[str]:
-    """What the tokenizers of a data set's models made of it."""
-    found = [paths.tokens(wildcards.dataset, model, SPLITS, AUDITED) for model in models_on(config, wildcards.dataset)]
-    return [path for of_model in found for path in of_model]
+    """A data set's tokens by the tokenizers of all models that are run on it."""
+    models = models_on(config, wildcards.dataset)
+    return [path for model in models for path in paths.tokens(wildcards.dataset, model, SPLITS, AUDITED)]
 
 
 def table_files(config: Config, wildcards: Wildcards) -> list[str]:
@@ -159,7 +162,7 @@ def table_files(config: Config, wildcards: Wildcards) -> list[str]:
 
 
 def checkpoint_files(config: Config, wildcards: Wildcards) -> list[str]:
-    """What a model's weights come from: a hub snapshot, the files of a directory, or nothing for a new architecture."""
+    """The files of a model's weights: a hub snapshot, a directory's files, or none for a new architecture."""
     model = config.models[wildcards.model]
     if model.on_hub:
         return [paths.snapshot(model), paths.snapshot_record(model)]
@@ -175,23 +178,27 @@ def checkpoint_folder(config: Config, wildcards: Wildcards) -> str:
 
 
 def certified(config: Config) -> list[str]:
-    """The models whose weights come from a checkpoint: those that have a certificate, once something is run with them."""
-    run = {run.model for run in config.runs}
-    return [n for n, one in config.models.items() if n in run and one.checkpoint and one.initialisation == "pretrained"]
+    """The models that are run and whose weights come from a checkpoint: each gets a certificate."""
+    used = {run.model for run in config.runs}
+    return [
+        name
+        for name, model in config.models.items()
+        if name in used and model.checkpoint and model.initialisation == "pretrained"
+    ]
 
 
 def certificate(config: Config, wildcards: Wildcards) -> list[str]:
-    """What was found of a model's checkpoint before anything is trained from it."""
+    """The certificate of a model's checkpoint, if it has one."""
     return [paths.certificate(wildcards.model)] if wildcards.model in certified(config) else []
 
 
 def probes(config: Config, wildcards: Wildcards) -> list[str]:
-    """Real sequences that a checkpoint is asked about."""
+    """The real sequences that a checkpoint is certified with."""
     return [paths.table(probed_dataset(config, wildcards.model), "validation")]
 
 
 def tokenizer_files(config: Config, wildcards: Wildcards) -> list[str]:
-    """What a model's tokenizer comes from."""
+    """The files of a model's tokenizer."""
     model = config.models[wildcards.model]
     place = tokenizer_folder(config, wildcards)
     if model.tokenizer and model.tokenizer.train:
@@ -210,7 +217,7 @@ def tokenizer_folder(config: Config, wildcards: Wildcards) -> str:
 
 
 def training_tables(config: Config, wildcards: Wildcards) -> list[str]:
-    """The tables that a fine-tuning reads; one that trains nothing needs no training split."""
+    """The tables that a fine-tuning reads; method `none` needs no training split."""
     return [paths.table(wildcards.dataset, split) for split in _training_splits(config, wildcards)]
 
 

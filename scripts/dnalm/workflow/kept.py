@@ -1,4 +1,4 @@
-"""Facts about files, kept from one call of Snakemake to the next, so that a file is read once and not by each call."""
+"""A cache of facts about files between calls of Snakemake, so that a file is read once and not by each call."""
 
 import contextlib
 import json
@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(".snakemake/dnalm")
-"""Where the facts are kept, in the working directory."""
+"""Folder of the cache, in the working directory."""
 
 
 class Kept:
-    """What was found out about files, each with the size, times and inode that its file had.
+    """Facts about files, each with the size, times and inode of its file when it was read.
 
-    Two calls at once overwrite each other's file as a whole: what is lost is found out again.
+    Of two calls at once, the last one's cache is kept; the other's facts are read again when needed.
     """
 
     def __init__(self, name: str, version: str) -> None:
-        """name: of the file in `FOLDER`. version: of how facts are found; those of another version do not count."""
+        """name: of the cache's file in `FOLDER`. version: of the code that reads facts; others' facts are ignored."""
         self._path = FOLDER / name
         self._version = version
         self._facts: dict[str, list[Any]] | None = None
         self._changed = False
 
     def fact(self, path: Path | str, find: Callable[[], Any]) -> Any:
-        """What `find` returns (a JSON value) for the file as it is now. Raises `OSError` if there is none."""
+        """What `find` returns (a JSON value) for the file as it is now. Raises `OSError` if the file is missing."""
         found = os.stat(path)
         state = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
         facts = self._read()
@@ -36,7 +36,7 @@ class Kept:
         return known[1]
 
     def save(self) -> None:
-        """Write what is new."""
+        """Write the cache if facts were added."""
         if not self._changed:
             return
         facts = {path: fact for path, fact in self._read().items() if os.path.exists(path)}
@@ -45,7 +45,7 @@ class Kept:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(json.dumps({"version": self._version, "facts": facts}))
             temporary.replace(self._path)
-        except OSError:  # a full disk, say: the next call takes longer, no more
+        except OSError:  # such as a full disk: the next call reads the files again
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
         self._changed = False

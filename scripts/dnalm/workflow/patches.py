@@ -1,8 +1,8 @@
-"""Snakemake's internals, replaced for two of its open bugs, in the versions that this was tested with.
+"""Patches of Snakemake's internals for two of its open bugs, applied to the tested versions only.
 
-4166: behind an `ancient` input a job is not asked whether its own settings, code or files changed, if a job before it
-is to run. A data set's audit stands before every training in this way.
-3808: a job that failed or was killed is recorded as done, if what was made of its former output is still there.
+4166: if a job is due to run, jobs that depend on it through an `ancient` input are not checked for changes of their own
+params, code or inputs. A data set's audit is such an input of every training.
+3808: a job that failed or was killed is recorded as done, if later results of its former output still exist.
 """
 
 from collections.abc import Iterator
@@ -10,30 +10,30 @@ from importlib.metadata import version
 from typing import Any
 
 TESTED = ("9.27.1",)
-"""Versions of Snakemake whose internals are as the patches take them to be."""
+"""Versions of Snakemake that the patches were tested with."""
 
 
 def apply() -> str | None:
-    """Replace what the two bugs need, once a process.
+    """Apply both patches, once a process.
 
-    Returns None, or a line that says what is lost because this is another version of Snakemake and nothing was replaced.
+    Returns None, or a warning for another version of Snakemake, which is left as it is.
     """
     if (found := version("snakemake")) not in TESTED:
         return (
-            f"warning: Snakemake {found} is not one that its bugs 4166 and 3808 are mended for ({', '.join(TESTED)}): after "
-            "a change of an audit and of a training at once, call it twice; after a job failed, delete its output"
+            f"warning: Snakemake's bugs 4166 and 3808 are patched in {', '.join(TESTED)} only, and this is {found}: "
+            "after a change of an audit and of a training at once, call it twice; after a job failed, delete its output"
         )
-    ask_jobs_behind_ancient_inputs()
-    run_again_what_failed()
+    check_jobs_behind_ancient_inputs()
+    rerun_failed_jobs()
     return None
 
 
-def ask_jobs_behind_ancient_inputs() -> None:
-    """Have Snakemake ask each job behind an `ancient` input whether its own settings, code or files changed (4166).
+def check_jobs_behind_ancient_inputs() -> None:
+    """Have Snakemake check each job behind an `ancient` input for changes of its own params, code and inputs (4166).
 
-    Snakemake asks a job nothing if any job before it is to run, for then it would run as well. Behind an `ancient` input
-    it does not run, and a change of its own was passed over until the next call: a new learning rate together with a
-    new limit of the audit trained nothing, and left the old model to be reported.
+    Snakemake skips the check if any upstream job is due to run, because the job would then run anyway. Behind an
+    `ancient` input it does not run, and its own change is missed until the next call: a new learning rate together with
+    a new limit of the audit trained nothing, and the old model was reported.
     """
     from snakemake.dag import DAG
 
@@ -42,7 +42,7 @@ def ask_jobs_behind_ancient_inputs() -> None:
     DAG._update_needrun = DAG.update_needrun
 
     async def update_needrun(dag: Any, *arguments: Any, **options: Any) -> None:
-        dag.bfs = _bound_to_run  # what it looks for here is all that runs because one job does
+        dag.bfs = _jobs_that_follow  # bfs is used here only to find the jobs that run because one job does
         try:
             await dag._update_needrun(*arguments, **options)
         finally:
@@ -51,7 +51,8 @@ def ask_jobs_behind_ancient_inputs() -> None:
     DAG.update_needrun = update_needrun
 
 
-def _bound_to_run(depending: Any, job: Any) -> Iterator[Any]:
+def _jobs_that_follow(depending: Any, job: Any) -> Iterator[Any]:
+    """A job, and the jobs that depend on it through an input that is not `ancient`."""
     found, queue = {job}, [job]
     while queue:
         yield (job := queue.pop())
@@ -61,13 +62,13 @@ def _bound_to_run(depending: Any, job: Any) -> Iterator[Any]:
                 queue.append(other)
 
 
-def run_again_what_failed() -> None:
-    """Have Snakemake run a job again that failed or was killed, although later results are there (3808).
+def rerun_failed_jobs() -> None:
+    """Have Snakemake run a failed or killed job again, even if later results exist (3808).
 
-    It removes a job's output before the job and records a job that failed as done; what was made of the output does not
-    miss it. A finished run with a new setting whose training failed had nothing to do at the next call, and reported
-    the old model. The mark of a job that is under way now stays until it succeeds, and counts whether or not there is a
-    file.
+    It removes a job's output before it runs and records a failed job as done, and a missing file does not matter where
+    later results exist. A finished run with a new setting whose training failed had nothing to do at the next call, and
+    reported the old model. With the patch, a job stays marked as incomplete until it succeeds, whether or not its
+    output exists.
     """
     from snakemake.jobs import Job
     from snakemake.persistence import PersistenceBase

@@ -1,4 +1,4 @@
-"""Where files lie, relative to the working directory: what the rules write, and what stages and inputs ask for."""
+"""Paths of the workflow's files, relative to the working directory."""
 
 from collections.abc import Iterable
 
@@ -50,7 +50,7 @@ def catalogue(name: str, suffix: str = "parquet") -> str:
 
 
 def pieces(genome: str, mask: str, source: str, least: int, shard: int, suffix: str = "parquet") -> str:
-    """The pieces of one shard of a masked genome that have at least so many bases, or their ledger (json)."""
+    """The pieces of one shard of a masked genome with at least `least` bases, or their ledger (json)."""
     return f"results/genomes/{genome}/{mask}/{source}/min{least}/{shard}.{suffix}"
 
 
@@ -67,7 +67,7 @@ def table(dataset: str, name: str) -> str:
 def tokens(
     dataset: str, model: str, tables: Iterable[str], parts: Iterable[str] = ("ids.npy", "offsets.npy")
 ) -> list[str]:
-    """What a model's tokenizer made of tables."""
+    """The tokens of tables by a model's tokenizer."""
     place = f"results/{dataset}/tokens/{model}"
     parts = tuple(parts)
     return [f"{place}/{name}.{part}" for name in tables for part in parts]
@@ -79,7 +79,7 @@ def tokenizer(model: str, dataset: str) -> str:
 
 
 def certificate(model: str) -> str:
-    """What was found of a model's checkpoint."""
+    """The certificate of a model's checkpoint."""
     return f"results/models/{model}/certificate.json"
 
 
@@ -89,5 +89,5 @@ def run(one: SeededRun) -> str:
 
 
 def events(dataset: str, model: str, recipe: str, seed: str) -> str:
-    """Where a training's course is reported to TensorBoard."""
+    """TensorBoard's folder of a training."""
     return f"logs/tensorboard/{dataset}/{model}/{recipe}/seed{seed}"

@@ -1,4 +1,4 @@
-"""The runs of a config: which there are, and on what they are trained."""
+"""The runs of a config, and the options and GPUs of a training."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,13 @@ from dnalm.workflow import paths
 from dnalm.workflow.wildcards import Wildcards
 
 BASELINE = "baseline"
-"""What stands for the model in a baseline's name."""
+"""The model's name in the runs of baselines."""
 
 
 def runs(config: Config) -> Iterator[SeededRun]:
     """Every run, baselines first within a data set.
 
-    Data sets come in the order of the list `runs`, then by name: the order of keys means nothing.
+    Data sets come in the order of the list `runs`, then by name: the order of keys does not matter.
     """
     for name in dict.fromkeys([*(run.dataset for run in config.runs), *sorted(config.datasets)]):
         for baseline in config.datasets[name].simple_models:
@@ -42,7 +42,7 @@ def probed_dataset(config: Config, model: str) -> str:
 
 
 def execution(config: Config, wildcards: Wildcards) -> list[str]:
-    """Options of `finetune.py` that are no part of the result: devices, saving, reporting."""
+    """Options of `finetune.py` that do not affect the result: device, processes, checkpoints and trackers."""
     recipe = config.recipes[wildcards.recipe]
     options = {
         "device": config.device,
@@ -56,7 +56,7 @@ def execution(config: Config, wildcards: Wildcards) -> list[str]:
 
 
 def gpus(config: Config, wildcards: Wildcards) -> int:
-    """GPUs that a fine-tuning asks of the scheduler."""
+    """GPUs that a fine-tuning requests from the scheduler."""
     recipe = config.recipes[wildcards.recipe]
     if recipe.gpus is not None:
         return recipe.gpus

@@ -1,7 +1,4 @@
-"""What a Snakemake session needs of its surroundings.
-
-The right Python, jobs that end with it, an end that names the error.
-"""
+"""Setup of a Snakemake session: jobs run with its Python and end with it, and its last lines name the errors."""
 
 import atexit
 import contextlib
@@ -22,10 +19,10 @@ from dnalm.orphans import announce
 from dnalm.workflow import patches
 
 AT_WORK = Path(".snakemake/at-work")
-"""Every Snakemake holds a shared lock on this file as long as it runs (filelock has shared locks in SQLite files only)."""
+"""Every Snakemake holds a shared lock on this file while it runs (filelock has shared locks in SQLite files only)."""
 
 ROOM = 2**20
-"""Bytes below which a disk is as good as full."""
+"""A disk with fewer free bytes counts as full."""
 
 SYSTEM_ERROR = re.compile(r"\[Errno (?P<number>\d+)\] [^:'\n]+(?:: '(?P<path>[^'\n]+)')?")
 FROM_THE_FUTURE = re.compile(r"older modification time \(.+?\) than input (?P<path>.+?) \((?P<date>[-0-9]+) ")
@@ -33,7 +30,10 @@ FROM_THE_FUTURE = re.compile(r"older modification time \(.+?\) than input (?P<pa
 
 @cache
 def prepare() -> None:
-    """All that follows, once a Snakemake, however many modules read the workflow. Raises `UserError` if it cannot write."""
+    """Set the session up, once a process, also if several modules load the workflow.
+
+    Raises `UserError` if the working directory is not writable.
+    """
     here = AT_WORK.parent if AT_WORK.parent.is_dir() else Path()
     if not os.access(here, os.W_OK | os.X_OK):
         raise UserError(f"{here.absolute()}: cannot be written to; make it writable, or use another --directory")
@@ -45,12 +45,12 @@ def prepare() -> None:
 
 
 def prefer_this_python() -> None:
-    """Jobs call `python`: make it the one running now, unless a software deployment puts another before it."""
+    """Jobs call `python`: put the running one first on the PATH. A software deployment may put its own before it."""
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
 class Ending(logging.Handler):
-    """The last lines of a session that fails, from what Snakemake logs: also what --quiet keeps from being read."""
+    """The last lines of a failed session, from Snakemake's log records, which --quiet does not suppress."""
 
     def __init__(self) -> None:
         """Nothing has failed yet."""
@@ -58,7 +58,7 @@ class Ending(logging.Handler):
         self.lines: dict[str, None] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note the logs of a failed job, or an error of Snakemake's own that the user can mend."""
+        """Note the logs of a failed job, or an error of Snakemake's own that the user can fix."""
         logs = getattr(record, "log", [])
         lines = [failure(record.__dict__["rule_name"], logs)] if logs else []
         if (name := getattr(record, "exception", None)) is not None:
@@ -72,10 +72,10 @@ class Ending(logging.Handler):
 
 
 def say_errors_last() -> None:
-    """Make one line for each error the last thing that this process says, and let others know that it is at work."""
+    """At exit, print one line for each error; and hold the lock that tells others that this Snakemake runs."""
     from snakemake.logging import logger
 
-    logging.raiseExceptions = False  # a log that cannot be written on a full disk is not worth a traceback a line
+    logging.raiseExceptions = False  # no traceback for each log line that a full disk refuses
     logger.addHandler(ending := Ending())
     atexit.register(ending.say)
     with contextlib.suppress(OSError):  # a read-only directory, or a file system without locks
@@ -84,7 +84,7 @@ def say_errors_last() -> None:
 
 
 def failure(rule: str, logs: Sequence[str]) -> str:
-    """One line for a failed job, its script's own if that ended in a user's error: `error: ... (log: PATH)`."""
+    """One line for a failed job: the last line of its log if that is a user's error, `error: ... (log: PATH)`."""
     for log in logs:
         path = Path(log)
         text = path.read_text(errors="replace").rstrip() if path.is_file() else ""
@@ -93,30 +93,28 @@ def failure(rule: str, logs: Sequence[str]) -> str:
             return f"{last} (log: {log})"
     if shutil.disk_usage(Path.cwd()).free < ROOM:  # not even for a message
         return f"error: {Path.cwd()}: {SYSTEM[errno.ENOSPC]}"
-    return f"error: {rule}: a job was killed, as when memory runs out, or met with an error not foreseen (log: {', '.join(logs)})"
+    return f"error: {rule}: a job was killed (is memory too small?) or hit an unexpected error (log: {', '.join(logs)})"
 
 
 def trouble(message: str) -> list[str]:
-    """A line if Snakemake's message is of the machine's: a disk that is full or read-only, a file from the future."""
+    """A line if Snakemake's message is about the machine: a full or read-only disk, or a file from the future."""
     if (found := SYSTEM_ERROR.search(message)) and int(found["number"]) in SYSTEM:
         return [f"error: {found['path'] or Path.cwd()}: {SYSTEM[int(found['number'])]}"]
     if found := FROM_THE_FUTURE.search(message):
         path, date = found["path"], found["date"]
-        return [
-            f"error: {path}: is of {date}, later than now; set this machine's clock right, or the file's: touch {path}"
-        ]
+        return [f"error: {path}: its date, {date}, is in the future; correct this machine's clock, or: touch {path}"]
     return []
 
 
 def locked() -> str:
-    """One line for a directory that another Snakemake has locked: one that is at work, or one that was killed."""
+    """One line for a directory that another Snakemake has locked, which still runs or was killed."""
     try:
         with open(AT_WORK, "r+") as share:
             fcntl.lockf(share, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return f"error: {Path.cwd()}: another Snakemake is at work here; wait until it ends, and give the command again"
+        return f"error: {Path.cwd()}: another Snakemake is running here; wait until it ends, then repeat the command"
     except OSError:
-        who = "another Snakemake is at work here, or was killed"
+        who = "another Snakemake is running here, or was killed"
     else:
-        who = "a Snakemake that was killed left its lock here, and none is at work now"
-    return f"error: {Path.cwd()}: {who}; remove the lock with: snakemake --unlock, and give the command again"
+        who = "a Snakemake that was killed left its lock here, and none is running now"
+    return f"error: {Path.cwd()}: {who}; remove the lock with: snakemake --unlock, then repeat the command"

@@ -1,4 +1,4 @@
-"""What each stage is told: its settings class of `dnalm.config.stages`, made from the config and a job's wildcards.
+"""The settings of each stage, of its class in `dnalm.config.stages`, made from the config and a job's wildcards.
 
 Snakemake re-runs a job when the settings' JSON changes, so they hold exactly what the stage's result depends on, and no
 path, thread count or device.
@@ -22,17 +22,17 @@ from dnalm.workflow.wildcards import Wildcards, repeats_of, table_of
 Builder = Callable[[Config, Wildcards], Settings]
 
 BUILDERS: dict[str, Builder] = {}
-"""By the name of the rule."""
+"""The function that makes a stage's settings, by the name of its rule."""
 
 
 def stage(builder: Builder) -> Builder:
-    """Register what the rule of the builder's name is told; the rule's script reads the class that it returns."""
+    """Register a builder for the rule of its name; the rule's script reads the class that it returns."""
     BUILDERS[builder.__name__] = builder
     return builder
 
 
 def section(config: Config, rule: str, wildcards: Wildcards) -> str:
-    """What a job of a rule is told, as JSON with sorted keys: the same settings are always the same text."""
+    """A job's settings as JSON with sorted keys: equal settings are always the same text."""
     value = BUILDERS[rule](config, wildcards).model_dump(mode="json")
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
@@ -53,7 +53,7 @@ def download(config: Config, wildcards: Wildcards) -> data.DownloadSettings:
 
 @stage
 def simulate_genome(config: Config, wildcards: Wildcards) -> Simulation:
-    """The config's section itself."""
+    """The config's own section."""
     return config.genomes[wildcards.genome].simulate or Simulation()
 
 
@@ -81,14 +81,14 @@ def import_catalogue(config: Config, wildcards: Wildcards) -> data.ImportCatalog
 
 @stage
 def simulate_arrays(config: Config, wildcards: Wildcards) -> data.SimulateArraysSettings:
-    """The config's section, with the catalogue's name for the ledger."""
+    """The config's own section, with the catalogue's name for the ledger."""
     simulation = config.catalogues[wildcards.catalogue].simulate
     return data.SimulateArraysSettings(catalogue=wildcards.catalogue, **dict(simulation or {}))
 
 
 @stage
 def mask(config: Config, wildcards: Wildcards) -> data.MaskSettings:
-    """What a mask's name says: `soft+danbing` also masks soft-masked bases, `all+danbing` the catalogue alone."""
+    """From a mask's name: `soft+danbing` masks soft-masked bases and the catalogue, `all+danbing` the catalogue."""
     return data.MaskSettings.model_validate(
         {"soft": wildcards.mask.split("+")[0] == "soft", "source": wildcards.source}
     )
@@ -116,7 +116,7 @@ def extract(config: Config, wildcards: Wildcards) -> data.ExtractSettings:
 
 @stage
 def balance(config: Config, wildcards: Wildcards) -> data.BalanceSettings:
-    """A data set's negatives; a source of weight 0 is none."""
+    """A data set's negatives, without sources of weight 0."""
     dataset = repeats_of(config, wildcards)
     return data.BalanceSettings(
         negatives={source: weight for source, weight in dataset.negatives.items() if weight},
@@ -141,7 +141,7 @@ def import_table(config: Config, wildcards: Wildcards) -> data.ImportTableSettin
 
 @stage
 def split_labels(config: Config, wildcards: Wildcards) -> data.SplitLabelsSettings:
-    """How a data set is divided, or that it was published so."""
+    """How a data set is divided, or that it was published with its splits."""
     dataset = config.datasets[wildcards.dataset]
     return data.SplitLabelsSettings(
         kind=dataset.kind,
@@ -160,20 +160,20 @@ def call_repeats(config: Config, wildcards: Wildcards) -> data.FindRepeatsSettin
 
 @stage
 def draw_background(config: Config, wildcards: Wildcards) -> data.DrawBackgroundSettings:
-    """Windows drawn by the seed of the negatives."""
+    """Windows, drawn with the seed of the negatives."""
     dataset = repeats_of(config, wildcards)
     return data.DrawBackgroundSettings(number=dataset.background, seed=dataset.balance.seed, flank=dataset.flank)
 
 
 @stage
 def compare_splits(config: Config, wildcards: Wildcards) -> data.CompareSplitsSettings:
-    """Of which kind the data set is."""
+    """The kind of the data set."""
     return data.CompareSplitsSettings(kind=config.datasets[wildcards.dataset].kind)
 
 
 @stage
 def audit(config: Config, wildcards: Wildcards) -> evaluation.AuditSettings:
-    """A data set's limits, and those of the models that are run on it."""
+    """A data set's audit, and the token limits of the models that are run on it."""
     dataset = config.datasets[wildcards.dataset]
     return evaluation.AuditSettings(
         dataset=wildcards.dataset,
@@ -186,7 +186,7 @@ def audit(config: Config, wildcards: Wildcards) -> evaluation.AuditSettings:
 
 @stage
 def fetch_model(config: Config, wildcards: Wildcards) -> training.FetchModelSettings:
-    """A hub model; entries of the same commit share its folder, with its code if one of them runs that."""
+    """A hub model. Entries of the same commit share its folder, with the model's code if one of them runs it."""
     entries = [
         model
         for model in config.models.values()
@@ -201,7 +201,7 @@ def fetch_model(config: Config, wildcards: Wildcards) -> training.FetchModelSett
 
 @stage
 def train_tokenizer(config: Config, wildcards: Wildcards) -> Tokenizer:
-    """The config's section itself."""
+    """The config's own section."""
     return config.models[wildcards.model].tokenizer or Tokenizer()
 
 
@@ -216,7 +216,7 @@ def tokenize(config: Config, wildcards: Wildcards) -> training.TokenizeSettings:
 
 @stage
 def certify(config: Config, wildcards: Wildcards) -> training.CertifySettings:
-    """A checkpoint, and where the sequences come from that it is asked about."""
+    """A checkpoint, and the data set whose sequences it is certified with."""
     model = config.models[wildcards.model]
     return training.CertifySettings(
         checkpoint=_checkpoint_name(model) or "",
@@ -228,7 +228,7 @@ def certify(config: Config, wildcards: Wildcards) -> training.CertifySettings:
 
 @stage
 def finetune(config: Config, wildcards: Wildcards) -> training.FinetuneSettings:
-    """A model, a recipe and a seed; the recipe names its metric, whether the config does or not."""
+    """A model, a recipe and a seed; the recipe's `best_metric` is always filled in."""
     model, recipe = config.models[wildcards.model], config.recipes[wildcards.recipe]
     return training.FinetuneSettings(
         recipe=recipe.model_copy(update={"best_metric": recipe.chosen_by}),
@@ -272,7 +272,7 @@ def baseline(config: Config, wildcards: Wildcards) -> evaluation.BaselineSetting
 
 @stage
 def evaluate(config: Config, wildcards: Wildcards) -> evaluation.EvaluateSettings:
-    """How results are measured, and how many groups a data set needs for that."""
+    """How results are measured, and how many groups intervals need."""
     limits = config.datasets[wildcards.dataset].audit
     return evaluation.EvaluateSettings(
         effective_groups=limits.effective_groups, largest_group=limits.largest_group, **dict(config.evaluation)
@@ -317,9 +317,9 @@ def summarize(config: Config, wildcards: Wildcards) -> evaluation.SummarizeSetti
 
 @stage
 def report(config: Config, wildcards: Wildcards) -> evaluation.ReportSettings:
-    """All runs, and the whole config as it is printed."""
-    whole = config.model_dump(mode="json", exclude_none=True)
-    return evaluation.ReportSettings(runs=[*runs(config)], datasets=whole["datasets"], config=whole)
+    """All runs, and the whole config to print."""
+    printed = config.model_dump(mode="json", exclude_none=True)
+    return evaluation.ReportSettings(runs=[*runs(config)], datasets=printed["datasets"], config=printed)
 
 
 def _labels(dataset: Dataset) -> Labels | None:
@@ -327,7 +327,7 @@ def _labels(dataset: Dataset) -> Labels | None:
 
 
 def _checkpoint_name(model: Model) -> str | None:
-    """How a result says which checkpoint it began from: `id@commit`, or a directory's own name."""
+    """The checkpoint's name in results: `id@commit`, or a directory's last part."""
     if model.checkpoint is None or model.revision is None:
         return model.checkpoint and model.checkpoint.rstrip("/").rsplit("/", 1)[-1]
     return f"{model.checkpoint}@{model.revision}"

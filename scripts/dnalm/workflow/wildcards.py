@@ -1,4 +1,4 @@
-"""What a job's wildcards stand for."""
+"""The config's entries that a job's wildcards name."""
 
 from typing import Protocol
 

@@ -15,7 +15,10 @@ from dnalm.workflow.stages import section
 
 BASE = yaml.safe_load("""
 genomes: {g: {simulate: {}}, other: {simulate: {}}}
-catalogues: {c: {genome: g, simulated: true}, loose: {format: vntrseek, url: "http://x/y"}, far: {genome: other, simulated: true}}
+catalogues:
+  c: {genome: g, simulated: true}
+  loose: {format: vntrseek, url: "http://x/y"}
+  far: {genome: other, simulated: true}
 datasets:
   d: {kind: repeats, genome: g, catalogue: c}
   t: {kind: table, path: table.csv}
@@ -44,7 +47,7 @@ def test_defaults_are_complete():
     assert dataset.split.method == "grouped"
     assert dataset.negatives == {"unique": 1.0}
     assert config.runs[0].seeds == [1]
-    assert config.datasets["d"].masked_catalogues(config) == ["c"]
+    assert config.datasets["d"].masked_catalogues(config.catalogues) == ["c"]
 
 
 def test_baselines_follow_what_is_learnt():
@@ -64,18 +67,26 @@ def test_baselines_follow_what_is_learnt():
     [
         (["recipes", "r", "learning_rat"], 1, "recipes.r.learning_rat: unknown key; did you mean 'learning_rate'?"),
         (["datasets", "d", "min_lenght"], 1, "datasets.d.min_lenght: unknown key; did you mean 'min_length'?"),
-        (["datasets", "d", "balance"], {"gc_tol": 1}, "datasets.d.balance.gc_tol: unknown key; did you mean 'gc_tolerance'?"),
-        (["datasets", "d", "split"], {"fractions": {"tst": 1}}, "datasets.d.split.fractions.tst: unknown key; did you mean 'test'?"),
+        (["datasets", "d", "balance"], {"gc_tol": 1},
+         "datasets.d.balance.gc_tol: unknown key; did you mean 'gc_tolerance'?"),
+        (["datasets", "d", "split"], {"fractions": {"tst": 1}},
+         "datasets.d.split.fractions.tst: unknown key; did you mean 'test'?"),
         (["genomes", "g", "simulate"], {"lenght": 1}, "genomes.g.simulate.lenght: unknown key; did you mean 'length'?"),
         (["dataset"], {}, "dataset: unknown key; did you mean 'datasets'?"),
         (["runs", 0, "modle"], "m", "runs[0].modle: unknown key; did you mean 'model'?"),
         (["datasets", "d", "kind"], "repeat", "datasets.d.kind: give one of repeats, table (found 'repeat')"),
         (["datasets", "d", "genome"], "h", "datasets.d.genome: no entry 'h'; there is g, other"),
         (["runs", 0, "recipe"], "rr", "runs[0].recipe: no entry 'rr'; did you mean 'r'?"),
-        (["datasets", "d", "mask"], {"catalogues": ["loose"]}, "datasets.d.mask.catalogues: 'loose' does not lie on genome 'g'"),
-        (["datasets", "d", "catalogue"], "far", "datasets.d.catalogue: 'far' lies on genome 'other', the data set on 'g'"),
-        (["datasets", "d"], {"kind": "repeats", "genome": "g", "catalogue": "loose", "flank": 9}, "datasets.d.flank: catalogue 'loose' has no genome"),
-        (["datasets", "d"], {"kind": "repeats", "genome": "g", "catalogue": "loose", "split": {"method": "chromosome", "chromosomes": {"train": ["1"], "validation": ["2"], "test": ["3"]}}}, "datasets.d.split.method: catalogue 'loose' has no genome"),
+        (["datasets", "d", "mask"], {"catalogues": ["loose"]},
+         "datasets.d.mask.catalogues: 'loose' does not lie on genome 'g'"),
+        (["datasets", "d", "catalogue"], "far",
+         "datasets.d.catalogue: 'far' lies on genome 'other', the data set on 'g'"),
+        (["datasets", "d"], {"kind": "repeats", "genome": "g", "catalogue": "loose", "flank": 9},
+         "datasets.d.flank: catalogue 'loose' has no genome"),
+        (["datasets", "d"],
+         {"kind": "repeats", "genome": "g", "catalogue": "loose",
+          "split": {"method": "chromosome", "chromosomes": {"train": ["1"], "validation": ["2"], "test": ["3"]}}},
+         "datasets.d.split.method: catalogue 'loose' has no genome"),
         (["datasets", "a b"], BASE["datasets"]["d"], "datasets.a b: 'a b' is not allowed here"),
         (["datasets", "../x"], BASE["datasets"]["d"], "'../x' is not allowed here"),
         (["datasets", "$(touch x)"], BASE["datasets"]["d"], "'$(touch x)' is not allowed here"),
@@ -84,20 +95,30 @@ def test_baselines_follow_what_is_learnt():
         (["models", "baseline"], BASE["models"]["m"], "models.baseline: this name is reserved"),
         (["genomes", "g"], {"url": "file:///etc/passwd"}, "'file:///etc/passwd' is not an http, https or ftp address"),
         (["genomes", "g"], {"url": "http://x/{chromosome}.fa"}, "needs `chromosomes`"),
-        (["genomes", "g"], {"url": "http://x", "path": "y"}, "genomes.g: give exactly one of url, path, simulate (found url and path)"),
+        (["genomes", "g"], {"url": "http://x", "path": "y"},
+         "genomes.g: give exactly one of url, path, simulate (found url and path)"),
         (["catalogues", "loose"], {"url": "http://x"}, "catalogues.loose: give its `format`"),
         (["catalogues", "loose"], {"url": "http://x", "format": "bed"}, "needs a `genome`"),
-        (["catalogues", "c"], {"genome": "g", "format": "bed", "path": "x", "filters": ["PASS"]}, "`filters` are for format vntrseek"),
-        (["datasets", "d", "split"], {"fractions": {"train": 0.5, "validation": 0.2, "test": 0.2}}, "fractions sum to 0.9, not 1"),
-        (["datasets", "t", "baselines"], ["mean"], "datasets.t: baselines: 'mean' predicts no label; use any of majority, length_gc, kmer, boosting, periodicity, cnn, trf"),
+        (["catalogues", "c"], {"genome": "g", "format": "bed", "path": "x", "filters": ["PASS"]},
+         "`filters` are for format vntrseek"),
+        (["datasets", "d", "split"], {"fractions": {"train": 0.5, "validation": 0.2, "test": 0.2}},
+         "fractions sum to 0.9, not 1"),
+        (["datasets", "t", "baselines"], ["mean"],
+         "datasets.t: baselines: 'mean' predicts no label; use any of majority, length_gc, kmer, boosting, "
+         "periodicity, cnn, trf"),
         (["datasets", "d", "baselines"], ["kmer", "mean"], "datasets.d: baselines: 'mean' predicts no label"),
         *(
-            (["datasets", "t"], {"kind": "table", "path": "x", "target_column": "y", "baselines": [name]}, f"datasets.t: baselines: '{name}' predicts no target; use any of mean, length_gc, kmer, boosting, periodicity")
+            (["datasets", "t"], {"kind": "table", "path": "x", "target_column": "y", "baselines": [name]},
+             f"datasets.t: baselines: '{name}' predicts no target; use any of mean, length_gc, kmer, boosting, "
+             f"periodicity")
             for name in ("majority", "cnn", "trf")
         ),
         (["datasets", "d", "split"], {"method": "chromosome"}, "`chromosomes` goes with method: chromosome"),
-        (["datasets", "d", "split"], {"method": "chromosome", "chromosomes": {"train": ["1"], "validation": ["1"], "test": ["2"]}}, "1 listed twice"),
-        (["datasets", "d", "split"], {"method": "chromosome", "chromosomes": {"train": ["1"], "test": ["2"]}}, "none for validation"),
+        (["datasets", "d", "split"],
+         {"method": "chromosome", "chromosomes": {"train": ["1"], "validation": ["1"], "test": ["2"]}},
+         "1 listed twice"),
+        (["datasets", "d", "split"], {"method": "chromosome", "chromosomes": {"train": ["1"], "test": ["2"]}},
+         "none for validation"),
         (["datasets", "d", "negatives"], {"unique": 0}, "give at least one source a weight above 0"),
         (["datasets", "d", "balance"], {"match": ["gc"]}, "gc is matched together with length"),
         (["datasets", "t", "train"], "x.csv", "give either `path`, or all of `train`, `validation` and `test`"),
@@ -105,33 +126,49 @@ def test_baselines_follow_what_is_learnt():
         (["datasets", "t", "labels"], {"0": "1", "1": "0"}, "a number can only name itself"),
         (["genomes", "g"], {"path": "x", "sha256": "a" * 64}, "genomes.g: sha256: goes with `url`"),
         (["genomes", "g"], {"url": "http://x", "md5": {"chr1": "a" * 32}}, "genomes.g: md5: give one for each"),
-        (["genomes", "g"], {"url": "http://x/{chromosome}", "chromosomes": ["1", "2"], "md5": {"1": "a" * 32}}, "md5: give one for each"),
-        (["genomes", "g"], {"url": "http://x/{chromosome}", "chromosomes": ["a/b"]}, "chromosomes: 'a/b' cannot be a part of a file name"),
-        (["catalogues", "loose"], {"path": "x", "format": "vntrseek", "md5": "a" * 32}, "catalogues.loose: md5: goes with `url`"),
+        (["genomes", "g"], {"url": "http://x/{chromosome}", "chromosomes": ["1", "2"], "md5": {"1": "a" * 32}},
+         "md5: give one for each"),
+        (["genomes", "g"], {"url": "http://x/{chromosome}", "chromosomes": ["a/b"]},
+         "chromosomes: 'a/b' cannot be a part of a file name"),
+        (["catalogues", "loose"], {"path": "x", "format": "vntrseek", "md5": "a" * 32},
+         "catalogues.loose: md5: goes with `url`"),
         (["datasets", "d"], "foo", "datasets.d: give keys and values here (found 'foo')"),
         (["datasets", "t", "labels"], {"1": "x"}, "number them 0, 1, 2"),
         (["recipes", "r", "epochs"], "ten", "recipes.r.epochs: input should be a valid number"),
         (["recipes", "r", "learning_rate"], float("nan"), "recipes.r.learning_rate"),
         (["recipes", "r", "lora"], {"rank": 4}, "recipes.r: lora: goes with method: lora or qlora (found full)"),
-        (["recipes", "r"], {"method": "lora", "lora": {"rnak": 4}}, "recipes.r.lora.rnak: unknown key; did you mean 'rank'?"),
-        (["recipes", "r"], {"method": "lora", "lora": {"rank": 0}}, "recipes.r.lora.rank: input should be greater than or equal to 1"),
-        (["recipes", "r"], {"method": "lora", "lora": {"target_modules": []}}, "recipes.r.lora.target_modules: list should have at least 1 item"),
-        (["recipes", "r"], {"method": "lora", "lora": {"target_parameters": ["w"], "dropout": 0.1}}, "recipes.r.lora: dropout: `target_parameters` cannot have any; use 0"),
-        (["recipes", "r", "method"], "loar", "recipes.r.method: input should be 'full', 'lora', 'qlora', 'frozen' or 'none'"),
-        (["recipes", "r"], {"method": "qlora", "sharding": "fsdp"}, "recipes.r: sharding: 4-bit weights are not divided among processes; use none"),
-        (["recipes", "r"], {"engine": "packed", "sharding": "fsdp", "processes": 2}, "recipes.r: engine: a model divided among processes is padded; use auto, or sharding: none"),
-        (["recipes", "r"], {"sharding": "zero2"}, "recipes.r: sharding: zero2 divides a model among processes, and there is 1; set processes"),
+        (["recipes", "r"], {"method": "lora", "lora": {"rnak": 4}},
+         "recipes.r.lora.rnak: unknown key; did you mean 'rank'?"),
+        (["recipes", "r"], {"method": "lora", "lora": {"rank": 0}},
+         "recipes.r.lora.rank: input should be greater than or equal to 1"),
+        (["recipes", "r"], {"method": "lora", "lora": {"target_modules": []}},
+         "recipes.r.lora.target_modules: list should have at least 1 item"),
+        (["recipes", "r"], {"method": "lora", "lora": {"target_parameters": ["w"], "dropout": 0.1}},
+         "recipes.r.lora: dropout: `target_parameters` cannot have any; use 0"),
+        (["recipes", "r", "method"], "loar",
+         "recipes.r.method: input should be 'full', 'lora', 'qlora', 'frozen' or 'none'"),
+        (["recipes", "r"], {"method": "qlora", "sharding": "fsdp"},
+         "recipes.r: sharding: 4-bit weights are not divided among processes; use none"),
+        (["recipes", "r"], {"engine": "packed", "sharding": "fsdp", "processes": 2},
+         "recipes.r: engine: a model divided among processes is padded; use auto, or sharding: none"),
+        (["recipes", "r"], {"sharding": "zero2"},
+         "recipes.r: sharding: zero2 divides a model among processes, and there is 1; set processes"),
         (["recipes", "r", "sharding"], "zero3", "recipes.r.sharding: input should be 'none', 'fsdp' or 'zero2'"),
         (["recipes", "r", "engine"], "pack", "recipes.r.engine: input should be 'auto', 'packed' or 'padded'"),
         (["recipes", "r", "compile"], "yes", "recipes.r.compile: give auto, true or false (found 'yes')"),
         (["recipes", "r", "processes"], 0, "recipes.r.processes: input should be greater than or equal to 1"),
         (["recipes", "r", "gpus"], -1, "recipes.r.gpus: input should be greater than or equal to 0"),
         (["recipes", "r", "focal_gamma"], -1, "recipes.r.focal_gamma: input should be greater than or equal to 0"),
-        (["recipes", "r", "class_weights"], "balance", "recipes.r.class_weights: give none, balanced, or labels with weights above 0 (found 'balance')"),
-        (["recipes", "r", "class_weights"], {"yes": 0}, "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
-        (["recipes", "r", "class_weights"], {"yes": float("inf")}, "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
-        (["recipes", "r", "class_weights"], {"yes": True}, "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
-        (["recipes", "r", "class_weights"], {}, "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
+        (["recipes", "r", "class_weights"], "balance",
+         "recipes.r.class_weights: give none, balanced, or labels with weights above 0 (found 'balance')"),
+        (["recipes", "r", "class_weights"], {"yes": 0},
+         "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
+        (["recipes", "r", "class_weights"], {"yes": float("inf")},
+         "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
+        (["recipes", "r", "class_weights"], {"yes": True},
+         "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
+        (["recipes", "r", "class_weights"], {},
+         "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
         (["recipes", "r", "class_weights"], {False: 2}, "recipes.r.class_weights: quote the labels"),
         (["checkpoint_minutes"], 0, "checkpoint_minutes: input should be greater than 0"),
         (["report_to"], ["mlflow"], "report_to[0]: input should be 'tensorboard' or 'wandb' (found 'mlflow')"),

@@ -134,7 +134,8 @@ def test_the_same_seed_gives_the_same_arrays(genome):
 
 @pytest.mark.parametrize(
     ("unit", "expected"),
-    [("A", False), ("AA", True), ("AC", False), ("AAC", False), ("ACAC", True), ("ACACACACAG", True), ("AAAAAAAATT", True),
+    [("A", False), ("AA", True), ("AC", False), ("AAC", False), ("ACAC", True), ("ACACACACAG", True),
+     ("AAAAAAAATT", True),
      ("ACGTTGCATC", False), ("ACGTTGCATC" * 2, True)],
 )  # fmt: skip
 def test_units_that_repeat_themselves(unit, expected):
@@ -210,7 +211,7 @@ def test_the_config_takes_them_for_a_catalogue_without_positions():
     assert (extract["located"], extract["format"]) == (False, "simulated")
     assert inputs.positives_genome(config, job) == []
     assert inputs.catalogue_genome(config, job) == paths.fasta("g")
-    assert config.datasets["d"].masked_catalogues(config) == ["own"]
+    assert config.datasets["d"].masked_catalogues(config.catalogues) == ["own"]
 
 
 @pytest.mark.parametrize(

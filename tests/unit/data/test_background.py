@@ -44,7 +44,11 @@ def records(rows, flank=0):
 
 
 def splits(rows, flank=0):
-    return {"train": records(rows[::3], flank), "validation": records(rows[1::3], flank), "test": records(rows[2::3], flank)}  # fmt: skip
+    return {
+        "train": records(rows[::3], flank),
+        "validation": records(rows[1::3], flank),
+        "test": records(rows[2::3], flank),
+    }
 
 
 def intervals(*rows):

@@ -152,10 +152,12 @@ def test_the_seed_counts(genome):
 @pytest.mark.parametrize(
     ("settings", "pieces", "message"),
     [
-        (PLAIN, {"unique": PIECES["unique"].assign(end=lambda t: t["start"] + 20)}, r"no unmasked piece of \d+ bases.*longest has 20"),
+        (PLAIN, {"unique": PIECES["unique"].assign(end=lambda t: t["start"] + 20)},
+         r"no unmasked piece of \d+ bases.*longest has 20"),
         (PLAIN, {"unique": PIECES["unique"].iloc[:0]}, r"lower min_length or mask less"),
         (with_(match=[]), {"unique": PIECES["unique"].iloc[:0]}, "no unmasked piece is long enough"),
-        (with_(negatives={"interspersed": 1.0}), {"interspersed": PIECES["unique"].iloc[:0]}, "is the genome soft-masked"),
+        (with_(negatives={"interspersed": 1.0}), {"interspersed": PIECES["unique"].iloc[:0]},
+         "is the genome soft-masked"),
         (with_(gc_tolerance=0.0, ratio=1000), PIECES, r"none of 30 positives is left \(30 no matching negative"),
         (with_(zones={"train": ["chr1"]}), PIECES, r"split.chromosomes.train: the genome has no chromosome 'chr1'"),
     ],

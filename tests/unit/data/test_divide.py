@@ -200,8 +200,9 @@ def test_targets_are_described_by_split(method):
         found, values = manifest["splits"][split], part["target"]
         assert "labels" not in found and set(found["length"]) == set(found["gc"]) == {"all"}
         assert found["targets"] == {
-            "n": len(part), "mean": pytest.approx(values.mean()), "sd": pytest.approx(values.std()), "distinct": len(part),
-            "minimum": values.min(), "quartile_1": pytest.approx(values.quantile(0.25)), "median": pytest.approx(values.median()),
+            "n": len(part), "mean": pytest.approx(values.mean()), "sd": pytest.approx(values.std()),
+            "distinct": len(part), "minimum": values.min(), "quartile_1": pytest.approx(values.quantile(0.25)),
+            "median": pytest.approx(values.median()),
             "quartile_3": pytest.approx(values.quantile(0.75)), "maximum": values.max(),
         }  # fmt: skip
     merged = together.set_index("id")["target"]

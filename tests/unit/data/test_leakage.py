@@ -315,14 +315,16 @@ def test_the_script_writes_the_same_bytes_again(tmp_path, clean):
     ("spoil", "arguments", "said"),
     [
         (lambda folder: (folder / "test.parquet").unlink(), [], "test.parquet: no such file"),
-        (lambda folder: (folder / "test.parquet").write_text("id,sequence"), [], "test.parquet: cannot read this parquet"),
+        (lambda folder: (folder / "test.parquet").write_text("id,sequence"), [], "test.parquet: cannot read"),
         (
             lambda folder: pd.DataFrame({"id": ["a"]}).to_parquet(folder / "test.parquet"),
             [],
             "test.parquet: no column 'sequence'; compare the tables that split_labels.py writes",
         ),
         (
-            lambda folder: sequence_table({"id": ["a", "b"], "sequence": ["A", None], "label": 0}).to_parquet(folder / "test.parquet"),
+            lambda folder: sequence_table({"id": ["a", "b"], "sequence": ["A", None], "label": 0}).to_parquet(
+                folder / "test.parquet"
+            ),
             [],
             "test.parquet, row 2: no sequence",
         ),

@@ -66,7 +66,12 @@ intervals = st.lists(
 )
 
 
-@given(bases=st.text("ACGTacgtNnR", min_size=60, max_size=60), intervals=intervals, source=st.sampled_from(["unique", "interspersed", "context"]), soft=st.booleans())  # fmt: skip
+@given(
+    bases=st.text("ACGTacgtNnR", min_size=60, max_size=60),
+    intervals=intervals,
+    source=st.sampled_from(["unique", "interspersed", "context"]),
+    soft=st.booleans(),
+)
 def test_every_base_is_masked_or_itself(bases: str, intervals: list[tuple[int, int]], source: str, soft: bool) -> None:
     result = masked(bases, intervals, source, soft)
     assert len(result) == len(bases)
@@ -108,8 +113,28 @@ def mask_and_split(directory: Path, genome: Path, table: Path, source: str, soft
     outputs = []
     for shard in shards:
         fasta, output = directory / f"{source}{soft}{shard}.fa.gz", directory / f"{source}{soft}{shard}.parquet"
-        script("mask.py", {"soft": soft, "source": source}, "--genome", genome, "--catalogues", table, "--shard", shard, "--output", fasta)  # fmt: skip
-        script("split.py", {"min_length": 26, "source": source}, "--masked", fasta, "--output", output, "--ledger", output.with_suffix(".json"))  # fmt: skip
+        script(
+            "mask.py",
+            {"soft": soft, "source": source},
+            "--genome",
+            genome,
+            "--catalogues",
+            table,
+            "--shard",
+            shard,
+            "--output",
+            fasta,
+        )
+        script(
+            "split.py",
+            {"min_length": 26, "source": source},
+            "--masked",
+            fasta,
+            "--output",
+            output,
+            "--ledger",
+            output.with_suffix(".json"),
+        )
         outputs.append(output)
     return outputs
 
@@ -134,7 +159,18 @@ def compare_with_bedtools(directory: Path, fasta: Path, bed: Path, source: str, 
 
     genome, table = directory / "genome.fa.gz", directory / "catalogue.parquet"
     import_fasta([("all", fasta)], None, genome)
-    script("import_catalogue.py", {"catalogue": "c", "format": "bed", "filters": None}, "--genome", genome, "--files", bed, "--output", table, "--ledger", directory / "c.json")  # fmt: skip
+    script(
+        "import_catalogue.py",
+        {"catalogue": "c", "format": "bed", "filters": None},
+        "--genome",
+        genome,
+        "--files",
+        bed,
+        "--output",
+        table,
+        "--ledger",
+        directory / "c.json",
+    )
     found: dict[str, str] = {}
     for output in mask_and_split(directory, genome, table, source, soft, shards):
         here = {}
@@ -190,7 +226,9 @@ def mask_outputs(directory: Path, fasta: Path, source: str, soft: bool) -> tuple
     """The masked FASTA of the first shard, and the ledger of the last, which has no chromosome."""
     genome = directory / "again.fa.gz"
     import_fasta([("all", fasta)], None, genome)
-    first, last = mask_and_split(directory, genome, directory / "catalogue.parquet", source, soft, range(0, SHARDS, SHARDS - 1))  # fmt: skip
+    first, last = mask_and_split(
+        directory, genome, directory / "catalogue.parquet", source, soft, range(0, SHARDS, SHARDS - 1)
+    )
     return first.with_suffix(".fa.gz").read_bytes(), json.loads(last.with_suffix(".json").read_text())["ledger"][0]
 
 
@@ -214,7 +252,16 @@ def test_split_of_nothing_is_a_valid_table(tmp_path: Path) -> None:
     with FastaWriter(tmp_path / "none.fa.gz"):
         pass
     output = tmp_path / "none.parquet"
-    script("split.py", {"min_length": 26, "source": "unique"}, "--masked", tmp_path / "none.fa.gz", "--output", output, "--ledger", tmp_path / "none.json")  # fmt: skip
+    script(
+        "split.py",
+        {"min_length": 26, "source": "unique"},
+        "--masked",
+        tmp_path / "none.fa.gz",
+        "--output",
+        output,
+        "--ledger",
+        tmp_path / "none.json",
+    )
     table = pd.read_parquet(output)
     assert list(table.columns) == ["chrom", "start", "end"]
     assert table.dtypes.astype(str).tolist() == ["str", "int64", "int64"]

@@ -118,7 +118,7 @@ def test_pairs_are_kept_once_and_found_again_by_nobody(batches):
 
 
 def test_a_record_with_many_relatives_is_compared_with_other_groups_only(monkeypatch):
-    monkeypatch.setattr(module, "MOST", 2)
+    monkeypatch.setattr(module, "MOST_RELATIVES", 2)
     pairs = Pairs(6)
     pairs.link(np.array([0, 0, 1, 1]), np.array([2, 3, 2, 3]))
     assert pairs.wanted(np.array([0, 0, 4]), np.array([1, 4, 5])).tolist() == [False, True, True]
@@ -126,7 +126,8 @@ def test_a_record_with_many_relatives_is_compared_with_other_groups_only(monkeyp
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 40), st.integers(1, 30)), max_size=12))
 def test_overlaps_are_those_of_all_pairs(places):
-    where = Places(pd.Series([chrom for chrom, _, _ in places], dtype="str"), *np.array([(start, start + size) for _, start, size in places], float).reshape(-1, 2).T)  # fmt: skip
+    ends = np.array([(start, start + size) for _, start, size in places], float).reshape(-1, 2).T
+    where = Places(pd.Series([chrom for chrom, _, _ in places], dtype="str"), *ends)
     found = list(zip(*map(np.ndarray.tolist, overlapping(where)), strict=True))
     meet = {
         (i, j)

@@ -132,7 +132,7 @@ def test_what_a_split_must_not_be():
 def test_a_label_that_train_lacks_is_refused():
     records = pd.DataFrame({"label": [0, 1, 0, 1, 2, 0, 1]})
     assigned = np.array(["train", "train", "test", "test", "test", "validation", "validation"], object)
-    with pytest.raises(UserError, match=r"split \(given\): train would hold no record of label 2; mend its table"):
+    with pytest.raises(UserError, match=r"split \(given\): train would hold no record of label 2; correct its table"):
         check_splits(records, assigned, "given")
 
 
@@ -180,7 +180,10 @@ def test_a_cap_keeps_the_proportions_of_targets():
 def test_a_split_of_one_target_is_refused():
     records = pd.DataFrame({"target": [0.5, 1.5, 0.5, 1.5, 2.5, 2.5]})
     assigned = np.repeat(np.array(SPLITS, object), 2)
-    message = r"split \(random\): test would hold target 2.5 only \(2 records with 1 different target\); there are 6 records with 3"
+    message = (
+        r"split \(random\): test would hold target 2.5 only \(2 records with 1 different target\); "
+        "there are 6 records with 3"
+    )
     with pytest.raises(UserError, match=message):
         check_splits(records, assigned, "random")
     check_splits(records.assign(target=np.arange(6.0)), assigned, "random")

@@ -44,7 +44,7 @@ def test_the_repeat_of_the_highest_score_is_told() -> None:
 def test_sequences_are_given_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     sequences = [random_dna(60), "", "N" * 50, UNIT * 6, "AC" * 40, ""]
     together = best_repeats(sequences)
-    monkeypatch.setattr(trf, "_AT_ONCE", 2)
+    monkeypatch.setattr(trf, "_BATCH", 2)
     assert best_repeats(sequences) == together
 
 
@@ -59,7 +59,10 @@ def find(tmp_path: Path, shard: int, **more: object) -> subprocess.CompletedProc
     import_fasta([("all", source)], None, tmp_path / "g.fa.gz")
     output = tmp_path / f"{shard}.dat"
     return subprocess.run(
-        [sys.executable, SCRIPT, "--spec", "-", "--genome", tmp_path / "g.fa.gz", "--shard", str(shard), "--output", output],
+        [
+            *(sys.executable, SCRIPT, "--spec", "-", "--genome", tmp_path / "g.fa.gz"),
+            *("--shard", str(shard), "--output", output),
+        ],
         input=json.dumps({"parameters": TRF_PARAMETERS}), capture_output=True, text=True, **more,
     )  # fmt: skip
 

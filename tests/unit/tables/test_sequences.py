@@ -80,7 +80,7 @@ def test_equal_arrays_in_different_context_are_duplicates(genome):
 
 
 def test_a_chromosome_the_genome_lacks(genome):
-    with pytest.raises(UserError, match="no chromosome 'chrX'"):
+    with pytest.raises(UserError, match="the genome has no chromosome 'chrX'"):
         extract_positives(catalogue([("a", "chrX", 2, 6, None)]), "bed", genome, 4, 0, True)
 
 

@@ -58,7 +58,7 @@ NOT_LISTED = {
 
 
 def modules(script):
-    """Name -> file of a script and every module of ours that it imports, as Python's own reader of bytecode finds them."""
+    """Name -> file of a script and every module of ours that it imports, as Python's modulefinder finds them."""
     path = next(path for path in (ROOT / "scripts" / script, ROOT / "tools" / script) if path.is_file())
     finder = ModuleFinder(path=[str(ROOT / "scripts"), str(ROOT / "tools")])
     finder.run_script(str(path))

@@ -42,9 +42,19 @@ def test_a_log_that_a_full_disk_left_empty(here, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("message", "line"),
     [
-        ("Failed to create output directory a.\nOSError: [Errno 30] Read-only file system: 'a/b'", "error: a/b: the file system is read-only"),
-        ("Error recording metadata for finished job ([Errno 28] No space left on device). Please", "error: {here}: the disk is full"),
-        ("Output b has older modification time (2026-01-01 10:00:00.1) than input a c.csv (2099-01-01 00:00:00). This", "error: a c.csv: is of 2099-01-01"),
+        (
+            "Failed to create output directory a.\nOSError: [Errno 30] Read-only file system: 'a/b'",
+            "error: a/b: the file system is read-only",
+        ),
+        (
+            "Error recording metadata for finished job ([Errno 28] No space left on device). Please",
+            "error: {here}: the disk is full",
+        ),
+        (
+            "Output b has older modification time (2026-01-01 10:00:00.1) than input a c.csv "
+            "(2099-01-01 00:00:00). This",
+            "error: a c.csv: its date, 2099-01-01,",
+        ),
     ],
     ids=["read-only", "full", "future"],
 )  # fmt: skip
@@ -66,12 +76,12 @@ def test_who_holds_the_lock(here):
     command = [sys.executable, "-c", code, str(session.AT_WORK)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()
-        assert "is at work here; wait" in session.locked() and "--unlock" not in session.locked()
+        assert "is running here; wait" in session.locked() and "--unlock" not in session.locked()
         other.communicate(b"\n")
 
 
 def test_no_locks(here, monkeypatch):
-    assert "is at work here, or was killed" in session.locked()
+    assert "is running here, or was killed" in session.locked()
     session.AT_WORK.touch()
     monkeypatch.setattr(fcntl, "lockf", lambda *_: (_ for _ in ()).throw(OSError(38, "none")))
-    assert "is at work here, or was killed" in session.locked()
+    assert "is running here, or was killed" in session.locked()

@@ -16,14 +16,18 @@ from dnalm.workflow import inputs, paths, runs, stages
 MD5, SHA256 = "b" * 32, "c" * 64
 CONFIG = load_config(
     yaml.safe_load("""
-genomes: {{g: {{simulate: {{}}}}, web: {{url: "http://x/{{chromosome}}.fa.gz", chromosomes: [chr1, chr2], md5: {{chr1: {}, chr2: {}}}}}}}
+genomes:
+  g: {{simulate: {{}}}}
+  web: {{url: "http://x/{{chromosome}}.fa.gz", chromosomes: [chr1, chr2], md5: {{chr1: {}, chr2: {}}}}}
 catalogues:
   own: {{genome: g, simulated: true}}
   found: {{genome: g, find: trf}}
   low: {{genome: g, simulate: {{}}}}
   loose: {{format: vntrseek, url: "http://x/y.vcf", sha256: {}}}
 datasets:
-  d: {{kind: repeats, genome: g, catalogue: own, flank: 10, mask: {{catalogues: [found]}}, negatives: {{unique: 1, interspersed: 2, shuffled: 0}}}}
+  d:
+    {{kind: repeats, genome: g, catalogue: own, flank: 10, mask: {{catalogues: [found]}},
+     negatives: {{unique: 1, interspersed: 2, shuffled: 0}}}}
   e: {{kind: repeats, genome: g, catalogue: loose, mask: {{soft: false}}}}
   t: {{kind: table, train: a.csv, validation: b.csv, test: c.csv, labels: {{0: "no", 1: "yes"}}, baselines: []}}
 models:
@@ -45,15 +49,31 @@ def spec(stage, **values):
 
 
 def test_a_section_does_not_depend_on_how_numbers_and_keys_are_written():
-    one = load_config({"datasets": {"t": {"kind": "table", "path": "x"}}, "recipes": {"r": {"epochs": 3, "batch_size": 8}}, "models": {"m": {"checkpoint": "x"}}, "runs": []}, False)  # fmt: skip
-    two = load_config({"models": {"m": {"checkpoint": "x"}}, "recipes": {"r": {"batch_size": 8.0, "epochs": 3.0}}, "datasets": {"t": {"path": "x", "kind": "table"}}}, False)  # fmt: skip
+    one = load_config(
+        {
+            "datasets": {"t": {"kind": "table", "path": "x"}},
+            "recipes": {"r": {"epochs": 3, "batch_size": 8}},
+            "models": {"m": {"checkpoint": "x"}},
+            "runs": [],
+        },
+        False,
+    )
+    two = load_config(
+        {
+            "models": {"m": {"checkpoint": "x"}},
+            "recipes": {"r": {"batch_size": 8.0, "epochs": 3.0}},
+            "datasets": {"t": {"path": "x", "kind": "table"}},
+        },
+        False,
+    )
     job = wildcards(model="m", recipe="r", seed="1", dataset="t")
     assert stages.section(one, "finetune", job) == stages.section(two, "finetune", job)
 
 
 JOB = {
-    "kind": "genomes", "name": "web", "part": "chr1", "genome": "g", "catalogue": "low", "mask": "soft+own", "source": "unique",
-    "min_length": "26", "shard": "0", "dataset": "d", "model": "m", "recipe": "r", "seed": "1", "baseline": "kmer", "table": "train",
+    "kind": "genomes", "name": "web", "part": "chr1", "genome": "g", "catalogue": "low", "mask": "soft+own",
+    "source": "unique", "min_length": "26", "shard": "0", "dataset": "d", "model": "m", "recipe": "r", "seed": "1",
+    "baseline": "kmer", "table": "train",
     "hub_id": "a--b", "revision": "main",
 }  # fmt: skip
 RULES = {
@@ -86,8 +106,16 @@ def test_a_script_reads_what_its_rule_is_told(rule):
 
 
 def test_downloads():
-    assert spec("download", kind="genomes", name="web", part="chr2") == {"url": "http://x/chr2.fa.gz", "sha256": None, "md5": MD5}  # fmt: skip
-    assert spec("download", kind="catalogues", name="loose", part="all") == {"url": "http://x/y.vcf", "sha256": SHA256, "md5": None}  # fmt: skip
+    assert spec("download", kind="genomes", name="web", part="chr2") == {
+        "url": "http://x/chr2.fa.gz",
+        "sha256": None,
+        "md5": MD5,
+    }
+    assert spec("download", kind="catalogues", name="loose", part="all") == {
+        "url": "http://x/y.vcf",
+        "sha256": SHA256,
+        "md5": None,
+    }
     assert inputs.genome_parts(CONFIG, wildcards(genome="web")) == [
         "resources/downloads/genomes/web/chr1",
         "resources/downloads/genomes/web/chr2",
@@ -154,9 +182,15 @@ def test_models():
 def test_a_checkpoint_given_as_directory_is_tracked_by_its_files(tmp_path):
     for name in ("config.json", "model.safetensors", "tokenizer.json", ".hidden"):
         (tmp_path / name).touch()
-    config = load_config({"datasets": {"t": {"kind": "table", "path": "x"}}, "models": {"m": {"checkpoint": str(tmp_path)}}}, False)  # fmt: skip
+    config = load_config(
+        {"datasets": {"t": {"kind": "table", "path": "x"}}, "models": {"m": {"checkpoint": str(tmp_path)}}}, False
+    )
     job = wildcards(model="m", dataset="t")
-    assert [path.rsplit("/", 1)[1] for path in inputs.checkpoint_files(config, job)] == ["config.json", "model.safetensors", "tokenizer.json"]  # fmt: skip
+    assert [path.rsplit("/", 1)[1] for path in inputs.checkpoint_files(config, job)] == [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+    ]
     assert [path.rsplit("/", 1)[1] for path in inputs.tokenizer_files(config, job)] == ["config.json", "tokenizer.json"]
 
 
@@ -177,7 +211,8 @@ def test_a_recipe_that_trains_nothing_reads_no_training_split():
 def test_runs_are_listed_with_their_baselines():
     simple = ("boosting", "kmer", "length_gc", "majority", "periodicity")
     assert [paths.run(run) for run in runs.runs(CONFIG)] == [
-        *(f"results/d/runs/{run}" for run in (*(f"baseline/{name}/seed1" for name in simple), "m/r/seed1", "m/r/seed2")),
+        *(f"results/d/runs/baseline/{name}/seed1" for name in simple),
+        *("results/d/runs/m/r/seed1", "results/d/runs/m/r/seed2"),
         "results/t/runs/hub/both/seed1",
         *(f"results/e/runs/baseline/{name}/seed1" for name in simple),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the stages from genomes and catalogues to sequence tables are told."""
+"""Settings of the stages from genomes and catalogues to sequence tables."""
 
 from typing import Literal
 
@@ -21,7 +21,7 @@ class DownloadSettings(Settings):
 
 
 class ImportGenomeSettings(Settings):
-    """What the files of a genome are, in their order, and which of its chromosomes to keep."""
+    """The parts of a genome, in the order of its files, and the chromosomes to keep."""
 
     parts: list[Text]
     chromosomes: list[Text] | None = Field(description="In this order; None for all.")
@@ -42,13 +42,13 @@ class ImportCatalogueSettings(Settings):
 
 
 class SimulateArraysSettings(ArraySimulation):
-    """Simulated arrays, and the catalogue they make."""
+    """Simulated arrays, and the name of their catalogue."""
 
     catalogue: Name
 
 
 class MaskSettings(Settings):
-    """What is masked beside the catalogues."""
+    """What is masked as well as the catalogues."""
 
     soft: bool = Field(description="Soft-masked bases too.")
     source: Pieces
@@ -76,16 +76,16 @@ class BalanceSettings(Balance):
 
     negatives: dict[Source, float] = Field(description="Weights, all above 0.")
     flank: int = Field(ge=0, description="Bases of context on both sides.")
-    zones: dict[Text, list[Text]] | None = Field(description="Chromosomes of each split, if splits are made of them.")
+    zones: dict[Text, list[Text]] | None = Field(description="Chromosomes of each split, with split.method chromosome.")
 
 
 class ImportTableSettings(Settings):
     """How a labelled table is read."""
 
-    parts: list[Text] = Field(description="What its files are: `all`, or splits in this order.")
+    parts: list[Text] = Field(description="What its files hold: `all`, or splits in this order.")
     sequence_column: Text
     label_column: Text
-    target_column: Text | None = Field(description="Column of numbers to predict, in the place of labels.")
+    target_column: Text | None = Field(description="Column of numbers to predict, instead of labels.")
     labels: Labels | None
 
 
@@ -93,13 +93,13 @@ class SplitLabelsSettings(Splitting):
     """How a data set is divided."""
 
     kind: Kind
-    given: bool = Field(description="Whether it is divided already, as it was published.")
+    given: bool = Field(description="Whether it was published with its splits.")
     labels: Labels | None
-    caps: dict[str, int | None] = Field(description="Most records of each split; None for no limit.")
+    caps: dict[str, int | None] = Field(description="Maximum number of records of each split; None for no limit.")
 
 
 class DrawBackgroundSettings(Settings):
-    """Windows of the genome to score beside a data set's splits."""
+    """Windows of the genome that are scored as well as a data set's splits."""
 
     number: int = Field(ge=1)
     seed: int = Field(ge=0)
@@ -107,6 +107,6 @@ class DrawBackgroundSettings(Settings):
 
 
 class CompareSplitsSettings(Settings):
-    """Of which kind the data set is."""
+    """The kind of the data set."""
 
     kind: Kind

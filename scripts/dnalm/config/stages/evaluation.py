@@ -1,4 +1,4 @@
-"""What the stages that audit, score, compare and report are told."""
+"""Settings of the stages that audit, evaluate, compare and report."""
 
 from typing import Any
 
@@ -17,14 +17,14 @@ class AuditSettings(Settings):
     kind: Kind
     audit: Audit
     labels: Labels | None
-    models: dict[Name, int | None] = Field(description="Most tokens of one input; None where the config states none.")
+    models: dict[Name, int | None] = Field(description="Maximum tokens of one input; None if the config has no limit.")
 
 
 class BaselineSettings(Settings):
     """A baseline to fit."""
 
     name: Baseline
-    seed: int = Field(ge=0, description="None of them is random.")
+    seed: int = Field(ge=0, description="Only recorded: no baseline is random.")
     background: bool = Field(False, description="Score background.parquet too.")
 
 
@@ -48,11 +48,11 @@ class CompareSettings(IntervalSettings):
 
 
 class ModelCardSettings(Settings):
-    """A run, and what its card says beside results."""
+    """A run, and what its card says besides the results."""
 
     run: SeededRun
     dataset: dict[str, Any] = Field(description="The data set's config.")
-    checkpoint: Text | None = Field(description="Hub id of what the model began from; None if it is on no hub.")
+    checkpoint: Text | None = Field(description="Hub id of the model's checkpoint; None if it is not on the hub.")
     confidence: float = Field(description="Level of the intervals.")
 
 
@@ -65,6 +65,6 @@ class SummarizeSettings(Settings):
 class ReportSettings(Settings):
     """The runs of a workflow, and the config to print."""
 
-    runs: list[SeededRun] = Field(description="Data sets are told of in this order.")
+    runs: list[SeededRun] = Field(description="Their order is that of the report's data sets.")
     datasets: dict[Name, dict[str, Any]] = Field(description="Config of each data set.")
     config: dict[str, Any]

@@ -1,4 +1,4 @@
-"""What the stages from tokens to predictions are told. A tokenizer to train is told as the config has it."""
+"""Settings of the stages from tokens to predictions; `train_tokenizer` reads the config's `Tokenizer` itself."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ class FetchModelSettings(Settings):
 
     checkpoint: Text = Field(description="Hub id.")
     revision: Name = Field(description="Commit, branch or tag.")
-    trust_remote_code: bool = Field(False, description="Fetch the code that comes with it too; it is not run.")
+    trust_remote_code: bool = Field(False, description="Fetch its code too, without running it.")
 
 
 class TokenizeSettings(Settings):
@@ -27,32 +27,34 @@ class TokenizeSettings(Settings):
 class CertifySettings(Settings):
     """A checkpoint to certify."""
 
-    checkpoint: Text = Field(description="What results call it; its directory is an option.")
-    dataset: Name = Field(description="The data set whose validation split it is asked about.")
-    max_tokens: int | None = Field(description="Most tokens of one input; None for the model's own limit.")
+    checkpoint: Text = Field(description="Its name in results; its directory is a command-line option.")
+    dataset: Name = Field(description="The data set whose validation split provides the test sequences.")
+    max_tokens: int | None = Field(description="Maximum tokens of one input; None for the model's own limit.")
     trust_remote_code: bool = Field(False, description="Run the checkpoint's own code.")
 
 
 class FinetuneSettings(Settings):
-    """A fine-tuning: what is learnt, and what of."""
+    """A fine-tuning: the recipe, the model and the labels."""
 
     recipe: Recipe
     seed: int = Field(ge=0)
     architecture: dict[str, Any] | None = Field(description="A transformers config, if there is no checkpoint.")
-    checkpoint: Text | None = Field(description="What results call the checkpoint; its directory is an option.")
-    initialisation: Initialisation = Field(
-        "pretrained", description="`random`: only the checkpoint's architecture is taken, none of its weights."
+    checkpoint: Text | None = Field(
+        description="The checkpoint's name in results; its directory is a command-line option."
     )
-    max_tokens: int | None = Field(description="Most tokens of one input; None for the model's own limit.")
+    initialisation: Initialisation = Field(
+        "pretrained", description="`random`: the checkpoint's architecture with random weights."
+    )
+    max_tokens: int | None = Field(description="Maximum tokens of one input; None for the model's own limit.")
     trust_remote_code: bool = Field(False, description="Run the checkpoint's own code.")
-    labels: Labels | None = Field(description="None for numbers alone.")
+    labels: Labels | None = Field(description="Name of each label; None if they have only numbers.")
 
 
 class PredictSplitsSettings(Settings):
     """How a finished model is applied to a data set."""
 
     overlong: Overlong
-    max_tokens: int | None = Field(description="Most tokens of one input; None for the model's own limit.")
+    max_tokens: int | None = Field(description="Maximum tokens of one input; None for the model's own limit.")
     trust_remote_code: bool = Field(False, description="Run the model's own code.")
     background: bool = Field(False, description="Score background.parquet too.")
 

@@ -1,4 +1,4 @@
-"""Checks of a data set, each with what was found, why it matters, and which setting mends it; and those of its make-up."""
+"""The form of an audit check, and the checks of classes, tokens and groups."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dnalm.names import LABEL, SPLITS
 
 SEVERITY = ("pass", "warn", "fail")
 FEW_RECORDS = 10
-"""Records of a class in a split below which its scores hang on single records."""
+"""Fewer records of a class in a split than this give a warning: scores would depend on single records."""
 
 Check = dict[str, Any]
 """name, title, status, value, threshold, found, why, fix, details."""
@@ -19,9 +19,9 @@ Check = dict[str, Any]
 
 @dataclass(frozen=True)
 class Subject:
-    """What is audited: the data set's name and kind, names of its labels by number, its limits (config `audit`).
+    """The audited data set: name, kind, names of its labels by number, limits (`audit` in the config).
 
-    truth: the column of what is to be learnt, `label` or `target`.
+    truth: the column to predict, `label` or `target`.
     """
 
     dataset: str
@@ -31,20 +31,20 @@ class Subject:
     truth: str = LABEL
 
     def key(self, path: str) -> str:
-        """A setting of this data set, as it is called in the config."""
+        """The config key of a setting of this data set."""
         return f"`datasets.{self.dataset}.{path}`"
 
     @property
     def grouping(self) -> str:
-        """How relatives are kept in one split."""
+        """Advice on how to keep related records in one split."""
         divide = f"{self.key('split.method')}: grouped keeps related records in one split"
         if self.kind == "repeats":
             return f"{divide}."
-        return f"{divide}; splits as published have to be given as one table, {self.key('path')}, to be divided anew."
+        return f"{divide}; to divide published splits anew, give one table as {self.key('path')}."
 
 
 def worst(statuses: Sequence[str]) -> str:
-    """The gravest of some statuses; pass of none."""
+    """The most severe of some statuses; `pass` without any."""
     return max(statuses, key=SEVERITY.index, default="pass")
 
 
@@ -59,7 +59,7 @@ def check(
     threshold: float | None = None,
     **details: Any,
 ) -> Check:
-    """A check's entry in audit.json; one that passes needs no mending."""
+    """A check's entry in audit.json; `fix` is dropped if it passes."""
     rounded = None if value is None else round(float(value), 6)
     words = {"title": heading, "found": found, "why": why, "fix": "" if status == "pass" else fix}
     return {"name": name, "status": status, "value": rounded, "threshold": threshold, "details": details, **words}
@@ -71,7 +71,7 @@ def above(value: float, limit: float) -> str:
 
 
 def sentence(parts: Sequence[str], separator: str = "; ") -> str:
-    """Parts as one sentence; empty of none."""
+    """Parts joined as one sentence; empty without parts."""
     text = separator.join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
@@ -99,9 +99,9 @@ def classes(subject: Subject, counts: Mapping[str, Mapping[int, int]]) -> Check:
     found = sentence([*missing, *few]) if missing or few else f"Records: {'; '.join(split_counts)}."
     return check(
         "classes", "Every class in every split", "fail" if missing else "warn" if few else "pass", found,
-        "A split without a class measures nothing about it: always answering the other one looks perfect, at an MCC of 0.",
-        f"Give more records of the scarce class, or move them by {subject.key('split.fractions')}, another"
-        f" {subject.key('split.seed')}, or a higher {subject.key('max_records')}.",
+        "A split without a class says nothing about it: a model that always answers another class would look perfect.",
+        f"Give more records of the scarce class, or change {subject.key('split.fractions')},"
+        f" {subject.key('split.seed')} or {subject.key('max_records')}.",
         smallest, FEW_RECORDS,
         records={split: {str(label): number for label, number in of.items()} for split, of in table.items()},
     )  # fmt: skip
@@ -122,13 +122,14 @@ def overlong(subject: Subject, tokens: Mapping[str, TokenCounts]) -> Check:
         if counts.limit is not None and counts.overlong
     ]
     unlimited = [model for model, counts in tokens.items() if counts.limit is None]
-    rest = f"; no limit is known of {listed(unlimited)}" if unlimited else ""
+    rest = f"; {listed(unlimited)} without a known limit" if unlimited else ""
     text = f"{'; '.join(words)}{rest}." if words else f"Every record fits into one input{rest}."
     limit, value = subject.limits["overlong"], max(fractions.values(), default=0.0)
     return check(
         "overlong", "Records beyond a model's limit", above(value, limit), text,
-        "What is cut off is not seen; in windows it is seen, but never all at once.",
-        "`recipes.*.overlong`: window keeps all of it; a higher `models.*.max_tokens`, or a model or tokenizer with longer tokens, avoids it.",
+        "A model does not see what is cut off; with windows it sees every part, but never the whole record.",
+        "`recipes.*.overlong`: window uses the whole record; a higher `models.*.max_tokens`, or a model or tokenizer"
+        " with longer tokens, avoids it.",
         value, limit,
         models={
             model: {"overlong": counts.overlong, "records": len(counts.lengths), "limit": counts.limit}
@@ -138,7 +139,7 @@ def overlong(subject: Subject, tokens: Mapping[str, TokenCounts]) -> Check:
 
 
 def unknown_tokens(subject: Subject, tokens: Mapping[str, TokenCounts]) -> Check:
-    """Tokens that a model's tokenizer does not know."""
+    """Unknown tokens of each model's tokenizer."""
     totals = {model: (counts.unknown, int(counts.lengths.sum())) for model, counts in tokens.items()}
     words = [
         f"{model}: {unknown:,} of {total:,} tokens ({percent(unknown, total)}) are unknown"
@@ -150,32 +151,36 @@ def unknown_tokens(subject: Subject, tokens: Mapping[str, TokenCounts]) -> Check
     text = f"{'; '.join(words)}." if words else "Every token is known to its model."
     return check(
         "unknown_tokens", "Unknown tokens", above(value, limit), text,
-        "An unknown token hides the bases it stands for, and where they are rare letters it can give the answer away.",
-        "Take a model whose tokenizer knows these letters, or leave out records with letters other than ACGT.",
+        "An unknown token hides its bases from the model, and where it marks rare letters it can be a shortcut.",
+        "Use a model whose tokenizer knows these letters, or leave out records with letters other than ACGT.",
         value, limit,
         models={model: {"unknown": unknown, "tokens": total} for model, (unknown, total) in totals.items()},
     )  # fmt: skip
 
 
 def effective_groups(subject: Subject, groups: Groups) -> Check:
-    """How many independent observations the test split amounts to. groups: those of its records."""
+    """The number of independent groups of the test split. groups: those of its records."""
     fewest, share = subject.limits["effective_groups"], subject.limits["largest_group"]
     few, large = groups.effective < fewest, groups.largest_fraction > share
     text = (
-        f"The {groups.records:,} test records form {plural(groups.number, 'group')}, worth {groups.effective:.1f} of equal size;"
-        f" the largest holds {percent(groups.largest, groups.records)}."
+        f"The {groups.records:,} test records form {plural(groups.number, 'group')}, as many as"
+        f" {groups.effective:.1f} of equal size; the largest holds {percent(groups.largest, groups.records)}."
     )
     if few:
         text += f" Below {fewest} no confidence interval is given."
     elif large:
         text += f" Above {percent(share, 1)} of the records, intervals are given with a caution."
-    why = "Related records are right or wrong together, so that many of them weigh like few: intervals of too few groups are too narrow."
+    why = (
+        "Predictions of related records are correlated, so a large group counts like few records; with too few groups"
+        " intervals are too narrow."
+    )
     fix = (
-        f"More test records by {subject.key('split.fractions')} or {subject.key('max_records')}, from more loci or families;"
-        f" the limits are {subject.key('audit.effective_groups')} and {subject.key('audit.largest_group')}."
+        f"Take more test records ({subject.key('split.fractions')}, {subject.key('max_records')}) from more loci or"
+        f" families; the limits are {subject.key('audit.effective_groups')} and {subject.key('audit.largest_group')}."
     )
     return check(
         "effective_groups", "Independent groups of the test split", "warn" if few or large else "pass", text, why, fix,
         groups.effective, fewest,
-        groups=groups.number, largest=groups.largest, largest_fraction=round(groups.largest_fraction, 6), largest_limit=share,
+        groups=groups.number, largest=groups.largest, largest_fraction=round(groups.largest_fraction, 6),
+        largest_limit=share,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The audit of a data set, before any training: is it the biology, or a shortcut?"""
+"""The audit of a data set, before any training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from dnalm.names import LABEL, SPLITS, TARGET
 from dnalm.tables.sequences import truth_column
 
 COLUMNS = ("id", "sequence", "group")
-"""Columns of a sequence table that the audit reads, with `label` or `target`, and `soft_masked` where there is one."""
+"""Columns that the audit needs, with `label` or `target`; `soft_masked` is optional."""
 
 
 def audit(
@@ -26,11 +26,11 @@ def audit(
     leakage: Mapping[str, Any],
     tokens: Mapping[str, TokenCounts],
 ) -> dict[str, Any]:
-    """Every check that applies to the data set, the shortcut probes, and what stops the workflow: audit.json's content.
+    """The content of audit.json: all checks that apply, the shortcut probes, and which failed checks stop the workflow.
 
-    tables: the sequence table of each split, checked by `check_tables`. leakage: what `compare_splits.py` found of
-    them. tokens: of each model, in the order of the splits' records. Nothing fitted here is used again, so the probes
-    look at all splits together.
+    tables: the sequence table of each split, checked by `check_tables`. leakage: the output of `compare_splits.py` for
+    them. tokens: of each model, in the order of the splits' records. The probes pool all splits, as their models are
+    not used again.
     """
     _check_facts(leakage, tables)
     records = pd.concat([tables[split] for split in SPLITS], ignore_index=True)
@@ -67,10 +67,10 @@ def _of_targets(subject: Subject, tables: Mapping[str, pd.DataFrame]) -> list[Ch
 
 
 def check_tables(tables: Mapping[str, pd.DataFrame], places: Mapping[str, Any]) -> None:
-    """Refuse tables that cannot be audited. places: their files, for errors.
+    """Refuse tables that cannot be audited. places: their files, for error messages.
 
-    Raises `UserError` for a missing column, a missing group, label or target, for tables of which some have labels and
-    some targets, and for an id that occurs twice, also across splits.
+    Raises `UserError` for a missing column, group, label or target, for labels in one table and targets in another, and
+    for an id that occurs twice in or across splits.
     """
     seen: dict[str, str] = {}
     truth = truth_column(tables[SPLITS[0]])
@@ -85,7 +85,7 @@ def check_tables(tables: Mapping[str, pd.DataFrame], places: Mapping[str, Any]) 
             if empty.any():
                 first = table["id"].iloc[int(empty.argmax())]
                 raise UserError(
-                    f"{place}: record '{first}': no {column} ({empty.sum():,} such records); split them anew"
+                    f"{place}: record '{first}': no {column} ({empty.sum():,} such records); run split_labels again"
                 )
         values = table[truth].to_numpy()
         if truth == LABEL and (not np.issubdtype(values.dtype, np.integer) or values.min(initial=0) < 0):
@@ -107,7 +107,9 @@ def _check_facts(leakage: Mapping[str, Any], tables: Mapping[str, pd.DataFrame])
     for split in SPLITS:
         stated = leakage.get("splits", {}).get(split, {}).get("records")
         if stated != len(tables[split]):
-            raise UserError(f"--leakage: of {stated} {split} records, but there are {len(tables[split])}; compare anew")
+            raise UserError(
+                f"--leakage: has {stated} {split} records, the table has {len(tables[split])}; run compare_splits again"
+            )
 
 
 def _by_label(tables: Mapping[str, pd.DataFrame]) -> dict[str, dict[int, int]]:

@@ -1,4 +1,4 @@
-"""Judgement of what `compare_splits.py` found: duplicates, leaks between splits, labels that contradict each other."""
+"""Checks of the output of `compare_splits.py`: duplicates, leaks between splits, conflicting labels."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -10,11 +10,11 @@ from dnalm.names import SCORED_SPLITS, SPLITS
 
 OF_REPEATS = ("locus_overlap", "motif_families", "array_identity")
 OF_NEGATIVES = ("negatives_in_catalogue", "negatives_called_by_trf")
-"""Checks that make sense of tandem repeats alone."""
+"""Checks for data sets of tandem repeats only."""
 
 
 def duplicates(subject: Subject, facts: Mapping[str, Any]) -> Check:
-    """Records that repeat earlier ones of their split, on either strand."""
+    """Records that repeat an earlier one of their split, on either strand."""
     fractions, words = {}, []
     for split in SPLITS:
         within, records = facts["within"][split], facts["splits"][split]["records"]
@@ -32,11 +32,11 @@ def duplicates(subject: Subject, facts: Mapping[str, Any]) -> Check:
         else "No record repeats another one of its split."
     )
     fix = (
-        f"{subject.key('deduplicate')}: true keeps one of several equal arrays."
+        f"{subject.key('deduplicate')}: true keeps one of several identical arrays."
         if subject.kind == "repeats"
         else "Remove repeated sequences, on either strand, from the table."
     )
-    why = "What occurs several times counts several times, in training and in every score: few sequences then decide."
+    why = "Duplicates are weighted more, in training and in every score: a few sequences may dominate."
     return check(
         "duplicates", "Duplicates within a split", above(value, limit), found, why, fix, value, limit,
         within={split: dict(facts["within"][split]) for split in SPLITS},
@@ -61,7 +61,7 @@ def shared_sequences(subject: Subject, facts: Mapping[str, Any]) -> Check:
         else "No sequence occurs in two splits, on either strand."
     )
     value, limit = max(fractions), subject.limits["leaked"]
-    why = "A model is scored on sequences that it, or the choice of its settings, has seen: memory counts as skill."
+    why = "Sequences seen in training, or when settings were chosen, are scored again: memory counts as skill."
     return check(
         "shared_sequences", "Sequences shared by splits", above(value, limit), text, why, subject.grouping,
         value, limit, across=details, examples=_examples(facts, "exact", "reverse_complement"),
@@ -71,25 +71,25 @@ def shared_sequences(subject: Subject, facts: Mapping[str, Any]) -> Check:
 _RELATIVES = {
     "near_duplicates": (
         "near", "Near duplicates across splits", "a near-identical sequence",
-        "A near copy of a training record is answered from memory; the score says little about new sequences.",
+        "A near copy of a training record can be answered from memory; scores say little about new sequences.",
     ),
     "locus_overlap": (
         "locus", "Loci shared by splits", "an overlapping locus",
-        "Overlapping records share bases, so what was learnt by heart of one answers the other.",
+        "Overlapping records share bases, so one memorised in training answers the other.",
     ),
     "motif_families": (
         "motif_family", "Motif families shared by splits", "the same motif family",
-        "Arrays of one motif family are copies of a unit: a model that knows the unit need not know what a repeat is.",
+        "Arrays of one family repeat the same unit: a model can memorise the unit without learning what a repeat is.",
     ),
     "array_identity": (
-        "array_identity", "Like arrays across splits", "a like array (by alignment)",
-        "Low-complexity arrays can be alike though their motifs differ; to a model they are the same record.",
+        "array_identity", "Similar arrays across splits", "a similar array (by alignment)",
+        "Low-complexity arrays can be similar although their motifs differ; to a model they are the same record.",
     ),
 }  # fmt: skip
 
 
 def relatives(name: str, subject: Subject, facts: Mapping[str, Any]) -> Check | None:
-    """Records with a relative in another split; None where that relation was not looked for.
+    """Records with a relative in another split; None if that relation was not searched for.
 
     name: near_duplicates, locus_overlap, motif_families or array_identity.
     """
@@ -108,14 +108,14 @@ def relatives(name: str, subject: Subject, facts: Mapping[str, Any]) -> Check | 
                     f"{number:,} of {records:,} {split} records ({percent(number, records)}) have {relation} in {other}"
                 )
     if not any(found.get("located_left", 1) + found.get("located_right", 1) for found in details.values()):
-        return None  # no record has a place
-    apart = max(found.get("not_aligned", 0) for found in details.values())
-    if apart:
-        words.append(f"{plural(apart, 'array')} too long to be aligned, and not looked at")
+        return None  # no record has coordinates
+    not_aligned = max(found.get("not_aligned", 0) for found in details.values())
+    if not_aligned:
+        words.append(f"{plural(not_aligned, 'array')} too long to be aligned, and not checked")
     text = sentence(words) or f"No record of test or validation has {relation} in another split."
     rest = (
-        "Where it does already, these are related in a wider sense than its groups (see the definition);"
-        f" {subject.key('audit.leaked')} may allow for a few."
+        "If that is set already, this relation is wider than that of its groups (see the definition);"
+        f" {subject.key('audit.leaked')} can allow a few."
     )
     more = {"definition": facts["definitions"].get(fact, ""), "examples": _examples(facts, fact)}
     if fact == "near":
@@ -128,7 +128,7 @@ def relatives(name: str, subject: Subject, facts: Mapping[str, Any]) -> Check | 
 
 
 def _examples(facts: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Pairs of ids that were named as examples, by pair of splits."""
+    """Example pairs of ids, by relation and pair of splits."""
     return {
         key: pairs
         for key, pairs in sorted(facts["examples"].items())
@@ -141,12 +141,13 @@ def _pairs() -> list[tuple[str, tuple[str, str]]]:
 
 
 def conflicting_labels(subject: Subject, facts: Mapping[str, Any]) -> Check:
-    """Sequences that carry several labels."""
+    """Sequences with several labels."""
     found = facts["conflicting_labels"]
     records = sum(facts["splits"][split]["records"] for split in SPLITS)
     value, limit = found["records"] / records if records else 0.0, subject.limits["duplicates"]
     text = (
-        f"{plural(found['sequences'], 'sequence')} ({plural(found['records'], 'record')}) with more than one label, either strand."
+        f"{plural(found['sequences'], 'sequence')} ({plural(found['records'], 'record')}) with more than one label, on"
+        " either strand."
         if found["records"]
         else "No sequence has two labels."
     )
@@ -156,7 +157,7 @@ def conflicting_labels(subject: Subject, facts: Mapping[str, Any]) -> Check:
         if subject.kind == "repeats"
         else "Decide on one label for each of these sequences in the table, or leave them out."
     )
-    why = "No model can be right about both records, and training pulls it both ways."
+    why = "No model can be right about both records, and they contradict each other in training."
     return check(
         "conflicting_labels", "Conflicting labels", status, text, why, fix, value, limit, examples=found["examples"]
     )
@@ -176,7 +177,7 @@ def negatives(name: str, subject: Subject, facts: Mapping[str, Any]) -> Check:
     """Negatives that may be positives. name: negatives_in_catalogue or negatives_called_by_trf."""
     fact, heading, what = _CALLERS[name]
     found, total, limit = facts["negatives"][fact], facts["negatives"]["n"], subject.limits["negatives_called"]
-    why = "A repeat among the negatives is a wrong label: it costs a good model its score, and teaches every model wrongly."
+    why = "A repeat among the negatives is a wrong label: it lowers the score of a good model and misleads training."
     by_catalogue = name == "negatives_in_catalogue"
     if found is None:
         unknown = "no catalogue lies on this genome" if by_catalogue else "trf is not installed"
@@ -185,7 +186,7 @@ def negatives(name: str, subject: Subject, facts: Mapping[str, Any]) -> Check:
             if by_catalogue
             else "Install trf (conda: bioconda::trf, Debian: trf) and run again with `--forcerun call_repeats`."
         )
-        return check(name, heading, "warn", f"Not looked at: {unknown}.", why, fix, None, limit)
+        return check(name, heading, "warn", f"Not checked: {unknown}.", why, fix, None, limit)
     number = found["number"]
     value = number / total if total else 0.0
     sources = [f"{source} {percent(part['number'], part['of'])}" for source, part in sorted(found["by_source"].items())]
@@ -195,7 +196,8 @@ def negatives(name: str, subject: Subject, facts: Mapping[str, Any]) -> Check:
     fix = (
         f"{subject.key('mask.catalogues')}: name every catalogue of repeats that lies on the genome."
         if by_catalogue
-        else f"{subject.key('balance.exclude_trf')}: true leaves them out with their positives; a catalogue with `find: trf`"
-        f" in {subject.key('mask.catalogues')} keeps windows from holding any; shuffles of simple arrays stay repetitive."
+        else f"{subject.key('balance.exclude_trf')}: true leaves them out with their positives; a catalogue with"
+        f" `find: trf` in {subject.key('mask.catalogues')} keeps them out of windows; shuffles of simple arrays stay"
+        " repetitive."
     )
     return check(name, heading, above(value, limit), text, why, fix, value, limit, by_source=dict(found["by_source"]))

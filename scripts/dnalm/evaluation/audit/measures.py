@@ -1,4 +1,4 @@
-"""How far one property of a sequence gets: AUROC where a label is learnt, Spearman correlation where a number is."""
+"""How well one property of a sequence predicts: AUROC for labels, Spearman correlation for targets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ from dnalm.names import LABEL, TARGET
 
 MAX_ITERATIONS = 200
 DIGITS = 9
-"""Scores that differ by rounding alone are ties."""
+"""Scores are rounded, so that rounding errors do not break ties."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """How a property is judged, and the words for it.
+    """How a property is assessed, and the texts about it.
 
-    metric, title: its name in files and on pages. chance: its value of a property that tells nothing; noteworthy: a
-    value above which, with an interval above chance, it is worth a word though it fails nothing. limit: the key of the
-    config's `audit` above which a lower bound fails. cross_validated(features, truth (n,), groups (n,), folds (n,)): its
-    value for out-of-fold scores. effective(truth, groups): the effective groups that its interval hangs on; counted:
-    what they are called. Of the words, those with {} take the property's name.
+    metric, title: the measure's name in files and on pages. chance: its value for an uninformative property.
+    noteworthy: a value above it, with an interval above chance, gives a warning. limit: the key in the config's
+    `audit`; a lower bound above it fails. cross_validated(features, truth (n,), groups (n,), folds (n,)): its value for
+    out-of-fold scores. effective(truth, groups): the effective groups on which its interval depends; counted: what they
+    are called. In the other texts, {} stands for the property's name.
     """
 
     metric: str
@@ -51,7 +51,7 @@ class Measure:
 
 
 def _of_labels(matrix: Features, labels: np.ndarray, codes: np.ndarray, folds: np.ndarray) -> Bounded:
-    """AUROC of out-of-fold probabilities. A fold that leaves one class to fit on scores all its records alike."""
+    """AUROC of out-of-fold probabilities; scores of a fold are 0 if only one class is left to fit on."""
     if len(np.unique(labels)) < 2:
         return Bounded(None)
     matrix = _scaled(matrix)
@@ -66,7 +66,7 @@ def _of_labels(matrix: Features, labels: np.ndarray, codes: np.ndarray, folds: n
 
 
 def _of_numbers(matrix: Features, targets: np.ndarray, codes: np.ndarray, folds: np.ndarray) -> Bounded:
-    """Spearman correlation of out-of-fold predictions of the targets' ranks (in units of n, whatever the targets' unit)."""
+    """Spearman correlation of out-of-fold predictions of the targets' ranks (in units of n)."""
     if len(np.unique(targets)) < 2:
         return Bounded(None)
     matrix, ranks = _scaled(matrix), rankdata(targets) / len(targets)
@@ -79,9 +79,10 @@ def _of_numbers(matrix: Features, targets: np.ndarray, codes: np.ndarray, folds:
 
 
 def _scaled(matrix: Features) -> Features:
-    """Numbers with their squares and products, as both extremes may be alike, on one scale; triplets as they are.
+    """Standardised features with their squares and products (both extremes may predict the same); sparse triplets as
+    is.
 
-    The scale is that of all records, the truth unseen.
+    Scaling uses all records, but not labels or targets.
     """
     if sparse.issparse(matrix):
         return matrix
@@ -100,11 +101,11 @@ MEASURES = {
         effective=lambda labels, codes: weakest_class(labels, codes) if len(np.unique(labels)) > 1 else 0.0,
         counted="effective groups in the scarcest class",
         undefined="Not measured: no fold holds records of two classes.",
-        none="No shortcut: next to nothing about the label shows in {}.",
-        weak="A weak shortcut: something about the label shows in {} alone.",
+        none="No shortcut: {} says next to nothing about the label.",
+        weak="A weak shortcut: {} alone says something about the label.",
         strong="A shortcut: the classes can be told apart by {} alone.",
-        below="Matching artifact, not clean: fitted on some groups, a model of {} is wrong about the others more often"
-        " than chance, as where matched records are not kept in one group.",
+        below="A matching artifact, not a pass: a model of {} fitted on some groups does worse than chance on the"
+        " others, as happens if matched records are not kept in one group.",
         summary="The classes can be told apart by {} alone",
         clean="No simple property tells the classes apart.",
     ),
@@ -118,13 +119,13 @@ MEASURES = {
         effective=lambda _, codes: Groups.of(codes).effective,
         counted="effective groups",
         undefined="Not measured: no fold holds two different targets.",
-        none="No shortcut: next to nothing about the target shows in {}.",
-        weak="A weak shortcut: something about the target shows in {} alone.",
+        none="No shortcut: {} says next to nothing about the target.",
+        weak="A weak shortcut: {} alone says something about the target.",
         strong="A shortcut: the target can be predicted from {} alone.",
-        below="An artifact, not clean: fitted on some groups, a model of {} ranks the others the wrong way round more"
-        " often than chance, as where groups were balanced by their targets.",
+        below="An artifact, not a pass: a model of {} fitted on some groups ranks the others worse than chance, as"
+        " happens if groups were balanced by their targets.",
         summary="The target can be predicted from {} alone",
         clean="No simple property predicts the target.",
     ),
 }
-"""By the column that holds what is learnt."""
+"""By column, `label` or `target`."""

@@ -1,9 +1,8 @@
-"""Shortcut probes: how well something that is not the biology tells what a model is to learn.
+"""Shortcut probes: how well one simple property of the sequences predicts labels or targets.
 
-A probe is a linear model (scikit-learn: logistic for labels, ridge for numbers) of one simple property of the
-sequences. All splits are pooled: what is asked is whether the data set gives its answers away, and nothing that is
-fitted here is used again. Each record is scored by a model that saw none of its group, so that no twin or relative of it was fitted.
-Nothing here is random.
+A probe is a linear model (scikit-learn: logistic for labels, ridge for targets) of one property. All splits are pooled:
+the question is whether the data set has shortcuts, and no fitted model is used again. Folds keep groups together, so no
+record is scored by a model fitted on a relative. Deterministic.
 """
 
 from collections.abc import Mapping
@@ -29,9 +28,9 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Probe:
-    """A probe: what it `found` by the measure named `metric`; `status` is pass, warn or fail, `note` a sentence.
+    """The result of a probe: `found` is the value of `metric`, `status` is pass, warn or fail, `note` a sentence.
 
-    excused: whether what it looks at is known not to be a shortcut, so that it fails nothing.
+    excused: whether its property is known not to be a shortcut, so that it cannot fail the audit.
     """
 
     name: str
@@ -44,7 +43,7 @@ class Probe:
     excused: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """The probe as audit.json holds it."""
+        """The probe's entry in audit.json."""
         rounded = {
             key: None if number is None else round(number, 6)
             for key, number in (("value", self.found.value), ("low", self.found.low), ("high", self.found.high))
@@ -63,10 +62,10 @@ class Probe:
 def run_probes(
     records: pd.DataFrame, tokens: Mapping[str, TokenCounts], limits: Mapping[str, Any], kind: str
 ) -> list[Probe]:
-    """Run every probe on `records` (columns sequence, label or target, group and optionally soft_masked), and judge it.
+    """Run and assess every probe on `records` (columns sequence, label or target, group, optionally soft_masked).
 
-    limits: the config's `audit`; it has the value above which a lower bound fails, and `effective_groups`, below which
-    no interval is given. On kind `repeats` periodicity is what the label means, so that it warns at most.
+    limits: the config's `audit`, with the limits of lower bounds and `effective_groups`, the minimum for an interval.
+    On kind `repeats` the label means periodicity, so that probe warns at most.
     """
     column = truth_column(records)
     truth, measure = records[column].to_numpy(np.float64 if column == TARGET else np.int64), MEASURES[column]
@@ -74,7 +73,7 @@ def run_probes(
     effective = measure.effective(truth, codes)
     folds = _folds(codes)
     probes = []
-    with threadpool_limits(limits=1):  # sums in another order would be another result
+    with threadpool_limits(limits=1):  # the order of sums would change results
         for name, matrix in tqdm(features(records, tokens), desc="probes", unit="probe", mininterval=1):
             found = measure.cross_validated(matrix, truth, codes, folds)
             if effective < limits["effective_groups"]:
@@ -83,12 +82,12 @@ def run_probes(
     control = next(probe.found for probe in probes if probe.name == CONTROL)
     limit = limits[measure.limit]
     return [
-        _judged(probe, measure, limit, control, kind == "repeats" and probe.name == "periodicity") for probe in probes
+        _assessed(probe, measure, limit, control, kind == "repeats" and probe.name == "periodicity") for probe in probes
     ]
 
 
 def _folds(codes: np.ndarray) -> np.ndarray:
-    """The fold of each record, (n,): groups are never divided, the largest are dealt out first."""
+    """The fold of each record, (n,); groups are not divided, the largest are assigned first."""
     folds = np.zeros(len(codes), dtype=np.int64)
     number = min(FOLDS, int(codes.max(initial=-1)) + 1)
     if number > 1:
@@ -97,32 +96,32 @@ def _folds(codes: np.ndarray) -> np.ndarray:
     return folds
 
 
-def _judged(probe: Probe, measure: Measure, limit: float, control: Bounded, meant: bool) -> Probe:
-    """The probe with its status and note. control: of bases inside; meant: whether the label means this property."""
-    what, found, chance = title(probe.name), probe.found, measure.chance
+def _assessed(probe: Probe, measure: Measure, limit: float, control: Bounded, is_label: bool) -> Probe:
+    """The probe with its status and note. control: result for inner bases; is_label: the label means this property."""
+    name, found, chance = title(probe.name), probe.found, measure.chance
     if probe.name == CONTROL:
-        note = "A control: what composition tells at any place; the ends are judged against it."
+        note = "A control: how well bases inside the sequence predict; the ends are compared with it."
         return replace(probe, note=note, excused=True)
     if found.value is None:
         return replace(probe, status="warn", note=measure.undefined)
     if found.low is None or found.high is None:
         groups = f"{probe.groups_effective:.1f} {measure.counted}"
         status = "warn" if found.value > measure.noteworthy else "pass"
-        return replace(probe, status=status, note=f"Interval not given: {groups}, too few to judge {what} by.")
+        return replace(probe, status=status, note=f"Interval not given: {groups}, too few to assess {name}.")
     if found.high < chance and found.value < 2 * chance - measure.noteworthy:
-        return replace(probe, status="warn", note=measure.below.format(what))
+        return replace(probe, status="warn", note=measure.below.format(name))
     if found.low <= chance or found.value <= measure.noteworthy:
-        return replace(probe, note=measure.none.format(what))
+        return replace(probe, note=measure.none.format(name))
     if probe.name in ENDS and (control.value or 0.0) >= found.low:
-        told = f"{measure.title} {decimal(control.value)}"
-        note = f"Composition, not the ends: as many bases from inside tell as much ({told})."
+        value = f"{measure.title} {decimal(control.value)}"
+        note = f"Composition, not the ends: as many bases from inside predict as well ({value})."
         return replace(probe, status="warn", note=note, excused=True)
-    if meant:
+    if is_label:
         note = (
-            "This is what the label means, no flaw of the data: a model earns credit only by what it adds to this one"
-            f" number ({measure.title} {decimal(found.value)}), so compare it with the baseline `periodicity`."
+            "This is what the label means, not a flaw of the data: compare models with the baseline `periodicity`, as"
+            f" only what they add to this number counts ({measure.title} {decimal(found.value)})."
         )
         return replace(probe, status="warn", note=note, excused=True)
     if found.low > limit:
-        return replace(probe, status="fail", note=measure.strong.format(what))
-    return replace(probe, status="warn", note=measure.weak.format(what))
+        return replace(probe, status="fail", note=measure.strong.format(name))
+    return replace(probe, status="warn", note=measure.weak.format(name))

@@ -1,4 +1,4 @@
-"""Properties of a sequence that may give the answer away: what the probes look at; needs no scikit-learn."""
+"""Properties of a sequence that may be shortcuts, for the probes; needs no scikit-learn."""
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,18 +14,18 @@ from dnalm.sequence.kmers import OTHER, encode
 from dnalm.sequence.periodicity import best_self_match
 
 END_BASES = 6
-"""Bases at either end, and from inside, that are looked at, as triplets."""
+"""Bases at either end, and from inside, as triplets."""
 CONTROL = "inner_kmer"
-"""Fails nothing: bases from inside show what composition, which is no shortcut, tells at any place."""
+"""The control: inner bases show how well composition alone, which is not a shortcut, predicts at any place."""
 BATCH = 20_000
-"""Sequences whose features are made together, which bounds the memory that takes."""
+"""Sequences per batch of features, which bounds memory."""
 
 Features = Any
-"""What scikit-learn takes: a dense or sparse matrix with one row a sequence."""
+"""Dense or sparse matrix for scikit-learn, one row per sequence."""
 
 
 def _inside(text: str) -> str:
-    """Bases from a place inside that the sequence alone decides, so that no motif's own place is preferred."""
+    """Inner bases from a place given by a hash of the sequence, so that no position of a motif is preferred."""
     places = len(text) - 3 * END_BASES + 1
     start = END_BASES + zlib.crc32(text.encode()) % places if places > 0 else max(len(text) - END_BASES, 0) // 2
     return text[start : start + END_BASES]
@@ -36,7 +36,7 @@ _PLACES: dict[str, Callable[[str], str]] = {
     "first_kmer": lambda text: text[:END_BASES],
     "last_kmer": lambda text: text[-END_BASES:],
 }
-"""Where bases are looked at."""
+"""Functions that cut out the bases of a probe."""
 ENDS = frozenset(_PLACES) - {CONTROL}
 
 
@@ -61,7 +61,7 @@ _TITLES = {
 
 
 def features(records: pd.DataFrame, tokens: Mapping[str, TokenCounts]) -> Iterator[tuple[str, Features]]:
-    """Each probe's name and features, one row a record: what is looked at depends on what `records` and `tokens` hold.
+    """Each probe's name and features, one row per record; which probes depends on the columns and on `tokens`.
 
     records: columns sequence and, if the case of the genome was kept, soft_masked (fraction or boolean).
     """
@@ -96,7 +96,7 @@ def _ambiguity(sequences: Sequence[str]) -> np.ndarray:
 
 
 def triplets(words: Sequence[str]) -> sparse.csr_array:
-    """Which triplet stands at each place of short sequences, shape (n, 64 * (END_BASES // 3)), ones and zeros.
+    """One-hot triplets at each place of short sequences, shape (n, 64 * (END_BASES // 3)).
 
     A triplet with a letter other than ACGT, or beyond the end, has no column.
     """

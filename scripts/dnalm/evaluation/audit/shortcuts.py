@@ -1,4 +1,4 @@
-"""What the shortcut probes found, as one check."""
+"""The shortcut probes as one check."""
 
 from collections.abc import Sequence
 
@@ -11,35 +11,33 @@ from dnalm.names import TARGET
 
 
 def shortcuts(subject: Subject, probes: Sequence[Probe], case_kept: bool) -> Check:
-    """What the probes found, in one entry: the gravest, and all that are not clean by name."""
+    """All probes in one entry: the most severe status, and the names of those that fail or warn."""
     measure = MEASURES[subject.truth]
     judged = [probe for probe in probes if probe.found.low is not None]
     failed = [probe for probe in probes if probe.status == "fail"]
     warned = [probe for probe in probes if probe.status == "warn"]
     words = []
     if failed:
-        words.append(measure.summary.format(listed([_told(probe, measure) for probe in failed])))
+        words.append(measure.summary.format(listed([_described(probe, measure) for probe in failed])))
     if warned:
-        words.append(f"To be kept in mind: {listed([_told(probe, measure) for probe in warned])}")
+        words.append(f"Weaker signals: {listed([_described(probe, measure) for probe in warned])}")
     if not judged:
-        words.append("There are too few groups of records to judge any shortcut")
+        words.append("There are too few groups of records to assess any shortcut")
     text = f"{'. '.join(words)}." if words else measure.clean
-    gravest = max(
+    strongest = max(
         (probe for probe in judged if not probe.excused), key=lambda probe: probe.found.low or 0.0, default=None
     )
-    notes = (
-        {} if case_kept else {"case": "not looked at: the tables hold upper case only, and so does what a model sees"}
-    )
+    notes = {} if case_kept else {"case": "not checked: the tables, and so the models' inputs, are upper case only"}
     return check(
         "shortcuts", "Shortcuts", worst([probe.status for probe in probes]), text,
-        "What one number tells, a model need not learn: a high score may be nothing but that number.",
+        "A model can use such a property instead of the biology: a high score may come from it alone.",
         _against_shortcuts(subject, failed or warned),
-        gravest.found.low if gravest else None, subject.limits[measure.limit],
-        judged=gravest.name if gravest else None, not_looked_at=notes,
+        strongest.found.low if strongest else None, subject.limits[measure.limit],
+        judged=strongest.name if strongest else None, not_looked_at=notes,
     )  # fmt: skip
 
 
-def _told(probe: Probe, measure: Measure) -> str:
+def _described(probe: Probe, measure: Measure) -> str:
     found = probe.found
     if found.value is None:
         return f"{title(probe.name)} (not measured)"
@@ -53,13 +51,13 @@ _PERIODICITY = frozenset({"periodicity"})
 
 
 def _against_shortcuts(subject: Subject, found: Sequence[Probe]) -> str:
-    """What to do about the shortcuts that were found."""
+    """Advice against the shortcuts that were found."""
     names = {probe.name.partition("/")[0] for probe in found if not (probe.excused and probe.name in ENDS)}
     return sentence([advice for shortcuts, advice in _advice(subject) if names & shortcuts])
 
 
 def _advice(subject: Subject) -> list[tuple[frozenset[str], str]]:
-    """What helps against which shortcuts."""
+    """(Names of shortcuts, advice against them)."""
     if subject.kind == "repeats":
         matching = f"{subject.key('balance.match')}: [length, gc] with a lower {subject.key('balance.gc_tolerance')}"
         return [
@@ -72,26 +70,29 @@ def _advice(subject: Subject) -> list[tuple[frozenset[str], str]]:
         return [
             (
                 _COMPOSITION,
-                "if length or GC is not what is to be learnt, choose records whose targets do not follow it; compare"
-                " with the baseline `length_gc`",
+                "unless the model should learn length or GC, choose records whose targets do not correlate with it;"
+                " compare with the baseline `length_gc`",
             ),
             (
                 ENDS,
-                "unless the ends are what is to be learnt, cut all sequences in the same way, without adapters or"
-                " sites",
+                "unless the model should learn the ends, cut all sequences in the same way, without adapters or"
+                " restriction sites",
             ),
             (
                 _LETTERS,
                 "take all records from sequence of one quality, or leave out those with letters other than ACGT",
             ),
-            (_PERIODICITY, "compare with the baseline `periodicity`: the target follows how repetitive a sequence is"),
+            (
+                _PERIODICITY,
+                "compare with the baseline `periodicity`: the target correlates with how repetitive a sequence is",
+            ),
         ]
     return [
         (_COMPOSITION, "match the classes of the table by length and GC"),
-        (ENDS, "cut the sequences of all classes in the same way, without adapters or sites"),
+        (ENDS, "cut the sequences of all classes in the same way, without adapters or restriction sites"),
         (
             _LETTERS,
             "take the classes from sequence of one quality, or leave out records with letters other than ACGT",
         ),
-        (_PERIODICITY, "ask whether one class is merely repetitive; if so, sample the other one alike"),
+        (_PERIODICITY, "check whether one class is merely repetitive; if so, sample the other one in the same way"),
     ]

@@ -1,4 +1,4 @@
-"""Checks of numbers to predict: are they many, alike in every split, and without contradiction?"""
+"""Checks of regression targets: enough of them, the same distribution in every split, no conflicts."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -14,13 +14,13 @@ from dnalm.evaluation.statistics.clusters import Groups
 from dnalm.names import SPLITS, TARGET
 
 DIFFERENT = 0.1
-"""A Kolmogorov-Smirnov distance of two splits' targets that is worth a word, if chance does not explain it."""
+"""Kolmogorov-Smirnov distance of two splits' targets above which a significant difference gives a warning."""
 CHANCE = 1.63
-"""This, times sqrt(1 / n + 1 / m), the distance of two samples of n and m exceeds once in 100 times (Smirnov 1948)."""
+"""Critical value at level 0.01: the distance of samples of n and m exceeds it times sqrt(1/n + 1/m) (Smirnov 1948)."""
 
 
 def sizes(subject: Subject, tables: Mapping[str, pd.DataFrame]) -> Check:
-    """Records and different targets enough in every split?"""
+    """Are there enough records and distinct targets in every split?"""
     targets = {split: tables[split][TARGET].to_numpy(np.float64) for split in SPLITS}
     distinct = {split: len(np.unique(values)) for split, values in targets.items()}
     empty = [f"{split} has no records" for split in SPLITS if not len(targets[split])]
@@ -34,9 +34,9 @@ def sizes(subject: Subject, tables: Mapping[str, pd.DataFrame]) -> Check:
     return check(
         "sizes", "Enough targets in every split", "fail" if empty else "warn" if few else "pass",
         sentence([*empty, *few]) or f"Targets: {'; '.join(counts)}.",
-        "Where targets are all the same no model can be told from a constant; of a few values a correlation says little.",
-        f"Give more records, or move them by {subject.key('split.fractions')}, another {subject.key('split.seed')}, or"
-        f" a higher {subject.key('max_records')}; numbers that take few values may be labels"
+        "With a single target no model can beat a constant; with few distinct values a correlation says little.",
+        f"Give more records, or change {subject.key('split.fractions')}, {subject.key('split.seed')} or"
+        f" {subject.key('max_records')}; targets with few distinct values may be labels"
         f" ({subject.key('label_column')}).",
         min(distinct.values()), FEW_RECORDS,
         records={split: len(values) for split, values in targets.items()}, distinct=distinct,
@@ -44,7 +44,7 @@ def sizes(subject: Subject, tables: Mapping[str, pd.DataFrame]) -> Check:
 
 
 def target_distributions(subject: Subject, tables: Mapping[str, pd.DataFrame]) -> Check:
-    """Are the targets of the splits alike? By the two-sample Kolmogorov-Smirnov distance, with groups for records."""
+    """Do targets have the same distribution in all splits? Kolmogorov-Smirnov distances; n is the effective groups."""
     effective = {split: Groups.of(pd.factorize(tables[split]["group"])[0]).effective for split in SPLITS}
     distances, different = {}, []
     for pair in combinations(SPLITS, 2):
@@ -57,21 +57,23 @@ def target_distributions(subject: Subject, tables: Mapping[str, pd.DataFrame]) -
             medians = " against ".join(f"{np.median(values):.4g}" for values in (one, other))
             names = " and ".join(pair)
             different.append(f"the targets of {names} differ (distance {decimal(distance)}; median {medians})")
-    told = "; ".join(f"{pair.replace('/', ' and ')} {decimal(distance)}" for pair, distance in distances.items())
+    listed_distances = "; ".join(
+        f"{pair.replace('/', ' and ')} {decimal(distance)}" for pair, distance in distances.items()
+    )
     return check(
-        "target_distributions", "Targets alike in every split", "warn" if different else "pass",
-        sentence(different) or f"Kolmogorov-Smirnov distances of the targets: {told}.",
-        "Where a split holds other targets than train, its scores are about another range, and R2 may be below 0 for a"
-        " good ranking.",
-        f"Another {subject.key('split.seed')} or more records; {subject.key('split.method')}: random, if no records are"
-        " related.",
+        "target_distributions", "Same targets in every split", "warn" if different else "pass",
+        sentence(different) or f"Kolmogorov-Smirnov distances of the targets: {listed_distances}.",
+        "If targets of a split differ from those of train, scores are for another range, and R2 may be below 0 despite"
+        " a good ranking.",
+        f"Try another {subject.key('split.seed')} or more records; {subject.key('split.method')}: random, if no records"
+        " are related.",
         max(distances.values(), default=None), DIFFERENT,
         distances=distances, effective_groups={split: round(value, 1) for split, value in effective.items()},
     )  # fmt: skip
 
 
 def conflicting_targets(subject: Subject, facts: Mapping[str, Any]) -> Check:
-    """The same sequence, or a near-identical one, with targets far apart."""
+    """Identical or near-identical sequences with very different targets."""
     found = facts["conflicting_targets"]
     total = sum(facts["splits"][split]["records"] for split in SPLITS)
     same, near = found["same"], found["near"]
@@ -91,10 +93,10 @@ def conflicting_targets(subject: Subject, facts: Mapping[str, Any]) -> Check:
         )
     status = "fail" if value > limit else "warn" if words else "pass"
     return check(
-        "conflicting_targets", "Conflicting targets", status, sentence(words) or f"No like sequences have {apart}.",
-        "No model can be right about both records of one sequence; of near-identical ones it hardly can, unless"
-        " single bases are what is to be learnt.",
-        "Decide on one target for each of these sequences in the table (the median of its measurements, say), or leave"
-        " them out.",
+        "conflicting_targets", "Conflicting targets", status, sentence(words) or f"No similar sequences have {apart}.",
+        "No model can be right about both records of one sequence, and hardly about near-identical ones, unless single"
+        " bases matter.",
+        "Decide on one target for each of these sequences in the table (such as the median of its measurements), or"
+        " leave them out.",
         value, limit, same=dict(same), near=dict(near), apart=found["apart"], examples=found["examples"],
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What each model's tokenizer makes of a data set: tokens a record, unknown tokens, and the model's limit."""
+"""Tokens of a data set by model: number per record, unknown tokens, and the model's limit."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from dnalm.names import SPLITS
 
 @dataclass(frozen=True)
 class TokenCounts:
-    """One model's tokens: `lengths` (n,) without special tokens, in the order of the splits' records; `limit` with them.
+    """One model's tokens: `lengths` (n,) without special tokens, in the order of the splits' records.
 
-    special: special tokens that are added to a sequence.
+    limit: most tokens of an input, special ones included; special: special tokens added to a sequence.
     """
 
     lengths: np.ndarray
@@ -25,7 +25,7 @@ class TokenCounts:
 
     @property
     def overlong(self) -> int:
-        """Records that do not fit into one input together with the special tokens."""
+        """Records that do not fit into one input with the special tokens."""
         return 0 if self.limit is None else int((self.lengths > self.limit - self.special).sum())
 
 
@@ -34,9 +34,9 @@ def read_token_counts(
 ) -> dict[str, TokenCounts]:
     """Token counts of each model from files `{model}/{split}.json` and, beside each, `{split}.offsets.npy`.
 
-    limits: most tokens of one input as the config has them, by model, None where it has none; a limit that the tokenizer or
-    checkpoint states is among the counts. sizes: records of each split. Raises
-    `UserError` for a model or split without a file and for a file that does not fit its split.
+    limits: `max_tokens` of the config by model, or None; the limit of the tokenizer or checkpoint is in the files, and
+    the lower one applies. sizes: records of each split. Raises `UserError` for a model or split without a file and for
+    a file that does not match its split.
     """
     found = {(path.parent.name, path.stem): path for path in files}
     result = {}
@@ -64,7 +64,7 @@ def _lengths(path: Path) -> np.ndarray:
     try:
         offsets = np.load(path, mmap_mode="r")
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; it lies beside the counts of the same tokens") from error
+        raise UserError(f"{path}: no such file; it belongs beside the counts of the same tokens") from error
     except (ValueError, EOFError) as error:
         raise UserError(f"{path}: damaged token file ({error})") from error
     return np.diff(offsets)

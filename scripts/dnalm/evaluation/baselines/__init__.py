@@ -1,1 +1,1 @@
-"""Models simple enough to explain."""
+"""Simple models that a language model has to beat."""

@@ -19,8 +19,8 @@ def length_gc(sequences: Sequence[str]) -> np.ndarray:
 def kmer_counts(sequences: Sequence[str], k: int) -> sparse.csr_array:
     """Counts of canonical k-mers (a k-mer and its reverse complement are one), shape (n, 4**k).
 
-    Column: the k-mer read as a number in base 4 (A, C, G, T = 0 .. 3), or that of its reverse complement where that
-    is smaller. k-mers with another letter are skipped; a sequence shorter than k has a row of zeros.
+    Column: the k-mer as a number in base 4 (A, C, G, T = 0 .. 3), or its reverse complement if that is
+    smaller. k-mers with another letter are skipped; a sequence shorter than k has a row of zeros.
     """
     kmers, owners = canonical_kmers(*encode(sequences), k)
     places = (owners, kmers.astype(np.int64))
@@ -32,7 +32,7 @@ def kmer_counts(sequences: Sequence[str], k: int) -> sparse.csr_array:
 def kmer_features(sequences: Sequence[str], k: int) -> sparse.csr_array:
     """Square roots of canonical k-mer frequencies, shape (n, 4**k); every row has length 1 (or 0 without k-mers).
 
-    The square root (Hellinger) keeps frequent k-mers from drowning the rest.
+    The square root (Hellinger transform) reduces the weight of frequent k-mers.
     """
     counts = kmer_counts(sequences, k)
     per_row = np.diff(counts.indptr)
@@ -42,7 +42,7 @@ def kmer_features(sequences: Sequence[str], k: int) -> sparse.csr_array:
 
 
 def kmer_frequencies(sequences: Sequence[str], longest: int) -> np.ndarray:
-    """Frequencies of canonical k-mers among a sequence's k-mers, for k = 1 .. longest side by side, float32.
+    """Frequencies of canonical k-mers for k = 1 .. longest, side by side, float32.
 
     Shape (n, columns): 2, 10, 32, 136 ... columns for k = 1, 2, 3, 4 ...; zeros where a sequence has no k-mer.
     """

@@ -10,15 +10,15 @@ from dnalm.names import BACKGROUND
 from dnalm.tables.repeat_calls import read_calls
 
 CALLED = "called"
-"""Column of whether trf calls a repeat."""
+"""Column: whether trf calls a repeat."""
 
 
 def with_calls(
     tables: dict[str, pd.DataFrame], records: Path, background: Path | None = None
 ) -> dict[str, pd.DataFrame]:
-    """The tables with a column `CALLED`, from what call_repeats.py wrote of the records and of the background.
+    """The tables with a column `CALLED`, from the files of call_repeats.py for the records and the background.
 
-    Raises `UserError` if trf was not installed then.
+    Raises `UserError` if trf was not installed when they were made.
     """
     result = {}
     for split, table in tables.items():
@@ -26,20 +26,20 @@ def with_calls(
         called = read_calls(path, table["id"].tolist())
         if called is None:
             raise UserError(
-                f"baselines: trf was not installed when {path} was made; install it (conda: bioconda::trf, Debian: trf),"
-                " delete that file and run again, or take `trf` from the data set's baselines"
+                f"baselines: trf was not installed when {path} was made; install it (conda: bioconda::trf, Debian:"
+                " trf), delete that file and run again, or remove `trf` from the data set's baselines"
             )
         result[split] = table.assign(**{CALLED: called})
     return result
 
 
-class Fractions:
-    """A classifier by one yes or no: the fractions of the classes among train's records with the same answer.
+class CalledClassifier:
+    """Class frequencies among the train records with the same binary feature, as probabilities.
 
-    Each class of train counts one record more for either answer (Laplace), so that none has probability 0.
+    Laplace smoothing: one pseudocount per class and answer, so that no probability is 0.
     """
 
-    def fit(self, answers: np.ndarray, labels: np.ndarray) -> "Fractions":
+    def fit(self, answers: np.ndarray, labels: np.ndarray) -> "CalledClassifier":
         """Count; answers: (n, 1) bool, labels: (n,)."""
         self.classes_, column = np.unique(labels, return_inverse=True)
         counts = np.ones((2, len(self.classes_)))
@@ -48,6 +48,6 @@ class Fractions:
         return self
 
     def predict_proba(self, answers: np.ndarray) -> np.ndarray:
-        """The classes' fractions, in the order of `classes_`, shape (n, classes)."""
+        """Class frequencies in the order of `classes_`, shape (n, classes)."""
         chosen: np.ndarray = self.fractions_[answers[:, 0].astype(int)]
         return chosen

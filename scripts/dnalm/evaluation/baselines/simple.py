@@ -1,7 +1,7 @@
-"""Models simple enough to explain: what a result must beat before a language model gets the credit for it.
+"""Simple baselines that a language model has to beat.
 
-Each is fitted on a few numbers of a sequence, on train; its settings are those with the highest MCC (of labels) or Spearman
-correlation (of targets) on validation. Nothing here is random.
+Each is fitted on train on simple features of a sequence, with the settings that give the highest MCC (labels) or
+Spearman correlation (targets) on validation. Deterministic.
 """
 
 from dataclasses import dataclass
@@ -22,19 +22,19 @@ from dnalm.tables.sequences import truth_column
 
 @dataclass(frozen=True)
 class Outcome:
-    """A fitted baseline: predictions on all but train, and how it came about (for run.json)."""
+    """A fitted baseline: predictions of all splits but train, and its settings and fits (`baseline` in run.json)."""
 
     predictions: dict[str, Predictions]
-    account: dict[str, Any]
+    record: dict[str, Any]
 
 
 def fit_baseline(name: str, tables: dict[str, pd.DataFrame]) -> Outcome:
-    """Fit a baseline on `tables["train"]`, choose its settings on validation, and score all but train.
+    """Fit a baseline on `tables["train"]`, choose its settings on validation, and score all splits but train.
 
-    tables: sequence tables of train, validation and test, and of what else is to be scored (`background`), with labels or
-    with targets; for `trf` with the column `CALLED` too. A class missing in train gets probability 0. Of settings that are
-    equally good on validation the first (simplest) is taken. Raises `UserError` for a train table with fewer than two classes
-    or different targets, for splits without records, and for a baseline that does not predict what is learnt here.
+    tables: sequence tables of train, validation, test and optionally `background`, with labels or with targets; for
+    `trf` with the column `CALLED` too. A class missing in train gets probability 0. Of settings that tie on validation
+    the first (simplest) is taken. Raises `UserError` for a train table with fewer than two classes or different
+    targets, for splits without records, and for a baseline that does not predict this column.
     """
     column = truth_column(tables["train"])
     if name not in CANDIDATES[column]:
@@ -47,13 +47,13 @@ def fit_baseline(name: str, tables: dict[str, pd.DataFrame]) -> Outcome:
     key: tuple[Any, ...] | None = None
     tried: list[dict[str, Any]] = []
     best: tuple[float, dict[str, Any], bool, dict[str, np.ndarray]] | None = None
-    with threadpool_limits(limits=1):  # sums in another order would be another result
+    with threadpool_limits(limits=1):  # the order of sums would change results
         for candidate in tqdm(list(candidates(column)), desc=name, unit="fit", mininterval=1):
             if key != candidate.key:
                 features = {s: candidate.features(table[candidate.column].tolist()) for s, table in tables.items()}
                 key = candidate.key
-            watched = task.watched(features["validation"]) if candidate.watches else {}
-            candidate.model.fit(features["train"], truth["train"], **watched)
+            validation = task.validation(features["validation"]) if candidate.early_stopping else {}
+            candidate.model.fit(features["train"], truth["train"], **validation)
             scores = {split: task.scores(candidate.model, features[split]) for split in tables if split != "train"}
             quality = task.quality(scores["validation"])
             tried.append({**candidate.settings, metric: round(quality, 6)})
@@ -65,12 +65,12 @@ def fit_baseline(name: str, tables: dict[str, pd.DataFrame]) -> Outcome:
         split: task.predictions(tables[split]["id"].to_numpy(dtype=object), truth[split], values)
         for split, values in scores.items()
     }
-    account = {"description": description, "chosen": chosen, "tried": tried, "converged": converged}
-    return Outcome(predictions, account)
+    record = {"description": description, "chosen": chosen, "tried": tried, "converged": converged}
+    return Outcome(predictions, record)
 
 
 class _Labels:
-    """Classes: probabilities, judged by MCC."""
+    """Classes: probabilities, scored by MCC."""
 
     metric = METRICS["classification"][0]
 
@@ -81,12 +81,12 @@ class _Labels:
             raise UserError(f"train: only one class (label {found[0]}); a classifier needs at least two")
         self._known = np.isin(truth["validation"], found)
         if not self._known.any():
-            raise UserError("validation: none of its records has a label that train knows")
+            raise UserError("validation: no record has a label that occurs in train")
         self._validation = truth["validation"]
         self._classes = 1 + max(int(values.max(initial=1)) for values in truth.values())
 
-    def watched(self, features: Features) -> dict[str, Any]:
-        """Validation, as a fit takes it: the records of a class that train has."""
+    def validation(self, features: Features) -> dict[str, Any]:
+        """Validation as arguments of a fit, without classes that train lacks."""
         return {"X_val": features[self._known], "y_val": self._validation[self._known]}
 
     def scores(self, model: Any, features: Features) -> np.ndarray:
@@ -105,7 +105,7 @@ class _Labels:
 
 
 class _Targets:
-    """Numbers, judged by Spearman correlation."""
+    """Numbers, scored by Spearman correlation."""
 
     metric = METRICS["regression"][0]
 
@@ -115,8 +115,8 @@ class _Targets:
             raise UserError(f"train: every target is {truth['train'][0]:g}; there is nothing to learn")
         self._validation = truth["validation"]
 
-    def watched(self, features: Features) -> dict[str, Any]:
-        """Validation, as a fit takes it."""
+    def validation(self, features: Features) -> dict[str, Any]:
+        """Validation as arguments of a fit."""
         return {"X_val": features, "y_val": self._validation}
 
     def scores(self, model: Any, features: Features) -> np.ndarray:
@@ -139,7 +139,7 @@ def _check_sizes(truth: dict[str, np.ndarray]) -> None:
 
 
 def _converged(model: Any) -> bool:
-    """Whether a fit ended before its limit of iterations; one without iterations, or that counts none, always does."""
+    """Whether a fit stopped before its limit of iterations; True for models without iterations."""
     last = model[-1] if hasattr(model, "steps") else model
     rounds = getattr(last, "n_iter_", None)
     return rounds is None or bool(np.max(rounds) < last.max_iter)

@@ -1,1 +1,1 @@
-"""Pages, charts, cards."""
+"""The report's pages and charts, and model cards."""

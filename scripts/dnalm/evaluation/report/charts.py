@@ -1,4 +1,4 @@
-"""The report's charts as inline SVG: one look, readable without colour, the same bytes every time."""
+"""The report's charts as inline SVG: one style, readable without colour, deterministic."""
 
 import io
 import re
@@ -15,7 +15,7 @@ from dnalm.evaluation.statistics.curves import Curve
 FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 INK, MUTED, LINE = "#1c2733", "#5a6672", "#e3e8ec"
 MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#B8860B")
-"""After Okabe and Ito (2008), told apart with any colour vision; their yellow darkened for lines on white."""
+"""Colour-blind safe, after Okabe and Ito (2008); their yellow is darkened for lines on white."""
 MODEL_DASHES: tuple[list[int], ...] = ([], [9, 3], [2, 2])
 BASELINE_STYLES: dict[str, tuple[str, list[int]]] = {
     "majority": ("#C3CAD0", [1, 3]),
@@ -27,7 +27,7 @@ BASELINE_STYLES: dict[str, tuple[str, list[int]]] = {
     "cnn": ("#7A6448", [7, 2, 2, 2]),
     "trf": ("#1C2733", [12, 3]),
 }
-"""Cool greys for counted things, warm for learnt ones, ink for the reference."""
+"""Colour and dash: cool greys for counted features, warm ones for learnt features, ink for the reference."""
 SHAPES = {"model": "circle", "baseline": "square", "reference": "diamond"}
 
 
@@ -41,7 +41,7 @@ class Style:
 
     @property
     def swatch(self) -> Markup:
-        """A short piece of the line, for a legend."""
+        """A short line for a legend."""
         dash = " ".join(map(str, self.dash))
         return Markup(
             '<svg class="swatch" width="30" height="10" aria-hidden="true"><line x1="1" y1="5" x2="29" y2="5"'
@@ -56,13 +56,13 @@ def model_style(index: int) -> Style:
 
 
 def baseline_style(name: str) -> Style:
-    """The style of a baseline: grey and dashed, so that it never passes for a model."""
+    """The style of a baseline: grey and dashed, unlike models."""
     colour, dash = BASELINE_STYLES[name]
     return Style(colour, dash, 1.8)
 
 
 def curves_chart(curves: Sequence[tuple[Style, Curve]], kind: str, key: str, about: str) -> Markup:
-    """Curves of several runs in one square: `kind` is `roc` or `precision_recall`."""
+    """Curves of several runs in one chart; kind: `roc` or `precision_recall`."""
     x, y = {
         "roc": ("False positive rate", "True positive rate"),
         "precision_recall": ("Recall", "Precision"),
@@ -136,7 +136,7 @@ Bin = dict[str, Any]
 
 
 def reliability_chart(runs: Sequence[Sequence[Bin]], style: Style, title: str, key: str, about: str) -> Markup:
-    """The fraction of records that bear the predicted label over the probability it was given, one line a run."""
+    """The observed fraction of the predicted label over its predicted probability, one line per run."""
     layers = [_diagonal()]
     for bins in runs:
         known = [part for part in bins if part["n"]]
@@ -152,7 +152,7 @@ def reliability_chart(runs: Sequence[Sequence[Bin]], style: Style, title: str, k
 
 
 Point = tuple[float, float | None, float | None]
-"""A value with its lower and upper bound."""
+"""A value with its lower and upper bounds."""
 
 
 def ladder_chart(
@@ -162,11 +162,9 @@ def ladder_chart(
     key: str,
     about: str,
 ) -> Markup:
-    """What is measured, by rung: a band each, from the top.
+    """A metric by rung, one band per rung from the top; in it one point with its interval for each series.
 
-    In it every series ((style, kind, a point a rung)) with its interval, in their order.
-
-    A thin line joins the points of a series from rung to rung.
+    series: (style, kind, a point per rung). A thin line joins the points of a series.
     """
     pitch, head = 9, 26
     band = head + pitch * len(series) + 6
@@ -204,7 +202,7 @@ def ladder_chart(
 
 
 def as_svg(chart: Any, key: str, title: str, description: str) -> Markup:
-    """Render a chart with a title and description for screen readers; its ids begin with `key`."""
+    """Render a chart with a title and description for screen readers; ids begin with `key`."""
     axis = {"labelColor": MUTED, "titleColor": INK, "gridColor": LINE, "domainColor": "#9aa5af", "tickColor": "#9aa5af"}
     size = {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal", "titlePadding": 8}
     look = (
@@ -219,7 +217,7 @@ def as_svg(chart: Any, key: str, title: str, description: str) -> Markup:
 
 
 def accessible(svg: str, key: str, title: str, description: str) -> Markup:
-    """An SVG that can stand in a page: scales, is read out as its title and description, and has ids of its own."""
+    """An SVG for a page: scalable, with a title and description for screen readers, and unique ids."""
     order = {name: f"{key}-{i}" for i, name in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg)))}
     for old, new in order.items():
         svg = (
@@ -238,7 +236,7 @@ def accessible(svg: str, key: str, title: str, description: str) -> Markup:
         '<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="{box}" style="max-width:{width}px" role="img"'
         ' aria-labelledby="{key}-t {key}-d"><title id="{key}-t">{title}</title><desc id="{key}-d">{description}</desc>'
     ).format(box=box[1], width=width[1], key=key, title=title, description=description)
-    return head + Markup(rest)  # noqa: S704  (made by the renderer from our own numbers and escaped names)
+    return head + Markup(rest)  # noqa: S704  (from the renderer, with our numbers and escaped names)
 
 
 def _short(number: re.Match[str]) -> str:

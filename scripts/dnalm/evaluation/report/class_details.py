@@ -1,4 +1,4 @@
-"""What a page shows of the test set where labels are learnt: curves, confusions, probabilities, rare positives."""
+"""Details of the test set for classification: curves, confusion matrices, calibration, rare positives."""
 
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ _BOUNDED = ("tpr", "fpr", "fpr_low", "fpr_high", "recall_at_1_percent_fpr", "n_n
 
 
 def of_classes(dataset: Dataset) -> Details:
-    """The parts of the page, what its template lays out, and the tables that can be downloaded."""
+    """The sections of the page, values for its template, and tables to download."""
     if not dataset.groups:
         return Details([], {}, {})
     rarely = prevalence(dataset)
@@ -34,7 +34,7 @@ def of_classes(dataset: Dataset) -> Details:
 
 
 def curves(dataset: Dataset) -> dict[str, Any]:
-    """ROC and precision-recall curves of all runs of a data set, with one legend; the charts may be none."""
+    """ROC and precision-recall curves of all runs of a data set, with one legend; `charts` may be empty."""
     look = styles(dataset.groups)
     shown = []
     for kind, curve, metric in (("roc", roc, "auroc"), ("precision_recall", precision_recall, "auprc")):
@@ -51,7 +51,7 @@ def curves(dataset: Dataset) -> dict[str, Any]:
 
 
 def reliability(dataset: Dataset) -> list[dict[str, Any]]:
-    """A reliability plot for each group: how often a probability came true, one line a seed."""
+    """A reliability plot for each group, one line per seed."""
     look = styles(dataset.groups)
     result = []
     for number, group in enumerate(ranked(dataset)):
@@ -65,7 +65,7 @@ def reliability(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def confusions(dataset: Dataset) -> list[dict[str, Any]]:
-    """The confusion matrix of every run: counts, and per cent of the row, which also shades the cell."""
+    """The confusion matrix of every run: counts, and per cent of the row, by which cells are shaded."""
     labels, result = label_names(dataset), []
     for group in ranked(dataset):
         for run in group.runs:
@@ -87,16 +87,16 @@ def confusions(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def calibration(dataset: Dataset) -> Table:
-    """Calibration error, Brier score and log loss of every run, and what a temperature makes of them."""
+    """Calibration error, Brier score and log loss of every run, and the first two with a fitted temperature."""
     rows: list[list[str]] = []
     notes: list[tuple[str, str]] = []
-    heated = False
+    any_fitted = False
     for group in ranked(dataset):
         for run in group.runs:
             found = run.metrics["calibration"]
-            warmth = found["temperature"]
-            heated |= warmth is not None
-            after = [decimal(warmth["value"], 2), decimal(warmth["ece"]), decimal(warmth["brier"])] if warmth else []
+            fitted = found["temperature"]
+            any_fitted |= fitted is not None
+            after = [decimal(fitted["value"], 2), decimal(fitted["ece"]), decimal(fitted["brier"])] if fitted else []
             figures = [
                 decimal(found["ece"]) + _range(found["ece_interval"]),
                 decimal(found["brier"]) + _range(found["brier_interval"]),
@@ -105,23 +105,23 @@ def calibration(dataset: Dataset) -> Table:
             rows.append([run_name(run, group), *figures, *after])
             notes.append((run_name(run, group), found["note"]))
     columns = ["Run", "Calibration error", "Brier score", "Log loss"]
-    columns += ["Temperature", "error with it", "Brier with it"] if heated else []
+    columns += ["Temperature", "error with it", "Brier with it"] if any_fitted else []
     rows = [row + [MISSING] * (len(columns) - len(row)) for row in rows]
-    return Table("Calibration", *_remarked(list(map(Column, columns)), rows, notes))
+    return Table("Calibration", *_with_notes(list(map(Column, columns)), rows, notes))
 
 
 def _range(bounds: dict[str, float] | None) -> str:
     return f" ({between(bounds['low'], bounds['high'])})" if bounds else ""
 
 
-def _remarked(columns: list[Column], rows: list[list[str]], notes: list[tuple[str, str]]) -> tuple[Any, ...]:
-    """The rest of a table: a note that holds for all rows stands above it, others are remarks."""
+def _with_notes(columns: list[Column], rows: list[list[str]], notes: list[tuple[str, str]]) -> tuple[Any, ...]:
+    """Note, columns, rows and remarks of a table: a note that all rows share becomes the table's note."""
     distinct = {note for _, note in notes}
     return (next(iter(distinct)), columns, rows) if len(distinct) == 1 else ("", columns, rows, notes)
 
 
 def thresholds(dataset: Dataset) -> Table:
-    """What every run reaches at the threshold that was chosen on validation; no rows for more than two classes."""
+    """Test metrics of every run at the threshold chosen on validation; no rows for more than two classes."""
     rows = [
         [
             run_name(run, group),
@@ -145,12 +145,12 @@ def thresholds(dataset: Dataset) -> Table:
         "Recall",
         "MCC at 0.5",
     ]
-    note = "The threshold with the highest MCC on validation, frozen before the test set was scored."
+    note = "The threshold with the highest MCC on validation, fixed before the test set was scored."
     return Table("Decision threshold", note, list(map(Column, names)), rows)
 
 
 def prevalence(dataset: Dataset) -> Table:
-    """Precision of every run where positives are rarer than here; no rows for more than two classes."""
+    """Precision of every run at lower prevalences; no rows for more than two classes."""
     rows: list[list[str]] = []
     notes: list[tuple[str, str]] = []
     shares: list[float] = []
@@ -162,7 +162,7 @@ def prevalence(dataset: Dataset) -> Table:
                 notes.append((run_name(run, group), found["note"]))
     columns = ["Run", "Recall", "False positive rate (FPR)", "Recall at 1 % FPR"]
     columns += [f"Precision at {'1:1' if share == 0.5 else per_cent(share)}" for share in shares]
-    return Table("Precision by prevalence", *_remarked(list(map(Column, columns)), rows, notes))
+    return Table("Precision by prevalence", *_with_notes(list(map(Column, columns)), rows, notes))
 
 
 def _rates(found: dict[str, Any]) -> list[str]:

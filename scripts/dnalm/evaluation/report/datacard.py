@@ -1,4 +1,4 @@
-"""What a data set is made of, and what to keep in mind about it: its manifest in tables and plain words."""
+"""A data set's manifest as tables and sentences, and cautions about its scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ STAGES = {
 }
 _COMPARED = {"gc": ("GC fraction", 3), "length": ("length in bp", 0), "motif_length": ("motif length in bp", 0)}
 DIFFERENT = 0.2
-"""A Kolmogorov-Smirnov statistic above which dropped records count as different in kind from kept ones."""
+"""Kolmogorov-Smirnov statistic above which dropped records are reported as different from kept ones."""
 MANY = 0.05
-"""A fraction of the positives above which those that were dropped are worth a word."""
+"""Fraction of dropped positives above which differences are reported."""
 _SPLITTING = {
     "grouped": "related records stay in one split",
     "random": "records divided at random",
@@ -31,7 +31,7 @@ _OVERLONG = {"window": "cut into windows, scores averaged", "truncate": "cut off
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table; text is aligned left and wraps."""
+    """A column of a table; text columns are left-aligned and wrap."""
 
     name: str
     is_text: bool = False
@@ -39,7 +39,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table ready to be laid out; the first cell of a row is its header. `remarks`: (row, what is said of it)."""
+    """A table for a template; the first cell of a row is its header. remarks: (row, remark)."""
 
     title: str
     note: str
@@ -49,7 +49,7 @@ class Table:
 
 
 def label_names(dataset: Dataset) -> list[str]:
-    """A name for each class: the manifest's, or `label 0` ... where that has numbers only. None where targets are learnt."""
+    """A name for each class: the manifest's, or `label 0` ... if it has numbers only. Empty for regression."""
     named = dataset.manifest["labels"]
     scored = [run.predictions["test"] for _, run in dataset.members]
     classes = max([len(named), *(one.classes for one in scored if isinstance(one, ClassPredictions))])
@@ -58,7 +58,7 @@ def label_names(dataset: Dataset) -> list[str]:
 
 
 def about(dataset: Dataset) -> str:
-    """One sentence on what the data set is."""
+    """One sentence that describes the data set."""
     config = dataset.config
     records = sum(split["records"] for split in dataset.manifest["splits"].values())
     if config["kind"] == "repeats":
@@ -79,14 +79,13 @@ def about(dataset: Dataset) -> str:
 
 
 def cautions(dataset: Dataset) -> list[str]:
-    """What makes a score less trustworthy than it looks, beside what the audit found: which records are left, and how
-    the runs differ.
-    """
+    """Cautions about the scores beside the audit: dropped records, and differences between the runs."""
     result = _selection(dataset)
     sizes = sorted({run.metrics["n"] for _, run in dataset.members})
     if len(sizes) > 1:
         result.append(
-            f"The runs were not scored on the same test records ({sizes[0]:,} to {sizes[-1]:,} of them): compare with care."
+            f"The runs were not scored on the same test records ({sizes[0]:,} to {sizes[-1]:,} of them):"
+            " compare with care."
         )
     for group in dataset.models:
         run = group.runs[0]
@@ -108,7 +107,7 @@ def cautions(dataset: Dataset) -> list[str]:
 
 
 def _selection(dataset: Dataset) -> list[str]:
-    """How dropped positives differ from kept ones, if there are many of them and they do."""
+    """How dropped positives differ from kept ones, if many were dropped and they differ."""
     compared = dataset.manifest["kept_vs_dropped"] or {}
     differences, kept, dropped = [], 0, 0
     for name, (title, places) in _COMPARED.items():
@@ -125,7 +124,7 @@ def _selection(dataset: Dataset) -> list[str]:
 
 
 def tables(dataset: Dataset) -> list[Table]:
-    """The data as tables; one that the manifest has nothing for is left out."""
+    """The data as tables, without empty ones."""
     truth = _targets(dataset) if dataset.manifest["splits"]["test"].get("targets") else _splits(dataset)
     made = [truth, _composition(dataset), _checks(dataset), _ledger(dataset), _comparison(dataset)]
     return [table for table in made if table.rows]
@@ -151,14 +150,14 @@ def _targets(dataset: Dataset) -> Table:
     rows = []
     for split in SPLITS:
         facts = dataset.manifest["splits"][split]
-        told = facts["targets"]
+        summary = facts["targets"]
         numbers = [
-            significant(told["mean"]),
-            significant(told["sd"]),
-            significant(told["median"]),
-            spanned(told["quartile_1"], told["quartile_3"]),
-            spanned(told["minimum"], told["maximum"]),
-            count(told["distinct"]),
+            significant(summary["mean"]),
+            significant(summary["sd"]),
+            significant(summary["median"]),
+            spanned(summary["quartile_1"], summary["quartile_3"]),
+            spanned(summary["minimum"], summary["maximum"]),
+            count(summary["distinct"]),
         ]
         rows.append([split, count(facts["records"]), count(facts["groups"]), *numbers])
     names = ["Split", "Records", "Groups", "Mean target", "SD", "Median", "quartiles", "range", "different"]
@@ -231,7 +230,7 @@ def _ledger(dataset: Dataset) -> Table:
         Column("Kept"),
         Column("Dropped, by reason", True),
     ]
-    return Table("Ledger", "Nothing vanishes: in every line, in = kept + dropped.", columns, rows)
+    return Table("Ledger", "In every line, in = kept + dropped.", columns, rows)
 
 
 def _comparison(dataset: Dataset) -> Table:

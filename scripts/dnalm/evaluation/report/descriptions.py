@@ -1,4 +1,4 @@
-"""What pages show of a data set, by what is learnt of its records: metrics, and the words for them."""
+"""What pages show of a data set, by objective: metrics, and texts."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from dnalm.names import METRICS, SMALLER_IS_BETTER
 class Metric:
     """A metric: `name` in files, `title` above a column, `prose` in a sentence, `hub` on the Hugging Face hub.
 
-    has_unit: whether it is in the unit of the targets, so that decimals would say nothing.
+    has_unit: whether it is in the unit of the targets, so that it is written with significant digits.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Metric:
         return spanned(low, high) if self.has_unit else between(low, high)
 
     def best(self, values: Sequence[float]) -> str | None:
-        """The best of some values as text, so that what reads the same is as good; None of none."""
+        """The best of some values as text, so that values with the same text tie; None without values."""
         if not values:
             return None
         return self.text((min if self.name in SMALLER_IS_BETTER else max)(values))
@@ -41,12 +41,12 @@ class Metric:
 
 @dataclass(frozen=True)
 class Description:
-    """How pages tell of one objective.
+    """How pages describe one objective.
 
-    metrics: columns of the leaderboard, the one that runs are ranked and compared by first; more: what a model card
-    lists beside them. beside: the metric that a verdict names after the first. rules: what a baseline does, in a sentence.
-    trivial: the beginning of a sentence on how well one answer for all fits the test records of a metrics.json, with
-    which preposition they follow. task: what a model does, for the hub; tags: its own.
+    metrics: columns of the leaderboard, the primary metric first; more: further metrics of a model card. beside: the
+    metric that a verdict names after the primary one. rules: what each baseline does, for use in a sentence. trivial:
+    from a metrics.json, the start of a sentence on the score of a constant answer, up to "the n test records". task:
+    what a model does, for the hub; tags: further tags for the hub.
     """
 
     objective: str
@@ -60,11 +60,11 @@ class Description:
 
     @property
     def primary(self) -> Metric:
-        """What runs are ranked and compared by."""
+        """The metric by which runs are ranked and compared."""
         return self.metrics[0]
 
     def metric(self, name: str) -> Metric:
-        """A metric of a run, by its name in files; also `loss`."""
+        """A metric by its name in files; also `loss`."""
         return next(metric for metric in (*self.metrics, *self.more, _LOSS) if metric.name == name)
 
 

@@ -1,4 +1,4 @@
-"""The ladder: the same models and baselines on data sets that take one shortcut after another away."""
+"""The ladder: the same models and baselines on data sets that remove one shortcut after another."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,8 +14,7 @@ _ORDER = {"model": 0, "baseline": 1, "reference": 2}
 def ladder(datasets: Sequence[Dataset]) -> dict[str, Any] | None:
     """The primary metric of every run group on every data set, in the config's order.
 
-    None unless all of them share a model, and what is learnt. The first data set is what the others are measured
-    against: how much of its figure is left on each rung.
+    None unless all data sets share the objective and a model. Changes are relative to the first data set.
     """
     if len({rung.description.objective for rung in datasets}) > 1:
         return None
@@ -52,7 +51,7 @@ def ladder(datasets: Sequence[Dataset]) -> dict[str, Any] | None:
         "rows": rows,
         "chart": drawn,
         "legend": [{"name": group.name, "style": look[group.name]} for group in columns],
-        "account": _account(datasets, [group for group in shared if group.kind == "model"]),
+        "summary": _summary(datasets, [group for group in shared if group.kind == "model"]),
     }
 
 
@@ -74,8 +73,8 @@ def _cell(rung: Dataset, first: Dataset, key: str) -> dict[str, str]:
     return {"text": decimal(value), "range": interval, "change": change}
 
 
-def _account(datasets: Sequence[Dataset], models: Sequence[Group]) -> list[str]:
-    """What each shared model keeps from the first rung to the last, and where it does better than the reference."""
+def _summary(datasets: Sequence[Dataset], models: Sequence[Group]) -> list[str]:
+    """Each shared model's metric on the first and the last rung, and where it scores above the reference."""
     first, last, metric = datasets[0], datasets[-1], datasets[0].description.primary
     sentences = []
     for model in models:

@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dnalm.evaluation.report import datacard, trust
+from dnalm.evaluation.report.certificates import certificate
 from dnalm.evaluation.report.descriptions import Description
 from dnalm.evaluation.report.page import TEMPLATES
 from dnalm.evaluation.report.results import Dataset, Run
@@ -14,7 +15,7 @@ from dnalm.evaluation.report.text import as_yaml, count, decimal, duration, ener
 from dnalm.evaluation.report.verdict import audit_summary, compared
 
 PIPELINE = "text-classification"
-"""The hub's name for what has a head on a whole sequence, also where it predicts a number."""
+"""The hub's name for a model with a head on the whole sequence, also for regression."""
 _CODE = re.compile("(`[^`<>&]+`)")
 _SIGNS = re.compile(r"[\\`*_\[\]|#~]")
 
@@ -22,7 +23,8 @@ _SIGNS = re.compile(r"[\\`*_\[\]|#~]")
 def model_card(dataset: Dataset, checkpoint: str | None, confidence: float) -> str:
     """The card of the one run in `dataset`, as Markdown with YAML front matter.
 
-    checkpoint: the hub id of the model it began from, None if it is on no hub. confidence: level of the intervals.
+    checkpoint: the hub id of the model that was fine-tuned, None if it is not on the hub. confidence: level of
+    intervals.
     """
     group, run = dataset.members[0]
     environment = Environment(
@@ -32,8 +34,8 @@ def model_card(dataset: Dataset, checkpoint: str | None, confidence: float) -> s
         keep_trailing_newline=True,
     )
     environment.filters["plain"] = plain
-    record, told = run.record, dataset.description
-    return environment.get_template(f"{told.objective}.md.j2").render(
+    record, description = run.record, dataset.description
+    return environment.get_template(f"{description.objective}.md.j2").render(
         metadata=as_yaml(_metadata(dataset, run, checkpoint)),
         name=group.name,
         dataset=dataset,
@@ -47,17 +49,18 @@ def model_card(dataset: Dataset, checkpoint: str | None, confidence: float) -> s
         target=dataset.config.get("target_column"),
         reach=_reach(dataset),
         pipeline=PIPELINE,
-        metric=told.primary,
-        criterion=told.metric(record["spec"]["recipe"]["best_metric"] or told.primary.name).prose,
+        metric=description.primary,
+        criterion=description.metric(record["spec"]["recipe"]["best_metric"] or description.primary.name).prose,
         splits=datacard.hashes(dataset),
         records={split: count(dataset.manifest["splits"][split]["records"]) for split, _ in datacard.hashes(dataset)},
-        metrics=_metrics(run, told),
+        metrics=_metrics(run, description),
         level=per_cent(confidence),
         comparisons=_comparisons(dataset, confidence),
         audit=audit_summary(dataset.audit)[1],
         findings=[check for check in trust.checks(dataset.audit) if check["status"] != "pass"],
         rare=_rare(run),
         cautions=datacard.cautions(dataset),
+        certificate=certificate(run),
         time=duration(record["seconds"]),
         energy="" if record.get("training_joules") is None else energy(record["training_joules"]),
         decimal=decimal,
@@ -65,9 +68,9 @@ def model_card(dataset: Dataset, checkpoint: str | None, confidence: float) -> s
 
 
 def plain(text: str) -> str:
-    """Text that Markdown and HTML show as it stands, on one line; code between backticks stays code.
+    """Text escaped for Markdown and HTML, on one line; code between backticks stays code.
 
-    Code holds nothing that HTML could take for a tag, so that a backtick too many, in a name say, lets none through.
+    Code with characters of HTML tags is escaped too, so that an extra backtick, in a name say, lets no tag through.
     """
     parts = _CODE.split(" ".join(text.split()))
     parts[::2] = [html.escape(_SIGNS.sub(r"\\\g<0>", part), quote=False) for part in parts[::2]]
@@ -75,26 +78,26 @@ def plain(text: str) -> str:
 
 
 def _metadata(dataset: Dataset, run: Run, checkpoint: str | None) -> dict[str, Any]:
-    told = dataset.description
+    description = dataset.description
     metrics = [
         {"type": metric.hub, "name": metric.title, "value": round(run.metrics[metric.name], 6)}
-        for metric in told.metrics
+        for metric in description.metrics
         if run.metrics[metric.name] is not None
     ]
     kind = ["tandem-repeats"] if dataset.config["kind"] == "repeats" else []
     pretrained = checkpoint is not None and run.record["spec"].get("initialisation") != "random"
     base = {"base_model": checkpoint, "base_model_relation": "finetune"} if pretrained else {}
     result = {
-        "task": {"type": PIPELINE, "name": told.task},
+        "task": {"type": PIPELINE, "name": description.task},
         "dataset": {"name": dataset.name, "type": dataset.name, "split": "test"},
         "metrics": metrics,
     }
     return {
         "library_name": "transformers",
         "pipeline_tag": PIPELINE,
-        "tags": ["dna", "genomics", "biology", *told.tags, *kind],
+        "tags": ["dna", "genomics", "biology", *description.tags, *kind],
         **base,
-        "metrics": [metric.hub for metric in told.metrics],
+        "metrics": [metric.hub for metric in description.metrics],
         "model-index": [{"name": f"{dataset.name}-{run.model}-{run.recipe}-seed{run.seed}", "results": [result]}],
     }
 
@@ -108,10 +111,10 @@ def _origin(run: Run) -> str:
     return f"from {spec['checkpoint']}"
 
 
-def _metrics(run: Run, told: Description) -> list[tuple[str, str, str, str]]:
+def _metrics(run: Run, description: Description) -> list[tuple[str, str, str, str]]:
     """Name, test value, interval and validation value of each metric."""
     rows = []
-    for metric in (*told.metrics, *told.more):
+    for metric in (*description.metrics, *description.more):
         bounds = run.metrics["intervals"].get(metric.name)
         interval = metric.between(bounds["low"], bounds["high"]) if bounds else "withheld"
         test, validation = (metric.text(source[metric.name]) for source in (run.metrics, run.metrics["validation"]))
@@ -120,7 +123,7 @@ def _metrics(run: Run, told: Description) -> list[tuple[str, str, str, str]]:
 
 
 def _comparisons(dataset: Dataset, confidence: float) -> list[str]:
-    """What the comparison says of this model, seeds together."""
+    """Sentences on the comparisons of this model, all seeds together."""
     run = dataset.members[0][1]
     primary = dataset.comparison["primary"]
     sentences = []
@@ -133,7 +136,7 @@ def _comparisons(dataset: Dataset, confidence: float) -> list[str]:
 
 
 def _reach(dataset: Dataset) -> str:
-    """The range of the training targets; empty where labels are learnt."""
+    """The range of the training targets; empty for classification."""
     facts = dataset.manifest["splits"]["train"].get("targets")
     return f"{significant(facts['minimum'])} to {significant(facts['maximum'])}" if facts else ""
 

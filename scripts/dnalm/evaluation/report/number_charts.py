@@ -13,15 +13,15 @@ from dnalm.evaluation.report.text import significant
 from dnalm.tables.predictions import NumberPredictions
 
 POINTS = 400
-"""Records that are drawn one by one; more are counted in squares."""
+"""Most records drawn as points; more are counted in squares."""
 SQUARES = 30
-"""Squares to a side."""
+"""Squares per side."""
 
 _LABEL = (
     "datum.value && (abs(datum.value) >= 1e6 || abs(datum.value) < 1e-3) ? format(datum.value, '.2~e')"
     " : format(datum.value, ',.4~r')"
 )
-"""Numbers of any size on an axis."""
+"""Vega expression for axis labels of any magnitude."""
 
 Span = tuple[float, float]
 
@@ -35,11 +35,11 @@ def _axis(field: str, title: str, span: Span, **axis: Any) -> Any:
 
 
 def scatter_chart(
-    predictions: NumberPredictions, span: Span, style: Style, name: str, key: str, told: Sequence[str]
+    predictions: NumberPredictions, span: Span, style: Style, name: str, key: str, scores: Sequence[str]
 ) -> Markup:
-    """Predicted against true, records as points or, if they are many, counted in squares; `told`: a run's scores.
+    """Predicted against true values: points, or counts in squares if there are many records.
 
-    span: the lowest and the highest target; predictions beyond lie at the edge.
+    span: the lowest and the highest target; predictions beyond are drawn at the edge. scores: a run's, as text.
     """
     true, guess = predictions.targets, predictions.predicted.clip(*span)
     x, y = _axis("x", "True", span), _axis("y", "Predicted", span)
@@ -49,7 +49,7 @@ def scatter_chart(
         drawn = alt.Chart(data).mark_point(color=style.colour, filled=True, size=14, opacity=0.6).encode(x=x, y=y)
     else:
         drawn = _squares(true, guess, span, style.colour, x, y)
-    about = f"{len(true):,} test records; {', '.join(told)}."
+    about = f"{len(true):,} test records; {', '.join(scores)}."
     chart = alt.layer(ends, drawn).properties(width=190, height=190)
     return as_svg(chart, key, f"Predicted against true of {name}", about)
 
@@ -71,13 +71,13 @@ def _squares(true: np.ndarray, guess: np.ndarray, span: Span, colour: str, x: An
 
 
 def residual_chart(bins: Sequence[Mapping[str, Any]], span: Span, style: Style, name: str, key: str) -> Markup:
-    """Residuals by quantiles of the target: median and quartiles of each, over a line at 0."""
+    """Residuals by quantiles of the target: median and quartiles of each, with a line at 0."""
     data = pd.DataFrame(bins).assign(place=np.arange(1, len(bins) + 1))
     ticks = [1, len(bins)] if len(bins) > 1 else [1]
     labels = {place: significant(bins[place - 1]["target_median"]) for place in ticks}
-    told = " : ".join(f"datum.value == {place} ? '{text}'" for place, text in labels.items())
+    label = " : ".join(f"datum.value == {place} ? '{text}'" for place, text in labels.items())
     axis = alt.Axis(
-        title="Targets, lowest to highest", values=ticks, labelExpr=f"{told} : ''", grid=False, labelFlush=False
+        title="Targets, lowest to highest", values=ticks, labelExpr=f"{label} : ''", grid=False, labelFlush=False
     )
     x = alt.X("place:Q", scale=alt.Scale(domain=[0.5, len(bins) + 0.5], nice=False), axis=axis)
     margin = 0.05 * ((span[1] - span[0]) or 1.0)
@@ -96,7 +96,7 @@ def residual_chart(bins: Sequence[Mapping[str, Any]], span: Span, style: Style, 
 
 
 def targets_chart(splits: Mapping[str, Mapping[str, Any]], title: str, key: str) -> Markup:
-    """The targets of each split: range, quartiles and median, as a box each. splits: their summaries, by name."""
+    """The targets of each split as a box: range, quartiles and median. splits: their summaries, by name."""
     rows = [{"split": split, **facts} for split, facts in splits.items()]
     y = alt.Y(
         "split:N", sort=list(splits), axis=alt.Axis(title=None, ticks=False, domain=False, labelPadding=8, minExtent=80)

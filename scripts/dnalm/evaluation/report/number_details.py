@@ -1,4 +1,4 @@
-"""What a page shows of the test set where numbers are learnt: predicted against true, and residuals."""
+"""Details of the test set for regression: predicted against true, and residuals."""
 
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ _BINNED = ("low", "high", "target_median", "n", "mean", "quartile_1", "median", 
 
 
 def of_numbers(dataset: Dataset) -> Details:
-    """The parts of the page, what its template lays out, and the tables that can be downloaded."""
+    """The sections of the page, values for its template, and tables to download."""
     if not dataset.groups:
         return Details([], {}, {})
     shown = {"scatters": scatters(dataset), "residuals": residuals(dataset), "errors": errors(dataset)}
@@ -36,9 +36,11 @@ def scatters(dataset: Dataset) -> list[dict[str, Any]]:
     for group in ranked(dataset):
         for run in group.runs:
             key = f"{dataset.name}-scatter{len(result)}"
-            told = [f"{metric.prose} {metric.text(run.metrics[metric.name])}" for metric in dataset.description.metrics]
+            scores = [
+                f"{metric.prose} {metric.text(run.metrics[metric.name])}" for metric in dataset.description.metrics
+            ]
             predictions = _tested(run)
-            chart = number_charts.scatter_chart(predictions, span, look[group.name], run_name(run, group), key, told)
+            chart = number_charts.scatter_chart(predictions, span, look[group.name], run_name(run, group), key, scores)
             beyond = int(np.sum((predictions.predicted < span[0]) | (predictions.predicted > span[1])))
             note = f"{plural(beyond, 'prediction')} beyond, drawn at the edge" if beyond else ""
             result.append({"name": run_name(run, group), "chart": chart, "note": note})
@@ -65,7 +67,7 @@ def residuals(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def errors(dataset: Dataset) -> Table:
-    """How the residuals of every run are distributed, and its error at either end of the targets."""
+    """The distribution of every run's residuals, and its error for the lowest and the highest targets."""
     rows = []
     for group in ranked(dataset):
         for run in group.runs:
@@ -83,12 +85,12 @@ def errors(dataset: Dataset) -> Table:
                 ]
             )
     names = ["Run", "Mean", "SD", "Median", "quartiles", "range", "RMSE, lowest targets", "RMSE, highest targets"]
-    note = "True less predicted, in the targets' unit: above 0 where the prediction is too low. A mean of 0 is no bias."
+    note = "True minus predicted, in the targets' unit: above 0 where the prediction is too low. A mean of 0: no bias."
     return Table("Residuals", note, list(map(Column, names)), rows)
 
 
 def targets(dataset: Dataset) -> Markup | None:
-    """The targets of each split as boxes; None where labels are learnt."""
+    """The targets of each split as boxes; None for classification."""
     splits = {split: dataset.manifest["splits"][split].get("targets") for split in SPLITS}
     if not all(splits.values()):
         return None

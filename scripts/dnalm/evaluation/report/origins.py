@@ -1,7 +1,8 @@
-"""The part of the report on what made the results: programs, machines, times and files."""
+"""The part of the report on how results were made: programs, machines, times and files."""
 
 from typing import Any
 
+from dnalm.evaluation.report.certificates import certificate
 from dnalm.evaluation.report.datacard import Column, Table
 from dnalm.evaluation.report.results import Dataset, Run
 from dnalm.evaluation.report.text import MISSING, as_yaml, count, decimal, duration, energy
@@ -9,7 +10,7 @@ from dnalm.evaluation.report.views import run_name
 
 
 def overview(dataset: Dataset) -> Table:
-    """One row a run: device, time, energy, size, how sequences shared a batch, weights, commit."""
+    """One row per run: device, time, energy, size, batching, weights, commit."""
     rows = []
     for group, run in dataset.members:
         record = run.record
@@ -37,13 +38,13 @@ def overview(dataset: Dataset) -> Table:
         Column("Weights, SHA-256", True),
         Column("Commit", True),
     ]
-    told = [i for i in range(len(columns)) if any(row[i] != MISSING for row in rows)]
-    note = "Of weights and commits the first 12 digits; the whole is in the record below."
-    return Table("Runs", note, [columns[i] for i in told], [[row[i] for i in told] for row in rows])
+    filled = [i for i in range(len(columns)) if any(row[i] != MISSING for row in rows)]
+    note = "Weights and commits are shortened to 12 digits; the full ones are in the records below."
+    return Table("Runs", note, [columns[i] for i in filled], [[row[i] for i in filled] for row in rows])
 
 
 def _commit(record: dict[str, Any]) -> str:
-    """The commit shortened, and whether files had changed since."""
+    """The commit, shortened, and whether there were uncommitted changes."""
     digits, _, edited = (record.get("commit") or "").partition("+")
     return digits[:12] + (f" + {edited}" if edited else "") if digits else MISSING
 
@@ -61,20 +62,21 @@ def _weights(record: dict[str, Any]) -> str:
     return f"{found[0][:12]}{more}" if found else MISSING
 
 
-def records(dataset: Dataset) -> list[dict[str, str]]:
-    """What made each run: a line on what it is, where and how long it ran, and its run.json as text."""
-    result = []
+def records(dataset: Dataset) -> list[dict[str, Any]]:
+    """Each run: a line on what it is, where and how long it ran, its checkpoint's certificate, and run.json as text."""
+    result: list[dict[str, Any]] = []
     for group, run in dataset.members:
         record = run.record
         what = _baseline(record["baseline"]) if run.is_baseline else _model(run)
         time = f"{duration(record['seconds'])} on {record['device']}"
-        result.append({"name": run_name(run, group), "what": what, "time": time, "text": as_yaml(record)})
+        about = {"name": run_name(run, group), "what": what, "time": time, "text": as_yaml(record)}
+        result.append(about | {"certificate": certificate(run)})
     return result
 
 
-def _baseline(account: dict[str, Any]) -> str:
-    chosen = ", ".join(f"{name} = {_short(value)}" for name, value in sorted(account["chosen"].items()))
-    return f"{account['description']}{f'; {chosen}' if chosen else ''}"
+def _baseline(baseline: dict[str, Any]) -> str:
+    chosen = ", ".join(f"{name} = {_short(value)}" for name, value in sorted(baseline["chosen"].items()))
+    return f"{baseline['description']}{f'; {chosen}' if chosen else ''}"
 
 
 def _short(value: Any) -> str:

@@ -23,10 +23,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(datasets: Sequence[Dataset], config: dict[str, Any]) -> str:
-    """The report's HTML: the ladder, a section for each data set, then the whole config (`evaluation` in it is read).
+    """The report's HTML: the ladder, a section for each data set, then the whole config (only `evaluation` is used).
 
-    The same results give the same page, run times and devices among them. All text is escaped; only our own SVG, CSS
-    and script go in as they are, and the page forbids itself every request.
+    The same results give the same page. All text is escaped except our own SVG, CSS and script, and the page's security
+    policy forbids every request.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
@@ -39,7 +39,7 @@ def render(datasets: Sequence[Dataset], config: dict[str, Any]) -> str:
     confidence = config["evaluation"]["confidence"]
     return environment.get_template("report.html.j2").render(
         title="DNA language model fine-tuning",
-        subtitle=f"{listed(counts)}: what was learnt, and how it compares with simple rules.",
+        subtitle=f"{listed(counts)}: how well models do, and how they compare with simple rules.",
         css=Markup((TEMPLATES / "report.css").read_text()),  # noqa: S704  (ours)
         script=Markup(script),  # noqa: S704  (ours)
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -51,7 +51,7 @@ def render(datasets: Sequence[Dataset], config: dict[str, Any]) -> str:
 
 
 def code(text: str) -> Markup:
-    """Text with what stands between backticks as code; the rest is escaped."""
+    """Escaped text, with text between backticks as code."""
     parts = text.split("`")
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts)
@@ -59,17 +59,17 @@ def code(text: str) -> Markup:
 
 
 def _context(dataset: Dataset, confidence: float) -> dict[str, Any]:
-    told = dataset.description
-    details = _DETAILS[told.objective](dataset)
+    description = dataset.description
+    details = _DETAILS[description.objective](dataset)
     context = {
         "key": f"data-{dataset.name}",
         "name": dataset.name,
         "about": datacard.about(dataset),
         "verdict": verdict(dataset, confidence),
         "cautions": datacard.cautions(dataset),
-        "metric": told.primary,
+        "metric": description.primary,
         "details": details.shown,
-        "template": f"{told.objective}.html.j2",
+        "template": f"{description.objective}.html.j2",
         "audit": trust.checks(dataset.audit),
         "probes": trust.probes(dataset.audit, dataset.config["audit"]),
         "forest": views.forest(dataset) if dataset.groups else None,

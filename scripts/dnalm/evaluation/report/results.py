@@ -1,4 +1,4 @@
-"""The results of one data set, as the report needs them."""
+"""The results of one data set for the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What the report calls model and recipe, without the seed."""
+        """Model and recipe, or baseline, as named in the report; without the seed."""
         return BASELINE_NAMES.get(self.recipe, self.recipe) if self.is_baseline else f"{self.model} · {self.recipe}"
 
     @property
@@ -58,7 +58,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ by nothing but the seed."""
+    """Runs that differ only in the seed."""
 
     runs: Sequence[Run]
 
@@ -69,7 +69,7 @@ class Group:
 
     @property
     def key(self) -> str:
-        """How files name the group: `model/recipe`, or `baseline/name`."""
+        """The group's name in files: `model/recipe`, or `baseline/name`."""
         return f"{self.runs[0].model}/{self.runs[0].recipe}"
 
     @property
@@ -83,7 +83,7 @@ class Group:
         return self.runs[0].is_baseline
 
     def values(self, metric: str, split: str = "test") -> list[float]:
-        """A metric of each run, without those where it is undefined."""
+        """A metric of each run where it is defined."""
         sources = (run.metrics if split == "test" else run.metrics[split] for run in self.runs)
         return [float(source[metric]) for source in sources if source[metric] is not None]
 
@@ -93,10 +93,9 @@ class Group:
         return mean(values) if values else None
 
     def interval(self, metric: str) -> tuple[float, float] | None:
-        """Confidence interval of a test metric, None where one is withheld.
+        """Confidence interval of a test metric, None if withheld for a run.
 
-        It is that of a trained model: of several seeds the mean lower and the mean upper bound, so that the spread over
-        seeds is no part of it.
+        With several seeds, the mean lower and the mean upper bound: variation over seeds is not included.
         """
         known = [run.metrics["intervals"].get(metric) for run in self.runs]
         if not all(known):
@@ -106,10 +105,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Details:
-    """What a page shows of the test set beside the scores, which depends on what is learnt.
+    """What a page shows of the test set beside the scores; depends on the objective.
 
-    parts: (key, name) of the sections that it adds; shown: what the objective's template lays out; files: tables that
-    can be downloaded, by name, as columns and rows.
+    parts: (key, name) of its sections; shown: values for the objective's template; files: tables to download, by name,
+    as columns and rows.
     """
 
     parts: Sequence[tuple[str, str]]
@@ -119,7 +118,7 @@ class Details:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One data set: its config, what its preparation, audit and comparison say, and its runs by group, in config order."""
+    """One data set: config, manifest, audit, comparison, and its run groups in the order of the config."""
 
     name: str
     config: dict[str, Any]
@@ -130,7 +129,7 @@ class Dataset:
 
     @property
     def description(self) -> Description:
-        """How pages tell of what is learnt here; by the config, as an audit may be all there is."""
+        """The description of the objective; from the config, as there may be no runs."""
         truth = TARGET if self.config.get("target_column") else LABEL
         return next(DESCRIPTIONS[objective] for objective, column in TRUTH.items() if column == truth)
 
@@ -155,7 +154,7 @@ class Dataset:
 
 
 def read_dataset(results: Path, name: str, config: dict[str, Any], runs: Sequence[SeededRun]) -> Dataset:
-    """Read what is known of a data set, and what its `runs` wrote; those on other data sets are passed over."""
+    """Read the files of a data set and of its `runs`; runs on other data sets are ignored."""
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         if run.dataset == name:

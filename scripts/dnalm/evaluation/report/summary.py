@@ -15,9 +15,9 @@ _RUN = tuple(SeededRun.model_fields)
 
 
 def summarize(results: Path, runs: Sequence[SeededRun]) -> pd.DataFrame:
-    """One row a run, in the order given: its names, objective, `n` and metrics of test, the same of validation (prefixed).
+    """One row per run, in order: names, objective, `n` and metrics of test, and of validation (prefixed).
 
-    There are the columns of every objective that occurs; a metric of another objective is missing.
+    Columns are those of all objectives that occur; metrics of other objectives are missing values.
     """
     found = [read_json(results / run.folder / "metrics.json") for run in runs]
     objectives = [name for name in METRICS if any(metrics["objective"] == name for metrics in found)]

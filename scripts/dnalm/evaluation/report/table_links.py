@@ -1,4 +1,4 @@
-"""The report's tables as files: tab-separated text inside the page itself."""
+"""The report's tables as tab-separated files, embedded in the page."""
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ Rows = tuple[Sequence[str], list[list[Any]]]
 
 
 def downloads(dataset: Dataset, more: Mapping[str, Rows]) -> list[dict[str, str]]:
-    """Tables with something in them: a file name, a `data:` address, and how many rows it has. more: tables by name."""
+    """Tables that are not empty: file name, `data:` address and number of rows. more: further tables by name."""
     primary = dataset.comparison["primary"]
     compared = [primary, *dataset.comparison["others"]] if primary else []
     made = {
@@ -41,7 +41,7 @@ def downloads(dataset: Dataset, more: Mapping[str, Rows]) -> list[dict[str, str]
 
 
 def runs(dataset: Dataset) -> Iterable[tuple[list[Any], dict[str, Any]]]:
-    """What names each run, and its metrics."""
+    """Names and metrics of each run."""
     for _, run in dataset.members:
         yield [dataset.name, run.model, run.recipe, run.seed], run.metrics
 
@@ -75,7 +75,7 @@ def _address(columns: Sequence[str], rows: list[list[Any]]) -> str:
 
 
 def _field(value: Any) -> str:
-    """A value as one field: NA for what is not there, no tabs or line breaks."""
+    """A value as one field: NA for None, no tabs or line breaks."""
     if value is None:
         return "NA"
     return f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())

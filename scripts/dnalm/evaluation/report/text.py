@@ -8,23 +8,23 @@ MISSING = "–"
 
 
 def decimal(value: float | None, places: int = 3) -> str:
-    """A number with a fixed number of decimals and a true minus sign (`-0.000` is `0.000`); a dash for None."""
+    """A number with fixed decimals and a true minus sign (`-0.000` is `0.000`); a dash for None."""
     return MISSING if value is None else f"{round(value, places) + 0.0:,.{places}f}".replace("-", "−")
 
 
 def signed(value: float, places: int = 3) -> str:
-    """Like `decimal`, with a plus sign before what is above 0."""
+    """Like `decimal`, with a plus sign for positive numbers."""
     text = decimal(value, places)
     return f"+{text}" if round(value, places) > 0 else text
 
 
 def between(low: float, high: float, places: int = 3) -> str:
-    """Two bounds as a range: `0.1–0.2`, and `−0.1 to 0.2` where a minus sign stands beside."""
+    """Two bounds as a range: `0.1–0.2`, or `−0.1 to 0.2` with a minus sign."""
     return (" to " if low < 0 else "–").join((decimal(low, places), decimal(high, places)))
 
 
 def significant(value: float) -> str:
-    """A number of any size with four significant digits and a true minus: `0.01234`, `12.30`, `12,350`; `12` as it is."""
+    """A number with four significant digits and a true minus: `0.01234`, `12.30`, `12,350`; integers as they are."""
     rounded = float(f"{value:.4g}") + 0.0
     whole = abs(rounded) < 1e7 and (abs(rounded) >= 1e3 or value == int(value))
     return (f"{rounded:,.0f}" if whole else f"{rounded:#.4g}").replace("-", "−")
@@ -41,7 +41,7 @@ def chance(p: float) -> str:
 
 
 def per_cent(fraction: float) -> str:
-    """A fraction in per cent, without decimals that say nothing: `95 %`, `0.1 %`."""
+    """A fraction in per cent with up to four significant digits: `95 %`, `0.1 %`."""
     return f"{100 * fraction:.4g} %"
 
 
@@ -67,7 +67,7 @@ def count(value: int | None) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """A share in per cent with one decimal; a dash of nothing."""
+    """A share in per cent with one decimal; a dash if the whole is 0."""
     return f"{100 * part / whole:.1f} %" if whole else MISSING
 
 

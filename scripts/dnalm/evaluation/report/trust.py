@@ -15,8 +15,8 @@ _COLOURS = {"fail": "#b2431c", "warn": "#9a6200", "pass": "#00795c"}
 
 
 @dataclass(frozen=True)
-class _Probed:
-    """How a probe's measure is told: its name, the key of its limit, the axis at least, and what chance looks like."""
+class _ProbeMeasure:
+    """A probe's measure: name, key of its limit in the config, smallest range of the axis, a note on chance."""
 
     title: str
     limit: str
@@ -24,18 +24,18 @@ class _Probed:
     chance: str
 
 
-_PROBED = {
-    "auroc": _Probed(
+_MEASURES = {
+    "auroc": _ProbeMeasure(
         "AUROC",
         "shortcut_auroc",
         (0.4, 1.0),
-        "One half is chance; far below it is no sign of cleanness either, but a trace of the matching.",
+        "One half is chance; a value far below is no pass either, but an artifact of the matching.",
     ),
-    "spearman": _Probed(
+    "spearman": _ProbeMeasure(
         "Spearman correlation",
         "shortcut_spearman",
         (0.0, 0.8),
-        "0 is chance; far below it is no sign of cleanness either, but a trace of how the groups were made.",
+        "0 is chance; a value far below is no pass either, but an artifact of how groups were made.",
     ),
 }
 
@@ -50,17 +50,17 @@ def checks(audit: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def probes(audit: dict[str, Any], limits: Mapping[str, Any]) -> dict[str, Any] | None:
-    """How far each shortcut alone gets, with intervals, on one scale; None without any. limits: the config's `audit`."""
+    """The probes' values with intervals, on one scale; None without values. limits: the config's `audit`."""
     known = [probe for probe in audit["shortcuts"] if probe["value"] is not None]
     if not known:
         return None
     bounds = [[probe[side] for side in ("low", "high") if probe[side] is not None] for probe in known]
-    told = _PROBED[known[0]["metric"]]
-    limit = limits[told.limit]
-    scale = Scale([*told.span, *(probe["value"] for probe in known), *(bound for pair in bounds for bound in pair)])
+    measure = _MEASURES[known[0]["metric"]]
+    limit = limits[measure.limit]
+    scale = Scale([*measure.span, *(probe["value"] for probe in known), *(bound for pair in bounds for bound in pair)])
     rows = [
         {
-            "name": _headed(title(probe["probe"])),
+            "name": _capitalized(title(probe["probe"])),
             "note": "" if probe["status"] == "pass" else probe["note"],
             "style": Style(_COLOURS[probe["status"]], [], 2.0),
             "kind": _WORDS[probe["status"]],
@@ -73,13 +73,13 @@ def probes(audit: dict[str, Any], limits: Mapping[str, Any]) -> dict[str, Any] |
         }
         for probe, pair in zip(known, bounds, strict=True)
     ]
-    said = "; ".join(f"{row['name']}: {row['value']}, {row['kind']}" for row in rows)
+    summary = "; ".join(f"{row['name']}: {row['value']}, {row['kind']}" for row in rows)
     return {
         "rows": rows,
-        "axis": told.title,
-        "chance": told.chance,
+        "axis": measure.title,
+        "chance": measure.chance,
         "ticks": scale.ticks,
-        "about": f"{told.title} of single features. {said}",
+        "about": f"{measure.title} of single features. {summary}",
         "mark": scale.place(limit),
         "mark_name": f"limit {decimal(limit, 2)}",
         "silent": [
@@ -88,5 +88,5 @@ def probes(audit: dict[str, Any], limits: Mapping[str, Any]) -> dict[str, Any] |
     }
 
 
-def _headed(text: str) -> str:
+def _capitalized(text: str) -> str:
     return text[0].upper() + text[1:]

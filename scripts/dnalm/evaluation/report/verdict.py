@@ -1,4 +1,4 @@
-"""What the numbers say, in plain words and no further than they go."""
+"""The verdict on a data set's runs, in sentences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,52 +11,56 @@ from dnalm.evaluation.report.text import between, chance, decimal, listed, per_c
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said first: `tone` is above, level, below or none; `headline` one sentence; `account` what stands behind
-    it, sentence by sentence; `audit` what the audit found (`audit_status`: pass, warn or fail); `caveat` the limits.
+    """The first section of a page.
+
+    tone: above, level, below or none; headline: one sentence; details: sentences that support it; audit: a sentence on
+    the audit's findings (audit_status: pass, warn or fail); caveat: limits.
     """
 
     tone: str
     headline: str
-    account: Sequence[str]
+    details: Sequence[str]
     audit_status: str
     audit: str
     caveat: str
 
 
 def verdict(dataset: Dataset, confidence: float) -> Verdict:
-    """Say what the comparison declared primary, and the audit, found. `confidence` is the intervals' level."""
+    """The verdict from the primary comparison and the audit. confidence: level of the intervals."""
     status, found = audit_summary(dataset.audit)
-    told, primary_metric = dataset.description, dataset.description.primary
+    description, primary_metric = dataset.description, dataset.description.primary
     primary = dataset.comparison["primary"]
     model = primary and dataset.group(f"{primary['model']}/{primary['recipe']}")
     rival = primary and dataset.group(f"baseline/{primary['against']}")
     if primary and model and rival:
         subject = "The best model" if len(dataset.models) > 1 else "The model"
-        tone, headline, meaning = compared(primary, subject, told, confidence)
+        tone, headline, meaning = compared(primary, subject, description, confidence)
         if tone == "above" and status == "fail":
             headline = f"{headline.removesuffix('.')}, but the audit of the data failed."
-        account = [meaning, _origin("model", model, told), _origin("baseline", rival, told)]
+        details = [meaning, _origin("model", model, description), _origin("baseline", rival, description)]
         caution = primary["note"] if primary["low"] is not None else ""
         return Verdict(
-            tone, headline, account, status, found, _caveat(model, told, caution, dataset.comparison["note"])
+            tone, headline, details, status, found, _caveat(model, description, caution, dataset.comparison["note"])
         )
-    best = _best(dataset.models, told) or _best([one for one in dataset.baselines if one.kind == "baseline"], told)
+    best = _best(dataset.models, description) or _best(
+        [one for one in dataset.baselines if one.kind == "baseline"], description
+    )
     if best is None:
         return Verdict("none", "Nothing was run on this data set.", [], status, found, "")
     score = f"has a test {primary_metric.prose} of {primary_metric.text(best.mean(primary_metric.name))}"
     if best.is_baseline:
-        rule = told.rules[best.runs[0].recipe]
+        rule = description.rules[best.runs[0].recipe]
         headline = f"No language model was run here. The best baseline, {rule}, {score}."
     else:
-        headline = f"{best.name} {score}; no baseline was run to say whether that is much."
+        headline = f"{best.name} {score}; no baseline was run to compare with."
     what = "baseline" if best.is_baseline else "model"
-    caveat = _caveat(best, told, best.runs[0].metrics["intervals_note"])
-    return Verdict("none", headline, [_origin(what, best, told)], status, found, caveat)
+    caveat = _caveat(best, description, best.runs[0].metrics["intervals_note"])
+    return Verdict("none", headline, [_origin(what, best, description)], status, found, caveat)
 
 
-def compared(found: dict[str, Any], subject: str, told: Description, confidence: float) -> tuple[str, str, str]:
+def compared(found: dict[str, Any], subject: str, description: Description, confidence: float) -> tuple[str, str, str]:
     """Tone, headline and meaning of a comparison ({against, value, against_value, difference ...}) with a baseline."""
-    metric, rule = told.metric(found["metric"]), told.rules[found["against"]]
+    metric, rule = description.metric(found["metric"]), description.rules[found["against"]]
     figures = f"{metric.prose} {metric.text(found['value'])} against {metric.text(found['against_value'])}"
     difference = f"The difference in {metric.prose} is {signed(found['difference'])}"
     if found["low"] is None:
@@ -98,18 +102,18 @@ def audit_summary(audit: dict[str, Any]) -> tuple[str, str]:
 
 
 def _lower(title: str) -> str:
-    """A title inside a sentence; an abbreviation at its start stays as it is."""
+    """A title for use inside a sentence; a leading abbreviation keeps its case."""
     return title if title[1:2].isupper() else title[:1].lower() + title[1:]
 
 
-def _best(groups: Sequence[Group], told: Description) -> Group | None:
-    """The group with the highest mean of the primary metric on validation; of equal ones the first."""
-    return max(groups, key=lambda group: group.mean(told.primary.name, "validation") or 0.0, default=None)
+def _best(groups: Sequence[Group], description: Description) -> Group | None:
+    """The group with the highest mean of the primary metric on validation; of ties the first."""
+    return max(groups, key=lambda group: group.mean(description.primary.name, "validation") or 0.0, default=None)
 
 
-def _origin(what: str, group: Group, told: Description) -> str:
-    """How a group was chosen and how it did."""
-    metric, beside = told.primary, told.metric(told.beside)
+def _origin(what: str, group: Group, description: Description) -> str:
+    """A sentence on how a group was chosen and how well it does."""
+    metric, beside = description.primary, description.metric(description.beside)
     values = group.values(metric.name)
     spread = (
         f" (mean of {len(values)} seeds, {metric.text(min(values))} to {metric.text(max(values))})"
@@ -124,11 +128,11 @@ def _origin(what: str, group: Group, told: Description) -> str:
     )
 
 
-def _caveat(group: Group, told: Description, *notes: str) -> str:
+def _caveat(group: Group, description: Description, *notes: str) -> str:
     metrics = group.runs[0].metrics
     groups = metrics["groups"]
     sentences = [
-        f"{told.trivial(metrics)} the {metrics['n']:,} test records, which"
+        f"{description.trivial(metrics)} the {metrics['n']:,} test records, which"
         f" lie in {plural(groups['number'], 'independent group')} (worth {groups['effective']:,.0f} equal ones).",
         *notes,
     ]

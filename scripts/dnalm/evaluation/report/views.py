@@ -1,4 +1,4 @@
-"""The parts of the report that set runs side by side: what the template lays out, already in words and figures."""
+"""Values for the templates of sections that compare runs, as text."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from dnalm.evaluation.report.results import Dataset, Group, Run
 from dnalm.evaluation.report.text import MISSING, between, chance, count, decimal, signed
 
 _DIFFERENT = 0.02
-"""A difference of MCC, or of a correlation, from which a cell of the strata is tinted."""
+"""Differences of MCC or correlation from this on tint a cell of the strata."""
 
 
 def styles(groups: Sequence[Group]) -> dict[str, charts.Style]:
@@ -25,25 +25,25 @@ def styles(groups: Sequence[Group]) -> dict[str, charts.Style]:
 
 
 def ranked(dataset: Dataset) -> list[Group]:
-    """Groups by the mean of the primary metric on test, best first; equal ones as in the config."""
+    """Groups by the mean of the primary metric on test, best first; ties in the order of the config."""
     primary = dataset.description.primary.name
     return sorted(dataset.groups, key=lambda group: -(group.mean(primary) or 0.0))
 
 
 def run_name(run: Run, group: Group) -> str:
-    """A run's name, with its seed where there are several."""
+    """A run's name, with its seed if the group has several."""
     return f"{group.name}, seed {run.seed}" if len(group.runs) > 1 else group.name
 
 
 _LEAST_SPAN = 0.01
-"""Shortest axis: what lies closer together is drawn as close."""
+"""Shortest span of an axis."""
 
 
 class Scale:
     """An axis from `low` to `high` in per cent of its width, with ticks at round numbers."""
 
     def __init__(self, values: Iterable[float], most: float = 1.0) -> None:
-        """Span the values; from 0 unless all lie so close together that zero would hide their differences."""
+        """Span the values; from 0 unless all are above 0.6, where 0 would hide their differences."""
         known = list(values)
         high = min(max(known), most)
         low = min(*known, high - _LEAST_SPAN)
@@ -57,7 +57,7 @@ class Scale:
         self.ticks = [(self.place(value), decimal(value, places)) for value in values]
 
     def place(self, value: float) -> str:
-        """Where a value lies, in per cent; one beyond the ends lies at the end."""
+        """The position of a value in per cent, clipped to the axis."""
         return f"{100 * min(max((value - self.low) / (self.high - self.low), 0.0), 1.0):.2f}"
 
 
@@ -110,7 +110,7 @@ def _bracketed(text: str) -> str:
 
 
 def leaderboard(dataset: Dataset) -> dict[str, Any]:
-    """One block a group, best first: a row with its figures and, of several seeds, one with each seed's."""
+    """One block per group, best first: a row of means and, with several seeds, one row per seed."""
     metrics, groups = dataset.description.metrics, ranked(dataset)
     rivals = [group for group in groups if group.kind != "reference"]
     means = {metric.name: [group.mean(metric.name) for group in rivals] for metric in metrics}
@@ -173,7 +173,7 @@ def _size(*sizes: int) -> dict[str, Any]:
 
 
 def comparisons(dataset: Dataset) -> list[dict[str, Any]]:
-    """What was compared with the best baseline, one row each, the primary comparison first."""
+    """Comparisons with the best baseline, one row each, the primary one first."""
     primary = dataset.comparison["primary"]
     rows = []
     for one in [primary, *dataset.comparison["others"]] if primary else []:
@@ -196,7 +196,7 @@ def comparisons(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def _p(value: float | None) -> str:
-    """A p value under a heading that says so."""
+    """A p value without its name, for a column."""
     return MISSING if value is None else chance(value).removeprefix("p").removeprefix(" = ").strip()
 
 
@@ -207,7 +207,7 @@ def _said(one: dict[str, Any]) -> str:
 
 
 def strata(dataset: Dataset) -> list[dict[str, Any]]:
-    """For each axis a heat map of the primary metric: rows are groups, columns bins; last, the best model less its rival."""
+    """A heat map of the primary metric per axis: rows are groups, columns bins; last row: best model minus rival."""
     primary = dataset.comparison["primary"]
     sides = (f"{primary['model']}/{primary['recipe']}", f"baseline/{primary['against']}") if primary else None
     result = []

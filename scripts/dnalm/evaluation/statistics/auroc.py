@@ -1,4 +1,4 @@
-"""AUROC of scores that several models gave, each to its own stratum, with an interval that heeds groups of records."""
+"""AUROC of scores that several models gave, each to its own stratum, with an interval clustered by group."""
 
 import numpy as np
 from scipy import stats
@@ -8,18 +8,19 @@ from dnalm.evaluation.statistics.clusters import Groups
 
 
 def weakest_class(labels: np.ndarray, codes: np.ndarray) -> float:
-    """Effective groups of the class that has fewest: an AUROC is no surer than its scarcer side."""
+    """Effective groups of the class that has fewest: they limit how precise an AUROC can be."""
     return min((Groups.of(codes[labels == label]).effective for label in np.unique(labels)), default=0.0)
 
 
 def clustered_auroc(scores: np.ndarray, labels: np.ndarray, strata: np.ndarray, codes: np.ndarray) -> Bounded:
-    """Mean over classes of the AUROC of each against the rest (of label 1 alone where there are two), with 95 % bounds.
+    """Mean over classes of one-against-rest AUROC (with two classes: AUROC of label 1), with 95 % bounds.
 
-    scores: (n, k); labels: (n,) in 0 .. k-1; strata, codes: (n,) integers from 0, the fold and the group of each record.
-    Only records of one stratum are compared, as scores of different models have no common scale; strata weigh by their
-    numbers of pairs. The variance is that of Obuchowski 1997 (Biometrics 53:567, doi:10.2307/2533958): placement values
-    (DeLong 1988) summed by group, whatever classes a group holds. The bounds lie symmetrically on the logit scale, by
-    Student's t with the effective groups of the scarcest class less one degrees of freedom (`bound`).
+    scores: (n, k); labels: (n,) in 0 .. k-1; strata, codes: (n,) integers from 0, the fold and the group of each
+    record. Only records of the same stratum are compared, as scores of different models have no common scale; strata
+    are weighted by their numbers of pairs. The variance is that of Obuchowski 1997 (Biometrics 53:567,
+    doi:10.2307/2533958): placement values (DeLong 1988) summed by group; a group may hold several classes. The bounds
+    are symmetric on the logit scale, from Student's t; degrees of freedom: the effective groups of the scarcest class
+    minus one (`bound`).
     """
     present = np.unique(labels)
     if len(present) < 2:
@@ -35,7 +36,7 @@ def clustered_auroc(scores: np.ndarray, labels: np.ndarray, strata: np.ndarray, 
 
 
 def _one_class(truth: np.ndarray, scores: np.ndarray, strata: np.ndarray) -> tuple[float, np.ndarray] | None:
-    """AUROC within strata and each record's influence on it, (n,); None where no stratum holds both sides."""
+    """AUROC within strata and each record's influence on it, (n,); None if no stratum holds both classes."""
     value, pairs = 0.0, 0
     influence = np.zeros(len(truth))
     for stratum in np.unique(strata):

@@ -1,4 +1,4 @@
-"""Calibration: do the probabilities come true? Calibration error with its bins, Brier score, and a fitted temperature."""
+"""Calibration of probabilities: expected calibration error with its bins, Brier score, and a fitted temperature."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ from dnalm.evaluation.statistics.resampling import draws, too_few
 from dnalm.tables.predictions import ClassPredictions
 
 FEWEST_IN_BIN = 10
-"""Records that a bin has at least, on average: with too few the error is all chance."""
+"""Minimum mean number of records per bin: with fewer the error is mostly noise."""
 
-_WIDEST = float(np.log(100))
-"""Temperatures lie within 1/100 and 100."""
+_LOG_LIMIT = float(np.log(100))
+"""Temperatures are between 1/100 and 100."""
 
 
 def calibration(
@@ -27,13 +27,13 @@ def calibration(
 ) -> dict[str, Any]:
     """The calibration of `test`, with an interval of its error clustered by `groups["test"]` (n,).
 
-    settings: calibration_bins, confidence, replicates, seed, effective_groups (fewest for which intervals are given) and
-    temperature (whether one is fitted on `validation`). With two classes it is the probability of label 1 that is judged,
-    with more that of the most probable class. Keys: bins, ece, ece_interval, brier (whose interval `resampling` gives with the
-    other metrics'), temperature, note.
+    settings: calibration_bins, confidence, replicates, seed, effective_groups (the minimum for an interval) and
+    temperature (whether to fit one on `validation`). Assessed is the probability of label 1 with two classes, and that
+    of the most probable class with more. Keys: bins, ece, ece_interval, brier (its interval comes from `resampling`
+    with those of the other metrics), temperature, note.
     """
     test = predictions["test"]
-    score, truth = judged(test)
+    score, truth = score_and_outcome(test)
     code = equal_bins(score, settings.calibration_bins)
     size = int(code.max()) + 1
     counts = np.bincount(code, minlength=size)
@@ -58,18 +58,18 @@ def calibration(
     }
 
 
-def judged(predictions: ClassPredictions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The probability whose calibration is judged, and whether it came true, both (n,)."""
+def score_and_outcome(predictions: ClassPredictions) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The probability that is assessed, and whether the predicted event occurred, both (n,)."""
     if predictions.classes == 2:
         return predictions.scores[:, 1], predictions.labels == 1
     return predictions.scores.max(axis=1), predictions.labels == predictions.predicted
 
 
 def equal_bins(score: NDArray[np.float64], number: int) -> NDArray[np.int64]:
-    """The bin of each record, 0 .. at most number - 1, (n,): equal numbers of records by rank, none without.
+    """The bin of each record, (n,), integers from 0: at most `number` bins of equal numbers of records by rank.
 
-    Equal scores share the bin of their middle one, so that neither row order nor ties matter; there are no more bins than
-    leave `FEWEST_IN_BIN` records for each.
+    Equal scores share the bin of their middle rank, so that row order does not matter; there are fewer bins if they
+    would hold less than `FEWEST_IN_BIN` records on average.
     """
     number = max(1, min(number, len(score) // FEWEST_IN_BIN))
     _, value, counts = np.unique(score, return_inverse=True, return_counts=True)
@@ -78,14 +78,15 @@ def equal_bins(score: NDArray[np.float64], number: int) -> NDArray[np.int64]:
 
 
 def calibration_error(score: NDArray[np.float64], truth: NDArray[np.bool_], code: NDArray[np.int64]) -> float:
-    """Expected calibration error (Naeini et al. 2015): |mean score - fraction true| of each bin, weighted by records."""
+    """Expected calibration error (Naeini et al. 2015): |mean score - fraction true| by bin, weighted by records."""
     return float(np.abs(np.bincount(code, score - truth)).sum() / len(score))
 
 
 def fitted_temperature(validation: ClassPredictions) -> float | None:
     """The temperature T with the least log loss of softmax(log(scores) / T) on `validation` (Guo et al. 2017).
 
-    None where none is best: without a mistake the loss falls as T goes to 0, and if the scores say nothing as it grows.
+    None if the loss has no minimum: it falls as T goes to 0 if no prediction is wrong, and as T grows if the scores
+    carry no information.
     """
     if (validation.predicted == validation.labels).all():
         return None
@@ -95,8 +96,8 @@ def fitted_temperature(validation: ClassPredictions) -> float | None:
     def loss(log_inverse: float) -> float:
         return -float(log_softmax(logits * np.exp(log_inverse), axis=1)[rows, validation.labels].mean())
 
-    found = minimize_scalar(loss, bounds=(-_WIDEST, _WIDEST), method="bounded", options={"xatol": 1e-8})
-    return float(np.exp(-found.x)) if abs(found.x) < _WIDEST - 1e-3 else None
+    found = minimize_scalar(loss, bounds=(-_LOG_LIMIT, _LOG_LIMIT), method="bounded", options={"xatol": 1e-8})
+    return float(np.exp(-found.x)) if abs(found.x) < _LOG_LIMIT - 1e-3 else None
 
 
 def _interval(
@@ -104,10 +105,11 @@ def _interval(
 ) -> dict[str, float] | None:
     """The interval of the calibration error from each record's gap, score - truth (n,); None for too few groups.
 
-    Groups are resampled, the bins stay. The error is a sum of absolute values, so never below what chance makes of it, and
-    resampling adds as much again: no percentile, BCa or studentised interval covers a true error of 0. So the lower limit
-    takes off the resampled deviations of all bins from their own gaps, of which, by the triangle inequality, no more than
-    that is chance; the upper one is that of the basic bootstrap. Measured coverage: docs/lab-notebook.md.
+    Groups are resampled, bins stay fixed. The error is a sum of absolute values, so sampling noise biases it upwards,
+    and resampling adds the same bias again: no percentile, BCa or studentised interval covers a true error of 0. The
+    lower limit is therefore the error minus the resampled deviations of the bins from their observed gaps, which bound
+    the noise (triangle inequality); the upper limit is that of the basic bootstrap. Measured coverage:
+    docs/lab-notebook.md.
     """
     _, group = np.unique(groups, return_inverse=True)
     facts = Groups.of(group)
@@ -116,7 +118,7 @@ def _interval(
     width = int(code.max()) + 1
     sums = np.bincount(group * width + code, gap, facts.number * width).reshape(facts.number, width)
     sizes = np.bincount(group).astype(float)
-    with threadpool_limits(limits=1):  # sums in another order would be another result
+    with threadpool_limits(limits=1):  # the order of sums would change results
         drawn = np.concatenate(
             [
                 (weights @ sums) / (weights @ sizes)[:, None]
@@ -140,7 +142,7 @@ def _logits(predictions: ClassPredictions) -> NDArray[np.float64]:
 
 def _tempered(test: ClassPredictions, value: float, number: int) -> dict[str, float]:
     scaled = ClassPredictions(test.ids, test.labels, softmax(_logits(test) / value, axis=1))
-    score, truth = judged(scaled)
+    score, truth = score_and_outcome(scaled)
     means = {name: float(losses.mean()) for name, losses in record_losses(scaled).items()}
     return {"value": value, "ece": calibration_error(score, truth, equal_bins(score, number)), **means}
 
@@ -148,20 +150,21 @@ def _tempered(test: ClassPredictions, value: float, number: int) -> dict[str, fl
 def _note(test: ClassPredictions, score: NDArray[np.float64], code: NDArray[np.int64], unfitted: bool) -> str:
     size = int(code.max()) + 1
     counts = np.bincount(code, minlength=size)
-    what = "the probability of label 1" if test.classes == 2 else "the probability of the most probable class"
+    probability = "the probability of label 1" if test.classes == 2 else "the probability of the most probable class"
     by_chance = np.sqrt(2 / np.pi * np.bincount(code, score * (1 - score))).sum() / len(score)
     parts = [
-        f"{size} bins of equal numbers of records by {what} ({counts.min():,} to {counts.max():,}; equal scores share a bin).",
-        f"Even with perfect calibration the error would come out at about {by_chance:.3f} here, by chance.",
+        f"{size} bins of equal numbers of records by {probability}"
+        f" ({counts.min():,} to {counts.max():,}; equal scores share a bin).",
+        f"With perfect calibration the error would still be about {by_chance:.3f} here, by chance.",
     ]
     if test.classes == 2:
         share = float(np.mean(test.labels == 1))
         parts.append(
-            f"The probabilities carry the prior of the data set, where {per_cent(share)} of the test records have label 1:"
-            " where it is rarer, they are too high."
+            f"The probabilities reflect the class frequencies of the data set ({per_cent(share)} of the test records"
+            " have label 1): where label 1 is rarer, they are too high."
         )
     else:
-        parts.append("The probabilities carry the class frequencies of the data set.")
+        parts.append("The probabilities reflect the class frequencies of the data set.")
     if unfitted:
-        parts.append("No temperature is given: none is best on validation.")
+        parts.append("No temperature is given: the loss on validation has no minimum.")
     return " ".join(parts)

@@ -1,4 +1,4 @@
-"""Which group each prediction belongs to, joined from the data set's tables by id."""
+"""Groups of related records, joined to predictions by id."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from dnalm.tables.sequences import truth_column
 
 @dataclass(frozen=True)
 class Groups:
-    """How records hang together: number of groups, Kish's effective number n^2 / sum n_i^2, records of the largest."""
+    """Sizes of groups: their number, Kish's effective number n^2 / sum n_i^2, records of the largest, all records."""
 
     number: int
     effective: float
@@ -33,12 +33,12 @@ class Groups:
 
     @property
     def largest_fraction(self) -> float:
-        """Share of the records that the largest group holds, 0 of none."""
+        """Fraction of the records in the largest group; 0 without records."""
         return self.largest / self.records if self.records else 0.0
 
 
 def read_clusters(path: Path | str) -> pd.DataFrame:
-    """Read a split's sequence table and check what predictions are joined by: `id`, `label` or `target`, and `group`.
+    """Read a split's sequence table and check the columns used to join predictions: `id`, `label` or `target`, `group`.
 
     Raises `UserError`, naming the first offending record, for a missing column, a duplicate id and a missing group.
     """
@@ -58,10 +58,10 @@ def read_clusters(path: Path | str) -> pd.DataFrame:
 
 
 def match(predictions: Predictions, table: pd.DataFrame, place: str) -> np.ndarray:
-    """The row of `table` that each prediction is of, (n,); rows that nothing was predicted for are nobody's.
+    """The row of `table` of each prediction, (n,); rows without a prediction are ignored.
 
-    Raises `UserError`, beginning with `place`, for predictions of labels on a table of targets or the other way round, for
-    a prediction that is in no row, and for one with another label or target than its row.
+    Raises `UserError`, beginning with `place`, for predictions of labels on a table of targets or the other way round,
+    for a prediction whose id is not in the table, and for one whose label or target differs from the table's.
     """
     column = truth_column(table)
     if column != TRUTH[predictions.objective]:
@@ -71,7 +71,7 @@ def match(predictions: Predictions, table: pd.DataFrame, place: str) -> np.ndarr
     rows: np.ndarray = pd.Index(table["id"]).get_indexer(pd.Index(predictions.ids))
     problems = (
         (rows < 0, "is not in the data set's table"),
-        (table[column].to_numpy()[rows] != predictions.truth, f"has another {column} than in the data set"),
+        (table[column].to_numpy()[rows] != predictions.truth, f"has another {column} than in the data set's table"),
     )
     for wrong, what in problems:
         if wrong.any():

@@ -1,8 +1,8 @@
-"""Is one run group better than another? Paired on the test records, resampled by group, the trained models held fixed.
+"""Comparison of run groups, paired on the test records and resampled by group of records; trained models are fixed.
 
-The statistic is the mean over seeds of the runs' primary metric (MCC of classes, Spearman correlation of numbers) less
-that of the baseline. Its interval and p value come from one symmetric studentised bootstrap (Hall 1992, chapter 3.5), so
-the interval excludes 0 just where p <= 1 - confidence. The spread over seeds is not part of them: it is given as `by_seed`.
+The statistic is the difference in the mean over seeds of the primary metric (MCC of classes, Spearman correlation of
+numbers). Its interval and p value come from the same symmetric studentised bootstrap (Hall 1992, chapter 3.5), so the
+interval excludes 0 exactly if p <= 1 - confidence. Neither includes the variation over seeds, which is in `by_seed`.
 """
 
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ from dnalm.evaluation.statistics.strata import strata
 from dnalm.tables.predictions import Predictions
 
 REFERENCE = "trf"
-"""The baseline that made the labels of tandem repeats: compared like a model, never the one to beat."""
+"""The baseline that made the labels of tandem repeats: compared like a model, never chosen as the baseline to beat."""
 POWER = 0.8
-"""Probability with which a difference of the detectable size would be found."""
+"""Probability of finding a difference of the detectable size."""
 
 
 @dataclass(frozen=True)
 class RunGroup:
-    """The runs of one model and recipe (or of one baseline), one a seed: what each predicted, by split."""
+    """The runs of one model and recipe, or of one baseline, one per seed: predictions by split."""
 
     model: str
     recipe: str
@@ -39,17 +39,17 @@ class RunGroup:
 
     @property
     def name(self) -> str:
-        """How files name the group: `model/recipe`, or `baseline/name`."""
+        """The group's name in files: `model/recipe`, or `baseline/name`."""
         return f"{self.model}/{self.recipe}"
 
     @property
     def is_model(self) -> bool:
-        """Whether this is no baseline."""
+        """Whether this is a model, not a baseline."""
         return self.model != "baseline"
 
     @property
     def is_rival(self) -> bool:
-        """Whether this is a baseline that a model should beat."""
+        """Whether this is a baseline that models are compared with."""
         return not self.is_model and self.recipe != REFERENCE
 
     @property
@@ -61,12 +61,13 @@ class RunGroup:
 def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: CompareSettings) -> dict[str, Any]:
     """The content of a comparison.json: `primary`, `others`, `detectable`, `strata`, `note`.
 
-    The primary comparison is of the model with the highest primary metric on validation and the baseline with the highest:
-    chosen without a look at test. The others, of every other model and of the reference with the same baseline, are exploratory
-    and Holm-corrected together. Of equal groups the first is taken.
+    The primary comparison is between the model and the baseline with the highest primary metric on validation, chosen
+    without using test. The others compare every other model and the reference with the same baseline; they are
+    exploratory and Holm-corrected together. Of tied groups the first is taken.
 
-    table: the test split's sequence table. settings: kind, confidence, replicates, seed, effective_groups, largest_group.
-    Raises `UserError` for a prediction that doesn't fit the table, and for runs without a test record in common.
+    table: the test split's sequence table. settings: kind, confidence, replicates, seed, effective_groups,
+    largest_group. Raises `UserError` for a prediction that does not match the table, and for runs without a test record
+    in common.
     """
     paired, clusters, missing = _paired(groups, table)
     rival = max((group for group in groups if group.is_rival), key=lambda group: group.on_validation, default=None)
@@ -76,7 +77,7 @@ def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: CompareSe
     if rival:
         against = next(group for group in paired if group.name == rival.name)
         found = differences(_tests(against), [_tests(group) for group in named], clusters, settings)
-        results = [_about(group, rival) | difference for group, difference in zip(named, found, strict=True)]
+        results = [_names(group, rival) | difference for group, difference in zip(named, found, strict=True)]
     chosen = [best is not None and group.name == best.name for group in named]
     primary = next((one for one, first in zip(results, chosen, strict=False) if first), None)
     others = [one for one, first in zip(results, chosen, strict=False) if not first]
@@ -102,25 +103,25 @@ def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: CompareSe
 
 def differences(
     rival: Sequence[Predictions],
-    contenders: Sequence[Sequence[Predictions]],
+    candidates: Sequence[Sequence[Predictions]],
     groups: np.ndarray,
     settings: IntervalSettings,
 ) -> list[dict[str, Any]]:
-    """Compare the runs of each contender with those of a rival on the same records, whose `groups` are (n,).
+    """Compare the runs of each candidate with those of a rival on the same records, whose `groups` are (n,).
 
-    Keys: metric (mcc or spearman), value, against_value, difference; low, high, p, detectable (None where `note` says why);
-    by_seed (the metric of each of the contender's runs); groups_effective; note.
+    Keys: metric (mcc or spearman), value, against_value, difference; low, high, p, detectable (if None, `note` says
+    why); by_seed (the metric of each run of the candidate); groups_effective; note.
     """
     codes = np.unique(groups, return_inverse=True)[1]
     facts = Groups.of(codes)
-    statistics = [[primary_statistic(run, codes, facts.number) for run in runs] for runs in (rival, *contenders)]
+    statistics = [[primary_statistic(run, codes, facts.number) for run in runs] for runs in (rival, *candidates)]
     reason = too_few(facts, settings)
-    with threadpool_limits(limits=1):  # sums in another order would be another result
+    with threadpool_limits(limits=1):  # the order of sums would change results
         observed = _resampled(statistics, np.ones((1, facts.number)))
         weightings = draws(facts.number, 0 if reason else settings.replicates, settings.seed)
         drawn = [_resampled(statistics, weights) for weights in weightings]
     result = []
-    for i, runs in enumerate(contenders):
+    for i, runs in enumerate(candidates):
         value, error = observed[0][i][0], observed[1][i][0]
         by_seed = [primary_value(run) for run in runs]
         entry = {
@@ -134,7 +135,7 @@ def differences(
             "note": reason,
         }
         if not reason and error < SMALLEST_ERROR:
-            entry["note"] = "the two never differ, whatever groups are drawn"
+            entry["note"] = "the two do not differ in any resample"
         elif not reason:
             values, errors = (np.concatenate([part[j][i] for part in drawn]) for j in (0, 1))
             entry |= _tested(value, error, values, errors, settings.confidence)
@@ -144,7 +145,7 @@ def differences(
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """P values corrected for their number (Holm 1979); None, where nothing was tested, stays and doesn't count."""
+    """P values corrected for multiple testing (Holm 1979); None (not tested) stays None and is not counted."""
     tested = [i for i, p in enumerate(ps) if p is not None]
     corrected: list[float | None] = [None] * len(ps)
     highest = 0.0
@@ -162,12 +163,12 @@ def _tests(group: RunGroup) -> list[Predictions]:
     return [run["test"] for run in group.runs]
 
 
-def _about(group: RunGroup, rival: RunGroup) -> dict[str, Any]:
+def _names(group: RunGroup, rival: RunGroup) -> dict[str, Any]:
     return {"model": group.model, "recipe": group.recipe, "seeds": len(group.runs), "against": rival.recipe}
 
 
 def _paired(groups: Sequence[RunGroup], table: pd.DataFrame) -> tuple[list[RunGroup], np.ndarray, int]:
-    """The groups with test records in the table's order, those that all runs scored; their clusters; how many are missing."""
+    """Run groups with the test records that all runs scored, in the table's order; their clusters; records left out."""
     rows = [[match(run, table, f"{group.name}: test") for run in _tests(group)] for group in groups]
     scored = np.zeros(len(table), int)
     for found in (found for runs in rows for found in runs):
@@ -189,7 +190,7 @@ def _paired(groups: Sequence[RunGroup], table: pd.DataFrame) -> tuple[list[RunGr
 def _resampled(
     statistics: Sequence[Sequence[Statistic]], weights: np.ndarray
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Each contender's difference from the rival (the first) under B weightings (B, groups), and their standard errors."""
+    """Differences of each candidate from the rival (the first) under B weightings (B, groups), and standard errors."""
     means = []
     for runs in statistics:
         values, derivatives = np.zeros(len(weights)), np.zeros(weights.shape)

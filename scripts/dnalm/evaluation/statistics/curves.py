@@ -11,10 +11,10 @@ Curve = tuple[np.ndarray, np.ndarray]
 
 
 def roc(predictions: ClassPredictions) -> Curve | None:
-    """False positive rate and true positive rate of label 1, or None where only one class occurs.
+    """False positive rate and true positive rate of label 1, or None if only one class occurs.
 
-    With more than two classes the mean, at each false positive rate, over one class against the rest: the area under
-    it is the macro AUROC.
+    With more than two classes, the mean of the one-against-rest curves at each false positive rate: the area under it
+    is the macro AUROC.
     """
     grid = np.linspace(0, 1, POINTS + 1)
     heights = []
@@ -25,7 +25,7 @@ def roc(predictions: ClassPredictions) -> Curve | None:
 
 
 def precision_recall(predictions: ClassPredictions) -> Curve | None:
-    """Recall and precision of label 1, or None where only one class occurs; several classes as in `roc`.
+    """Recall and precision of label 1, or None if only one class occurs; several classes as in `roc`.
 
     Between two recalls the precision is that of the higher one, so the area is the average precision.
     """
@@ -38,9 +38,9 @@ def precision_recall(predictions: ClassPredictions) -> Curve | None:
 
 
 def _positives(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """True and false positives where all that score at least as much are called positive.
+    """True and false positives at each distinct score as threshold (scores >= threshold are positive), highest first.
 
-    One number a distinct score, highest score first; the last ones are all positives and all negatives of `truth`.
+    The last values are the numbers of all positives and all negatives in `truth`.
     """
     order = np.argsort(-scores, kind="stable")
     last = np.flatnonzero(np.append(np.diff(scores[order]), 1))

@@ -1,7 +1,7 @@
-"""A split's metrics as functions of how often each of its groups counts: what a bootstrap over groups evaluates.
+"""A split's metrics as functions of the weights of its groups, as a bootstrap over groups needs them.
 
-Nothing is computed anew from records. Metrics of hard predictions come from one confusion matrix a group, mean losses
-from one sum a group, and rank metrics from cumulative sums over records that are sorted once. Each value comes with
+Records are read once: metrics of hard predictions come from one confusion matrix per group, mean losses from one sum
+per group, and rank metrics from cumulative sums over records that are sorted once. Each value comes with
 the standard error of the linearised statistic (infinitesimal jackknife; Efron 1982, chapter 6): with u_g the derivative
 with respect to the weight w_g of group g, the variance is G / (G - 1) sum_g w_g u_g^2.
 """
@@ -15,12 +15,12 @@ from dnalm.evaluation.statistics.record_losses import record_losses
 from dnalm.tables.predictions import ClassPredictions
 
 Estimate = tuple[np.ndarray, np.ndarray]
-"""A metric for each of B weightings and its standard error, both (B,); NaN where it is undefined."""
+"""A metric under each of B weightings and its standard error, both (B,); NaN where undefined."""
 RANKED = ("auroc", "auprc")
 
 
 def group_confusions(predictions: ClassPredictions, codes: np.ndarray, groups: int) -> np.ndarray:
-    """Confusion matrix of each group, flattened: (groups, k * k), the row of truth i and prediction j at i * k + j.
+    """Confusion matrix of each group, flattened: (groups, k * k), with truth i and prediction j at i * k + j.
 
     codes: the group of each record, (n,), integers in 0 .. groups - 1.
     """
@@ -33,7 +33,7 @@ class GroupedMetrics:
     """Metrics of `predictions` whose records belong to groups `codes` (n,), integers in 0 .. groups - 1."""
 
     def __init__(self, predictions: ClassPredictions, codes: np.ndarray, groups: int) -> None:
-        """Take the sums per group and sort the records once."""
+        """Sum by group and sort the records."""
         losses = record_losses(predictions)
         self._classes = predictions.classes
         self._confusions = group_confusions(predictions, codes, groups)
@@ -41,9 +41,9 @@ class GroupedMetrics:
         self._rankings = [_Ranking(truth, score, codes, groups) for truth, score in predictions.one_against_rest()]
 
     def measure(self, weights: np.ndarray) -> dict[str, Estimate]:
-        """Every metric under each of B weightings, (B, groups), at least 0; rank metrics only where two classes occur.
+        """Every metric under each of B weightings, (B, groups), at least 0; rank metrics only if two classes occur.
 
-        A class that has no weight leaves the rank metrics undefined.
+        Rank metrics are undefined where a class has no weight.
         """
         counts = (weights @ self._confusions).reshape(-1, self._classes, self._classes)
         result = {}
@@ -82,8 +82,8 @@ def standard_errors(weights: np.ndarray, derivatives: np.ndarray) -> np.ndarray:
     return errors
 
 
-def _over(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Quotient, 0 where the denominator is 0, as scikit-learn defines its metrics."""
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Quotient; 0 where the denominator is 0, as in scikit-learn's metrics."""
     quotient: np.ndarray = np.zeros_like(numerator * denominator)
     np.divide(numerator, denominator, out=quotient, where=denominator != 0)
     return quotient
@@ -107,12 +107,12 @@ def mcc(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     of_guess = total**2 - (guess**2).sum(axis=1)
     of_truth = total**2 - (truth**2).sum(axis=1)
     scale = np.sqrt(of_guess * of_truth)
-    values = _over(right * total - (truth * guess).sum(axis=1), scale)
+    values = _ratio(right * total - (truth * guess).sum(axis=1), scale)
     slope = np.eye(counts.shape[1]) * total[:, None, None] + right[:, None, None]
     slope = slope - guess[:, :, None] - truth[:, None, :]
-    shrink = _over(total[:, None] - guess, of_guess[:, None])[:, None, :]
-    shrink = shrink + _over(total[:, None] - truth, of_truth[:, None])[:, :, None]
-    gradient = _over(slope, scale[:, None, None]) - values[:, None, None] * shrink
+    shrink = _ratio(total[:, None] - guess, of_guess[:, None])[:, None, :]
+    shrink = shrink + _ratio(total[:, None] - truth, of_truth[:, None])[:, :, None]
+    gradient = _ratio(slope, scale[:, None, None]) - values[:, None, None] * shrink
     return values, np.where(scale[:, None, None] > 0, gradient, 0)
 
 
@@ -121,10 +121,10 @@ def _macro(counts: np.ndarray, of_truth: float, of_guess: float) -> tuple[np.nda
     k = counts.shape[1]
     right = np.diagonal(counts, axis1=1, axis2=2)
     denominator = of_truth * counts.sum(axis=2) + of_guess * counts.sum(axis=1)
-    ratios = _over(right, denominator)
-    lost = _over(ratios, denominator)
+    ratios = _ratio(right, denominator)
+    lost = _ratio(ratios, denominator)
     gradient = -of_truth * lost[:, :, None] - of_guess * lost[:, None, :]
-    gradient = gradient + np.eye(k) * _over(np.ones_like(denominator), denominator)[:, :, None]
+    gradient = gradient + np.eye(k) * _ratio(np.ones_like(denominator), denominator)[:, :, None]
     return ratios.mean(axis=1), gradient / k
 
 
@@ -135,12 +135,12 @@ HARD_METRICS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] =
     "macro_precision": lambda counts: _macro(counts, 0.0, 1.0),
     "macro_recall": lambda counts: _macro(counts, 1.0, 0.0),
 }
-"""Metrics of confusion matrices, with gradients. A class without records or predictions counts 0 in a macro mean."""
+"""Metrics of confusion matrices, with gradients. A class without records or predictions counts as 0 in a macro mean."""
 
 
 @dataclass(frozen=True)
 class _Places:
-    """Where the scores of one side of a comparison fall among the sorted scores of another: index before and after."""
+    """Positions of scores among other, sorted scores: index before and after equal ones."""
 
     before: np.ndarray
     after: np.ndarray
@@ -151,7 +151,7 @@ class _Places:
 
 
 class _Ranking:
-    """One class against the rest: AUROC (ties count a half) and average precision, with derivatives by group."""
+    """One class against the rest: AUROC (ties count as a half) and average precision, with derivatives by group."""
 
     def __init__(self, truth: np.ndarray, scores: np.ndarray, codes: np.ndarray, groups: int) -> None:
         self._groups = groups
@@ -165,7 +165,7 @@ class _Ranking:
         self._own = _Places.of(positive, positive)
 
     def measure(self, weights: np.ndarray) -> tuple[tuple[float, np.ndarray], tuple[float, np.ndarray]]:
-        """(AUROC, derivatives (groups,)) and the same of the average precision, under weights (groups,)."""
+        """(AUROC, derivatives (groups,)) and the same for average precision, under weights (groups,)."""
         mine, others = weights[self._positive], weights[self._negative]
         up_to_positive, up_to_negative = _cumulative(mine), _cumulative(others)
         positives, negatives = up_to_positive[-1], up_to_negative[-1]
@@ -179,11 +179,11 @@ class _Ranking:
         area = float(mine @ below / positives)
         by_area = self._by_group((below - area) / positives, (above - area) / negatives)
 
-        found = positives - up_to_positive[self._own.before]  # at a threshold of each positive's own score
+        found = positives - up_to_positive[self._own.before]  # at the threshold of each positive's own score
         called = found + negatives - up_to_negative[place.before]
-        precision = _over(found, called)
+        precision = _ratio(found, called)
         average = float(mine @ precision / positives)
-        per_call = _over(mine, called)
+        per_call = _ratio(mine, called)
         gained, lost = _cumulative(per_call), _cumulative(per_call * precision)
         own = precision - average + gained[self._own.after] - lost[self._own.after]
         by_average = self._by_group(own / positives, -lost[other_place.after] / positives)

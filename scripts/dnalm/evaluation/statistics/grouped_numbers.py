@@ -1,8 +1,8 @@
-"""Metrics of predicted numbers as functions of how often each group counts: what a bootstrap over groups evaluates.
+"""Metrics of predicted numbers as functions of the weights of groups, as a bootstrap over groups needs them.
 
-Pearson correlation, R2 and RMSE come from seven sums a group; the Spearman correlation, which is the Pearson correlation
-of mid-ranks, from cumulative sums over records that are sorted once. Values and standard errors are as in `grouped`: the
-derivatives are exact, those of the ranks themselves included.
+Pearson correlation, R2 and RMSE come from seven sums per group; the Spearman correlation, which is the Pearson
+correlation of mid-ranks, from cumulative sums over records that are sorted once. Values and standard errors are as in
+`grouped`; the derivatives are exact and include those of the ranks.
 """
 
 import numpy as np
@@ -12,16 +12,16 @@ from dnalm.evaluation.statistics.grouped import Estimate, standard_errors
 from dnalm.tables.predictions import NumberPredictions
 
 _NO_SPREAD = 1e-12
-"""A variance below this, in units of that of all records, is rounding: the values are equal."""
+"""A variance below this fraction of that of all records is rounding: the values are equal."""
 _CELLS = 2**19
-"""Records times weightings that are ranked at a time, so that memory does not grow with the replicates."""
+"""Records times weightings ranked at a time: bounds memory for any number of replicates."""
 
 
 class GroupedNumbers:
     """Metrics of `predictions` whose records belong to groups `codes` (n,), integers in 0 .. groups - 1."""
 
     def __init__(self, predictions: NumberPredictions, codes: np.ndarray, groups: int) -> None:
-        """Take the sums per group and sort the records once."""
+        """Sum by group and sort the records."""
         one = _standardized(predictions.targets)
         other = _standardized(predictions.predicted)
         self._scale = float(predictions.targets.std()) or 1.0
@@ -35,8 +35,9 @@ class GroupedNumbers:
     def measure(self, weights: np.ndarray) -> dict[str, Estimate]:
         """Every metric under each of B weightings, (B, groups), at least 0 and not all 0.
 
-        A correlation is 0, with no error, where targets or predictions do not vary; so is R2 where the targets do not. R2
-        of predictions that do not vary is at most 0 and has no error either: a linear one would say nothing near its maximum.
+        Correlations are 0 with standard error 0 if targets or predictions do not vary, and so is R2 if the targets do
+        not. R2 of constant predictions is at most 0 and has standard error 0 too, as a linear approximation fails near
+        its maximum.
         """
         sums = weights @ self._sums
         found = {
@@ -46,7 +47,7 @@ class GroupedNumbers:
         return {name: (value, standard_errors(weights, slopes)) for name, (value, slopes) in found.items()}
 
     def spearman(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Spearman correlation, (B,), under B weightings (B, groups), and its derivatives by the weights (B, groups)."""
+        """Spearman correlation (B,) under B weightings (B, groups), and its derivatives by the weights (B, groups)."""
         values, slopes = np.empty(len(weights)), np.empty(weights.shape)
         step = max(1, _CELLS // len(self._codes))
         for at in range(0, len(weights), step):
@@ -78,7 +79,7 @@ class GroupedNumbers:
 
 
 class _Order:
-    """The order of n values, ties included."""
+    """The order of n values; ties are kept."""
 
     def __init__(self, values: np.ndarray) -> None:
         self._order = np.argsort(values, kind="stable")
@@ -86,7 +87,7 @@ class _Order:
         self._before, self._after = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
 
     def below(self, amounts: np.ndarray) -> np.ndarray:
-        """For each record the sum of the amounts, (B, n), of those with a smaller value and half of those with an equal one."""
+        """For each record, the sum of `amounts` (B, n) over smaller values and half of equal ones, (B, n)."""
         sums = np.zeros((amounts.shape[0], amounts.shape[1] + 1))
         np.cumsum(amounts[:, self._order], axis=1, out=sums[:, 1:])
         half: np.ndarray = (sums[:, self._before] + sums[:, self._after]) / 2
@@ -94,7 +95,7 @@ class _Order:
 
 
 def _standardized(values: np.ndarray) -> np.ndarray:
-    """Values with mean 0 and variance 1, so that sums of squares lose no digits; zeros where all are equal."""
+    """Values with mean 0 and variance 1, so that sums of squares keep their digits; zeros if all are equal."""
     if not np.ptp(values):
         return np.zeros(len(values))
     centred = values - values.mean()
@@ -103,9 +104,10 @@ def _standardized(values: np.ndarray) -> np.ndarray:
 
 
 def _of_moments(sums: np.ndarray, scale: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Pearson correlation, R2 and RMSE, (B,) each, from sums (B, 7) of 1, x, y, x^2, y^2, xy and (x - y)^2; and gradients (B, 7).
+    """Pearson correlation, R2 and RMSE, (B,) each, with gradients (B, 7).
 
-    x and y are standardized each for itself, the squared errors in units of `scale`^2.
+    sums: (B, 7) of 1, x, y, x^2, y^2, xy and squared errors; x and y are standardized separately, the squared errors
+    are in units of `scale`^2.
     """
     n, x, y, xx, yy, xy, errors = sums.T
     zero, one = np.zeros_like(n), np.ones_like(n)

@@ -1,4 +1,4 @@
-"""The metrics that a report lists; apart from their computation, so that pages need no scikit-learn."""
+"""The metrics that a report lists; separate from their computation, which needs scikit-learn."""
 
 METRICS = {
     "classification": (
@@ -15,4 +15,4 @@ METRICS = {
     ),
     "regression": ("spearman", "pearson", "r2", "rmse"),
 }
-"""The numbers that compare runs of each objective, in the order of tables."""
+"""Metrics by objective, in the order of tables."""

@@ -1,4 +1,4 @@
-"""What precision becomes where label 1 is rare: data sets are balanced, genomes are not."""
+"""Precision where label 1 is rare: data sets are balanced, genomes are not."""
 
 from typing import Any
 
@@ -13,19 +13,19 @@ from dnalm.names import BACKGROUND
 from dnalm.tables.predictions import ClassPredictions
 
 LOW_RATE = 0.01
-"""False-positive rate at which the recall is given."""
+"""False-positive rate at which recall is given."""
 
 
 def prevalence(predictions: dict[str, ClassPredictions], settings: EvaluateSettings) -> dict[str, Any] | None:
-    """Precision at each of `settings.prevalences`, at the threshold chosen on validation and frozen.
+    """Precision at each of `settings.prevalences`, at the threshold chosen on validation.
 
-    None with more than two classes, or without positives or negatives to measure on. True positives are the test split's;
-    negatives are the `background`, or the test split's where there is none (`negatives` says which).
+    None with more than two classes, or without positives or negatives. Positives are those of the test split; negatives
+    are the `background`, or those of the test split if there is none (`negatives` says which).
 
     precision = prevalence * tpr / (prevalence * tpr + (1 - prevalence) * fpr). Its limits take tpr and fpr at opposite
-    ends of their Clopper-Pearson intervals, each at level 1 - alpha / 2, so that together they hold at `confidence`
-    (Bonferroni). Without a single false positive the precision is None, for 1 would be no estimate: `low` bounds it.
-    `recall_at_1_percent_fpr` is None where there are too few negatives to see so low a rate.
+    ends of their Clopper-Pearson intervals, each at level 1 - alpha / 2, so that both hold at `confidence`
+    (Bonferroni). Without a false positive the precision is None, as 1 would be no estimate; `low` is its lower bound.
+    `recall_at_1_percent_fpr` is None if there are too few negatives to measure that rate.
     """
     test = predictions["test"]
     name = BACKGROUND if BACKGROUND in predictions else "test"
@@ -64,7 +64,7 @@ def prevalence(predictions: dict[str, ClassPredictions], settings: EvaluateSetti
 
 
 def precision(prevalence: float, tpr: float, fpr: float) -> float | None:
-    """Probability that a record called positive is one (Bayes); None where nothing is called."""
+    """Probability that a record called positive is one (Bayes); None if nothing is called."""
     hits, alarms = prevalence * tpr, (1 - prevalence) * fpr
     return hits / (hits + alarms) if hits + alarms else None
 
@@ -77,7 +77,7 @@ def clopper_pearson(count: int, size: int, alpha: float) -> tuple[float, float]:
 
 
 def recall_at(rate: float, positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> float | None:
-    """Greatest share of the positives above a threshold that at most `rate` of the negatives are above.
+    """The highest recall with a false-positive rate of at most `rate`.
 
     None for fewer than 1 / rate negatives.
     """
@@ -90,14 +90,16 @@ def recall_at(rate: float, positives: NDArray[np.float64], negatives: NDArray[np
 def _note(name: str, size: int, alarms: int, high: float, confidence: float) -> str:
     if name == BACKGROUND:
         what = (
-            f"False positives are counted in {size:,} windows at random places of the genome outside the masked catalogues;"
-            " a repeat that the catalogues lack counts as one, so the rate is rather too high."
+            f"False positives are counted in {size:,} windows at random places of the genome outside the masked"
+            " catalogues; a repeat missing from the catalogues counts as one, so the rate may be too high."
         )
     else:
         what = (
-            f"False positives are counted among the {size:,} test negatives, which were chosen for the data set and stand"
-            f" for no genome; the smallest rate they can show is {1 / size:.2g}."
+            f"False positives are counted among the {size:,} test negatives, which were chosen for the data set and do"
+            f" not represent a genome; the smallest rate they can show is {1 / size:.2g}."
         )
-    bound = f" None was found: the rate lies below {high:.2g} ({per_cent(confidence)} interval)." if not alarms else ""
-    few = f" They are too few for the recall at a rate of {per_cent(LOW_RATE)}." if size * LOW_RATE < 1 - 1e-9 else ""
-    return f"{what}{bound}{few} Intervals take records as independent."
+    bound = f" There were none: the rate is below {high:.2g} ({per_cent(confidence)} interval)." if not alarms else ""
+    few = (
+        f" They are too few to measure recall at a rate of {per_cent(LOW_RATE)}." if size * LOW_RATE < 1 - 1e-9 else ""
+    )
+    return f"{what}{bound}{few} Intervals treat records as independent."

@@ -15,12 +15,12 @@ Statistic = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def primary_metric(predictions: Predictions) -> str:
-    """The name of the metric: the first of the objective's."""
+    """The name of the primary metric."""
     return METRICS[predictions.objective][0]
 
 
 def primary_value(predictions: Predictions) -> float:
-    """The metric of predictions, each record counting once."""
+    """The primary metric of predictions, all records with weight 1."""
     if isinstance(predictions, ClassPredictions):
         k = predictions.classes
         cells = group_confusions(predictions, np.zeros(len(predictions), int), 1)
@@ -29,7 +29,7 @@ def primary_value(predictions: Predictions) -> float:
 
 
 def primary_statistic(predictions: Predictions, codes: np.ndarray, groups: int) -> Statistic:
-    """The metric as a function of how often each group counts; codes: the group of each record, (n,), from 0."""
+    """The primary metric as a function of group weights. codes: the group of each record, (n,), integers from 0."""
     if not isinstance(predictions, ClassPredictions):
         return GroupedNumbers(predictions, codes, groups).spearman
     k, cells = predictions.classes, group_confusions(predictions, codes, groups)

@@ -1,4 +1,4 @@
-"""Spearman correlation of scores of several models, each of its own stratum, with an interval that heeds groups."""
+"""Spearman correlation of scores of several models, one per stratum, with an interval clustered by group."""
 
 import numpy as np
 from scipy import stats
@@ -8,13 +8,13 @@ from dnalm.evaluation.statistics.clusters import Groups
 
 
 def clustered_spearman(scores: np.ndarray, targets: np.ndarray, strata: np.ndarray, codes: np.ndarray) -> Bounded:
-    """Mean over strata, by their numbers of records, of the Spearman correlation with targets, and 95 % bounds.
+    """Mean over strata, weighted by records, of the Spearman correlation with targets, and 95 % bounds.
 
     scores, targets: (n,); strata, codes: (n,) integers from 0, the fold and the group of each record. Only records of
-    one stratum are compared, as scores of different models have no common scale. A stratum without two different
-    targets is left out, and nothing is given where all are; scores that never vary correlate 0. The variance is that of the
-    linearised statistic (infinitesimal jackknife: Efron 1982, chapter 6), summed by group; the bounds lie symmetrically
-    on Fisher's z scale, by Student's t with the effective groups less one degrees of freedom.
+    the same stratum are compared, as scores of different models have no common scale. Strata without two different
+    targets are left out; if all are, the value is None. The correlation of constant scores is 0. The variance is that
+    of the linearised statistic (infinitesimal jackknife: Efron 1982, chapter 6), summed by group; the bounds are
+    symmetric on Fisher's z scale, from Student's t; degrees of freedom: the effective groups minus one.
     """
     value, compared = 0.0, np.zeros(len(targets), dtype=bool)
     influence = np.zeros(len(targets))
@@ -34,11 +34,11 @@ def clustered_spearman(scores: np.ndarray, targets: np.ndarray, strata: np.ndarr
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> tuple[float, np.ndarray]:
-    """Spearman correlation of two columns, (n,) each, and each record's influence, (n,); 0 where one never varies.
+    """Spearman correlation of two columns, (n,) each, and each record's influence, (n,); zeros if one is constant.
 
-    The influence is the derivative of the statistic by the record's weight, times n: with u and v the centred mid-ranks
-    in units of n, that of the covariance is u v - cov + A + B, where A is the mean over all records of what this one
-    adds to their u, times their v, and B the same the other way round.
+    The influence is the derivative of the statistic by the record's weight, times n. With u and v the centred mid-ranks
+    in units of n, the influence on the covariance is u v - cov + A + B, where A is the mean over all records of the
+    change of their u caused by this record, times their v, and B is the same with u and v exchanged.
     """
     if not np.ptp(one) or not np.ptp(other):
         return 0.0, np.zeros(len(one))
@@ -57,7 +57,7 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> tuple[float, np.ndar
 def _through_ranks(column: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean over records j of (h(i, j) - rank of j) * weights[j] for each record i; weights sum to 0.
 
-    h(i, j) is what record i adds to the rank of j: 1 where it lies below, 1/2 where they are equal.
+    h(i, j) is the contribution of record i to the rank of j: 1 if i is below j, 1/2 if they are equal.
     """
     values, place, sizes = np.unique(column, return_inverse=True, return_counts=True)
     sums = np.bincount(place, weights, len(values))

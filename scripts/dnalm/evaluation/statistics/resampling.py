@@ -1,11 +1,11 @@
 """Confidence intervals of a trained model's metrics, by drawing groups of related records with replacement.
 
-A bootstrap interval says how much the metrics would vary with another test set of the same kind, for the model as it is
-trained; how much they vary with the seed of the training is another matter and no part of it.
+A bootstrap interval says how much the metrics would vary with another test set of the same kind, for the model as it
+is; variation over training seeds is not included.
 
-The method is the studentised bootstrap (Efron and Tibshirani 1993, chapter 12.5), symmetric (Hall 1992, chapter 3.5), on
-a scale that keeps within a metric's bounds. It was chosen by measured coverage against percentile and BCa intervals,
-which are too narrow for few groups or a metric near 1: see docs/lab-notebook.md.
+The method is the symmetric (Hall 1992, chapter 3.5) studentised bootstrap (Efron and Tibshirani 1993, chapter 12.5), on
+a scale that keeps the interval within a metric's range. It was chosen for its measured coverage: percentile and BCa
+intervals are too narrow for few groups or a metric near 1 (docs/lab-notebook.md).
 """
 
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ from dnalm.evaluation.statistics.grouped_numbers import GroupedNumbers
 from dnalm.tables.predictions import ClassPredictions, Predictions
 
 SMALLEST_ERROR = 1e-9
-"""A standard error below this is rounding: resampling does not move the metric."""
+"""A standard error below this is rounding: the metric is constant over resamples."""
 _CELLS = 2**21
-"""Weights drawn at a time, so that memory does not grow with the replicates."""
+"""Weights drawn at a time: bounds memory for any number of replicates."""
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """`bounds`: {metric: {"low", "high"}}; `note`: why some or all are withheld, or what makes them less sure."""
+    """`bounds`: {metric: {"low", "high"}}; `note`: why some or all are withheld, or a caution."""
 
     bounds: dict[str, dict[str, float]]
     note: str
@@ -38,8 +38,8 @@ class Intervals:
 def intervals(predictions: Predictions, groups: np.ndarray, settings: IntervalSettings) -> Intervals:
     """Intervals of every metric of `predictions`, clustered by `groups` (n,).
 
-    settings: confidence, replicates, seed; effective_groups (fewest for which intervals are given) and largest_group (the
-    share of the records that one group may hold without a caution).
+    settings: confidence, replicates, seed; effective_groups (the minimum for intervals) and largest_group (the fraction
+    of the records in one group above which a caution is given).
     """
     codes = np.unique(groups, return_inverse=True)[1]
     facts = Groups.of(codes)
@@ -50,24 +50,24 @@ def intervals(predictions: Predictions, groups: np.ndarray, settings: IntervalSe
         metrics = GroupedMetrics(predictions, codes, facts.number)
     else:
         metrics = GroupedNumbers(predictions, codes, facts.number)
-    with threadpool_limits(limits=1):  # sums in another order would be another result
+    with threadpool_limits(limits=1):  # the order of sums would change results
         observed = metrics.measure(np.ones((1, facts.number)))
         parts = [metrics.measure(weights) for weights in draws(facts.number, settings.replicates, settings.seed)]
-    bounds, still = {}, []
+    bounds, constant = {}, []
     for name, (value, error) in observed.items():
         values, errors = (np.concatenate([part[name][i] for part in parts]) for i in (0, 1))
         low, high = interval(name, (value, error), (values, errors), settings.confidence)
         if np.isnan(low):
-            still.append(name)
+            constant.append(name)
         else:
             bounds[name] = {"low": low, "high": high}
-    notes = [f"No interval of {', '.join(still)}: resampling the groups hardly moves it." if still else ""]
+    notes = [f"No interval of {', '.join(constant)}: it hardly varies over resamples." if constant else ""]
     notes.append(caution(facts, settings))
     return Intervals(bounds, " ".join(filter(None, notes)))
 
 
 def group_facts(groups: np.ndarray) -> dict[str, float]:
-    """How the records (n,) hang together: `number` of groups, `effective` number, records of the `largest`, its share."""
+    """Groups of the records (n,): `number`, `effective` number, records of the `largest`, `largest_fraction` of all."""
     facts = Groups.of(np.unique(groups, return_inverse=True)[1])
     return {
         "number": facts.number,
@@ -78,7 +78,7 @@ def group_facts(groups: np.ndarray) -> dict[str, float]:
 
 
 def too_few(facts: Groups, settings: IntervalSettings) -> str:
-    """Why no interval is given, or nothing: the effective groups (Kish 1965: n^2 / sum n_i^2) are too few."""
+    """Why no interval is given (too few effective groups, Kish 1965: n^2 / sum n_i^2), or an empty string."""
     least = settings.effective_groups
     if facts.effective >= least:
         return ""
@@ -86,19 +86,19 @@ def too_few(facts: Groups, settings: IntervalSettings) -> str:
 
 
 def caution(facts: Groups, settings: IntervalSettings) -> str:
-    """A sentence on the largest group if it holds too many of the records, or nothing."""
+    """A sentence if the largest group holds too many of the records, or an empty string."""
     if facts.largest_fraction <= settings.largest_group:
         return ""
     return f"One group holds {facts.largest_fraction:.1%} of the records: the intervals may be too narrow."
 
 
 def _floor(number: float) -> str:
-    """One decimal, rounded down, so that what is too little never looks enough."""
+    """One decimal, rounded down, so that a number below a limit never reads as the limit."""
     return f"{np.floor(10 * number) / 10:g}"
 
 
 def draws(groups: int, replicates: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each group is drawn, (rows, groups), until there are `replicates` rows; the same for the same seed."""
+    """Bootstrap counts of the groups in blocks (rows, groups), `replicates` rows in all; deterministic for a seed."""
     rng = np.random.default_rng(seed)
     left = replicates
     while left:
@@ -111,7 +111,7 @@ def draws(groups: int, replicates: int, seed: int) -> Iterator[np.ndarray]:
 def interval(name: str, observed: Estimate, replicates: Estimate, confidence: float) -> tuple[float, float]:
     """The interval of one metric from its value and standard error, (1,) each, and those of its replicates, (B,) each.
 
-    NaN where resampling does not move the metric, or too often leaves it undefined or at its bound.
+    NaN if the metric is constant over resamples, or undefined or at its bound in too many of them.
     """
     value, error = float(observed[0][0]), float(observed[1][0])
     if not error > SMALLEST_ERROR:
@@ -127,9 +127,9 @@ def interval(name: str, observed: Estimate, replicates: Estimate, confidence: fl
 
 
 def studentised(value: float, values: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """|value of a replicate - value| in standard errors of the replicate, (B,); infinite where there is no error.
+    """|value of a replicate - value| in standard errors of the replicate, (B,); infinite if undefined or without error.
 
-    A replicate that is undefined, or has none of what makes the metric vary, so widens the interval.
+    So replicates without a usable standard error widen the interval.
     """
     with np.errstate(all="ignore"):
         distances: np.ndarray = np.abs(values - value) / errors
@@ -137,7 +137,7 @@ def studentised(value: float, values: np.ndarray, errors: np.ndarray) -> np.ndar
 
 
 def critical(distances: np.ndarray, confidence: float) -> float:
-    """What |t| exceeds with probability 1 - confidence: an order statistic, infinite if there are too few replicates."""
+    """The critical value of |t|, which it exceeds with probability 1 - confidence; infinite with too few replicates."""
     rank = int(np.ceil(confidence * (len(distances) + 1) - 1e-9))
     return float(np.sort(distances)[rank - 1]) if rank <= len(distances) else np.inf
 
@@ -149,7 +149,7 @@ _ERRORS = ("log_loss", "brier", "rmse")
 def _transformed(name: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The scale on which a metric's interval is symmetric, and the absolute value of its slope.
 
-    atanh of a correlation, the logarithm of an error, that of the unexplained share 1 - R2, and else the logit.
+    atanh for correlations, log for errors, log(1 - R2) for R2, logit for the rest.
     """
     if name in _CORRELATIONS:
         return np.arctanh(values), 1 / (1 - values**2)

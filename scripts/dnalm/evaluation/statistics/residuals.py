@@ -1,4 +1,4 @@
-"""Residuals by target: where along its range a number is predicted too low or too high."""
+"""Residuals by target: in which range targets are predicted too low or too high."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ BINS = 10
 def residuals_by_target(predictions: NumberPredictions, bins: int = BINS) -> list[dict[str, Any]]:
     """Residuals (target - prediction) between quantiles of the targets, lowest targets first.
 
-    At most so many bins of about equal numbers of records; equal targets share a bin. Each is {low, high,
-    target_median} of its targets, {n, mean, quartile_1, median, quartile_3} of its residuals, and their rmse, all in
-    the targets' unit.
+    At most `bins` bins of about equal numbers of records; equal targets share a bin. Keys of each: low, high and
+    target_median of its targets; n, mean, quartile_1, median, quartile_3 and rmse of its residuals, in the targets'
+    unit.
     """
     targets, residuals = predictions.targets, predictions.targets - predictions.predicted
     cuts = np.unique(np.quantile(targets, np.arange(1, bins) / bins, method="inverted_cdf"))

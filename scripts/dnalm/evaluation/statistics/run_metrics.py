@@ -1,4 +1,4 @@
-"""How good a run's predictions are, as numbers."""
+"""Metrics of a run's predictions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
 from dnalm.config.stages.evaluation import EvaluateSettings
-from dnalm.evaluation.statistics.calibration import calibration, calibration_error, equal_bins, judged
+from dnalm.evaluation.statistics.calibration import calibration, calibration_error, equal_bins, score_and_outcome
 from dnalm.evaluation.statistics.prevalence import prevalence
 from dnalm.evaluation.statistics.record_losses import record_losses
 from dnalm.evaluation.statistics.resampling import group_facts, intervals
@@ -24,10 +24,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """The content of a metrics.json.
 
-    `objective`; the test split's metrics and `n`, and the same names under `validation`; `intervals` of the test metrics by
-    name, with `intervals_note`; `groups` of the test records. Of classes metrics are those of the most probable class
-    (`split_metrics`), comparable with the literature, with `threshold`, `calibration` and `prevalence`, as the modules of
-    these names give them; of numbers `residuals`, the distribution of target - prediction in test, stand beside them.
+    `objective`; the test split's metrics and `n`, and the same names under `validation`; `intervals` of the test
+    metrics by name, with `intervals_note`; `groups` of the test records. Classification metrics are those of the most
+    probable class (`split_metrics`), as in the literature, with `threshold`, `calibration` and `prevalence` from the
+    modules of these names; regression adds `residuals`, the distribution of target - prediction in test.
 
     groups: the group of each record, (n,), for `validation` and `test`.
     """
@@ -88,14 +88,14 @@ def _of_classes(
 def split_metrics(predictions: ClassPredictions, bins: int) -> dict[str, Any]:
     """Metrics of one split.
 
-    Those of `metric_names.METRICS`, `n`, `n_per_class` {label: records}, and `confusion_matrix` (k rows of truth by k columns of
-    prediction). AUROC and AUPRC (average precision) are those of label 1, or with more than two classes the mean over
-    one class against the rest, for the classes that occur; None where only one class occurs. `ece` is the calibration
-    error in so many `bins` at most.
+    Those of `metric_names.METRICS`, `n`, `n_per_class` {label: records}, and `confusion_matrix` (k rows of truth by k
+    columns of prediction). AUROC and AUPRC (average precision) are those of label 1, or with more than two classes the
+    one-against-rest mean over the classes that occur; None if only one class occurs. `ece` is the calibration error in
+    at most `bins` bins.
     """
     labels, classes = predictions.labels, predictions.classes
     rankings = predictions.one_against_rest()
-    score, truth = judged(predictions)
+    score, truth = score_and_outcome(predictions)
     return {
         **classification_metrics(labels, predictions.predicted, classes),
         "auroc": float(np.mean([roc_auc_score(*ranking) for ranking in rankings])) if rankings else None,

@@ -1,4 +1,4 @@
-"""Strata: how each run group does on parts of the test split. Exploratory: no part was declared beforehand."""
+"""Metrics of each run group on parts of the test split. Exploratory: no part was declared beforehand."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from dnalm.tables.predictions import Predictions
 from dnalm.tables.sequences import truth_column
 
 QUANTILES = (0.25, 0.5, 0.75)
-"""Where a measured axis is cut; equal values share a bin."""
+"""Cuts of a numeric axis; equal values share a bin."""
 FEWEST_RECORDS = 30
 FEWEST_OF_A_CLASS = 5
-"""What a bin must hold of at least two classes, or it has no MCC."""
-NARROW = "within a bin targets differ little, so that ranks are harder to predict than over all records"
+"""Records that a bin needs of at least two classes, or it has no MCC."""
+NARROW = "targets vary little within a bin, so ranks are harder to predict than over all records"
 
 Mask = NDArray[np.bool_]
 
@@ -38,10 +38,10 @@ def strata(groups: Mapping[str, Sequence[Predictions]], table: pd.DataFrame, kin
     """MCC or Spearman correlation of each run group (mean over its runs) in bins of the test split, for each axis.
 
     groups: by name, the test predictions of each run. table: the test split's sequence table. kind: repeats or table.
-    Records that a run did not score (left out as overlong, say) are left out for all. Each axis is {axis, title, note,
-    bins}, each bin {label, n, groups_effective, values: {name: metric or None}, note}. An axis that nothing varies along, or
-    that the table holds no values for, is left out. Raises `UserError` for a prediction whose id is not in the table, and
-    for run groups that have no record in common.
+    Records that a run did not score (overlong ones, say) are left out for all. Each axis is {axis, title, note, bins},
+    each bin {label, n, groups_effective, values: {name: metric or None}, note}. Axes with a single value or none are
+    left out. Raises `UserError` for a prediction whose id is not in the table, and for run groups without a record in
+    common.
     """
     table = _scored_by_all(groups, table)
     rows = {name: [pd.Index(run.ids).get_indexer(table["id"]) for run in runs] for name, runs in groups.items()}
@@ -76,10 +76,11 @@ def _scored_by_all(groups: Mapping[str, Sequence[Predictions]], table: pd.DataFr
     common = np.ones(len(table), bool)
     for name, runs in groups.items():
         for run in runs:
-            alien = ~pd.Index(run.ids).isin(known)
-            if alien.any():
+            unknown = ~pd.Index(run.ids).isin(known)
+            if unknown.any():
                 raise UserError(
-                    f"{name}: prediction '{run.ids[alien.argmax()]}' is not in the test split; run it again on this data set"
+                    f"{name}: prediction '{run.ids[unknown.argmax()]}' is not in the test split;"
+                    " run it again on this data set"
                 )
             common &= known.isin(run.ids)
     if not common.any():
@@ -107,35 +108,38 @@ def _axes(table: pd.DataFrame, kind: str) -> list[_Axis]:
     gc = 100 * np.asarray(sequences.str.count("[GC]"), np.float64) / np.maximum(length, 1)
     size = table.groupby("group")["id"].transform("size").to_numpy(np.float64)
     common = [
-        _measured("gc", "GC (%)", gc, everyone, _alone),
-        _measured("group_size", "Test records in the group", size, everyone, _alone),
+        _measured("gc", "GC (%)", gc, everyone, _unchanged),
+        _measured("group_size", "Test records in the group", size, everyone, _unchanged),
     ]
     if kind != "repeats":
-        by_length = _measured("length", "Length (bases)", length, everyone, _alone)
+        by_length = _measured("length", "Length (bases)", length, everyone, _unchanged)
         if LABEL in table:
             return [by_length, *common]
-        return [_measured("target", "Target", _numbers(table, TARGET), everyone, _alone, NARROW), by_length, *common]
+        return [
+            _measured("target", "Target", _numbers(table, TARGET), everyone, _unchanged, NARROW),
+            by_length,
+            *common,
+        ]
     arrays = _array_lengths(table, length)
-    twins = _Twins(table)
+    pairs = _Pairs(table)
     axes = [
-        _measured(name, title, values, twins.positive, twins.with_negatives, twins.note)
+        _measured(name, title, values, pairs.positive, pairs.with_negatives, pairs.note)
         for name, title, values in (
             ("motif_length", "Motif length (bases)", _numbers(table, "motif_length")),
             ("copies", "Copies", _numbers(table, "copies")),
             ("divergence", "Divergence (% of the bases)", 100 * _numbers(table, "divergence")),
         )
     ]
-    axes.insert(2, _measured("array_length", "Array length (bases)", arrays, everyone, _alone))
+    axes.insert(2, _measured("array_length", "Array length (bases)", arrays, everyone, _unchanged))
     sources = table["source"].astype(str).to_numpy(object)
     by_source = [
-        (source, twins.with_positives(~twins.positive & (sources == source)))
-        for source in sorted(set(sources[~twins.positive]))
+        (source, pairs.with_positives(~pairs.positive & (sources == source)))
+        for source in sorted(set(sources[~pairs.positive]))
     ]
-    return [*axes, _Axis("source", "Source of the negatives", by_source, twins.source_note), *common]
+    return [*axes, _Axis("source", "Source of the negatives", by_source, pairs.source_note), *common]
 
 
-def _alone(chosen: Mask) -> Mask:
-    """No company."""
+def _unchanged(chosen: Mask) -> Mask:
     return chosen
 
 
@@ -144,40 +148,40 @@ def _numbers(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
 
 
 def _array_lengths(table: pd.DataFrame, length: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Length of each array or window without its flanks; what has no place is taken whole."""
+    """Length of each array or window without its flanks; the whole sequence where it has no coordinates."""
     own = _numbers(table, "end") - _numbers(table, "start")
     return np.where(np.isnan(own), length, own)
 
 
-class _Twins:
-    """Who belongs to whom: a negative to the positive it was drawn for, if most were drawn for one of this split."""
+class _Pairs:
+    """Each negative's positive (the one it was drawn for), used if most negatives have theirs in this split."""
 
     def __init__(self, table: pd.DataFrame) -> None:
-        """Match the column `positive`, if there is one, to the ids."""
+        """Look up the column `positive`, if there is one, among the ids."""
         self.positive: Mask = table["label"].to_numpy(np.int64) == 1
-        nobody = np.full(len(table), -1)
-        of = pd.Index(table["id"]).get_indexer(table["positive"]) if "positive" in table else nobody
+        none = np.full(len(table), -1)
+        of = pd.Index(table["id"]).get_indexer(table["positive"]) if "positive" in table else none
         self._of = np.where(~self.positive & (of >= 0) & self.positive[of], of, -1)
         self._paired = 2 * int(np.sum(self._of >= 0)) > int(np.sum(~self.positive))
         self.note = (
             "each bin holds its positives and the negatives drawn for them"
             if self._paired
-            else "each bin holds its positives and all negatives, for they are nobody's twins in this split"
+            else "each bin holds its positives and all negatives, as negatives are not paired in this split"
         )
         self.source_note = (
             "each bin holds the negatives of a source and the positives they were drawn for"
             if self._paired
-            else "each bin holds the negatives of a source and all positives, for they are nobody's twins in this split"
+            else "each bin holds the negatives of a source and all positives, as negatives are not paired in this split"
         )
 
     def with_negatives(self, chosen: Mask) -> Mask:
-        """These positives with their twins, or with all negatives."""
+        """These positives with their paired negatives, or with all negatives if unpaired."""
         if not self._paired:
             return chosen | ~self.positive
         return chosen | ((self._of >= 0) & chosen[self._of])
 
     def with_positives(self, chosen: Mask) -> Mask:
-        """These negatives with the positives they are twins of, or with all positives."""
+        """These negatives with their positives, or with all positives if unpaired."""
         if not self._paired:
             return chosen | self.positive
         both = chosen.copy()
@@ -190,10 +194,10 @@ def _measured(
     title: str,
     values: NDArray[np.float64],
     measured: Mask,
-    company: Callable[[Mask], Mask],
+    with_partners: Callable[[Mask], Mask],
     note: str = "",
 ) -> _Axis:
-    """Bins between quantiles of the `measured` records' values, each with the company its records bring."""
+    """Bins between quantiles of the `measured` records' values; `with_partners` adds those to compare with."""
     present = measured & ~np.isnan(values)
     if not present.any():
         return _Axis(name, title, [], note)
@@ -205,13 +209,13 @@ def _measured(
     return _Axis(
         name,
         title,
-        [(_label(values[part]), company(part)) for part in parts if part.any()],
+        [(_label(values[part]), with_partners(part)) for part in parts if part.any()],
         "; ".join(filter(None, notes)),
     )
 
 
 def _label(values: NDArray[np.float64]) -> str:
-    """The smallest and the largest value, in three digits at least."""
+    """The smallest and the largest value, with at least three digits."""
     low, high = (
         f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
         for value in (values.min(), values.max())

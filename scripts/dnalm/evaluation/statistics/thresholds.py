@@ -1,4 +1,4 @@
-"""The decision threshold of two classes: chosen on validation, frozen, and applied to test."""
+"""The decision threshold of two classes: chosen on validation, applied to test."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ EVEN = 0.5
 """The threshold of the most probable class."""
 
 _DECIMALS = 12
-"""Decimals that MCCs are compared with: confusion matrices that mirror each other differ in the sixteenth."""
+"""Decimals to which MCCs are compared: rounding makes mirrored confusion matrices differ in the sixteenth."""
 
 
 def threshold(predictions: dict[str, ClassPredictions]) -> dict[str, Any] | None:
-    """The threshold chosen on `validation`, and what it makes of `test`; None with more than two classes.
+    """The threshold chosen on `validation`, and its metrics on `test`; None with more than two classes.
 
-    A record is of label 1 if its score_1 lies above `value`. Keys: value, validation_mcc; mcc, accuracy and macro_f1 as
-    `classification_metrics` defines them; precision and recall of label 1, None where there is nothing to divide by.
+    A record is called label 1 if its score_1 is above `value`. Keys: value, validation_mcc; mcc, accuracy and macro_f1
+    as in `classification_metrics`; precision and recall of label 1, None if the denominator is 0.
     """
     test = predictions["test"]
     if test.classes != 2:
@@ -40,8 +40,8 @@ def threshold(predictions: dict[str, ClassPredictions]) -> dict[str, Any] | None
 def best_threshold(predictions: ClassPredictions) -> tuple[float, float]:
     """The threshold of score_1 with the highest MCC, and that MCC.
 
-    Tried are .5 and the middles between two neighbouring scores (none that lies beyond them all); of equally good ones the
-    nearest to .5 is taken, then the lower. So where no threshold helps, as with one class only, it is .5.
+    Tried are .5 and the midpoints of neighbouring scores; of ties the nearest to .5 is taken, then the lower. If no
+    threshold helps, as with one class only, it is .5.
     """
     order = np.argsort(predictions.scores[:, 1], kind="stable")
     scores, labels = predictions.scores[order, 1], predictions.labels[order]

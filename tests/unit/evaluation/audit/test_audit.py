@@ -71,7 +71,7 @@ FLAWS = {
     "conflicting_labels": (put("conflicting_labels", {"sequences": 2, "records": 5, "examples": []}), "2 sequences (5 records)"),
     "locus_overlap": (put("across", "validation/test", "locus", {"records_left": 1, "records_right": 0, "located_left": 9}), "1 of 64 validation records"),
     "motif_families": (put("across", "train/validation", "motif_family", {"records_left": 0, "records_right": 4}), "the same motif family in train"),
-    "array_identity": (put("across", "train/test", "array_identity", {"records_left": 1, "records_right": 1}), "a like array (by alignment) in train"),
+    "array_identity": (put("across", "train/test", "array_identity", {"records_left": 1, "records_right": 1}), "a similar array (by alignment) in train"),
     "negatives_in_catalogue": (put("negatives", "in_catalogue", {"number": 16, "by_source": {"unique": {"number": 16, "of": 160}}}), "16 of 160 negatives (10.0 %) overlap"),
     "negatives_called_by_trf": (put("negatives", "called_by_trf", {"number": 8, "by_source": {"unique": {"number": 8, "of": 80}, "shuffled": {"number": 0, "of": 80}}}), "(shuffled 0.0 %, unique 10.0 %)"),
 }  # fmt: skip
@@ -108,7 +108,7 @@ def test_few_conflicts_are_a_warning(clean):
     assert check["status"] == "warn" and "1 sequence (2 records)" in check["found"] and "table" in check["fix"]
 
 
-def test_what_nobody_looked_at_is_said(clean):
+def test_what_was_not_checked_is_said(clean):
     facts = leakage(clean, "repeats")
     facts["negatives"] |= {"in_catalogue": None, "called_by_trf": None}
     nowhere = {**NOTHING, "located_left": 0, "located_right": 0}
@@ -116,9 +116,9 @@ def test_what_nobody_looked_at_is_said(clean):
         pair |= {"motif_family": None, "locus": nowhere, "array_identity": {**NOTHING, "not_aligned": 2}}
     checks, _ = judged(clean, facts, "repeats")
     for name in ("negatives_in_catalogue", "negatives_called_by_trf"):
-        assert checks[name]["status"] == "warn" and checks[name]["found"].startswith("Not looked at")
+        assert checks[name]["status"] == "warn" and checks[name]["found"].startswith("Not checked")
     assert not {"motif_families", "locus_overlap"} & set(checks)
-    assert checks["array_identity"]["found"] == "2 arrays too long to be aligned, and not looked at."
+    assert checks["array_identity"]["found"] == "2 arrays too long to be aligned, and not checked."
 
 
 def test_a_class_that_a_split_lacks(clean):
@@ -155,7 +155,7 @@ def test_overlong_records_and_unknown_tokens(clean):
     checks, _ = judged(clean, tokens=tokens)
     assert checks["overlong"]["status"] == "fail" and checks["overlong"]["value"] == 0.1
     assert "a: 32 of 320 records exceed its 512 tokens" in checks["overlong"]["found"]
-    assert "no limit is known of b" in checks["overlong"]["found"]
+    assert "b without a known limit" in checks["overlong"]["found"]
     assert (
         checks["unknown_tokens"]["status"] == "fail"
         and checks["unknown_tokens"]["details"]["models"]["a"]["unknown"] == 0
@@ -185,7 +185,7 @@ def test_tables_that_cannot_be_audited(clean):
     )
     facts = leakage(clean)
     put("splits", "test", "records", 5)(facts)
-    with pytest.raises(UserError, match=r"^--leakage: of 5 test records, but there are 64; compare anew"):
+    with pytest.raises(UserError, match=r"^--leakage: has 5 test records, the table has 64; run compare_splits again"):
         judged(clean, facts)
 
 
@@ -276,7 +276,7 @@ def test_a_test_set_of_three_rows_is_audited_and_its_limits_said(clean, tmp_path
     assert call(monkeypatch, "audit.py", *on_disk(tmp_path, tables), spec=spec_of()) == 0
     found = {check["name"]: check for check in json.loads((tmp_path / "audit.json").read_text())["checks"]}
     assert found["classes"]["found"] == "Test has only 2 records of label 0; test has only 1 record of label 1."
-    assert found["effective_groups"]["status"] == "warn" and "worth 1.8" in found["effective_groups"]["found"]
+    assert found["effective_groups"]["status"] == "warn" and "as many as 1.8" in found["effective_groups"]["found"]
 
 
 def test_wrong_input_is_one_clear_line(clean, tmp_path, monkeypatch, capsys):

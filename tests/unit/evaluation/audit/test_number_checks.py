@@ -151,21 +151,19 @@ def test_conflicting_targets_are_judged(clean):
 
 def test_same_and_near_identical_sequences_with_targets_far_apart():
     rng = np.random.default_rng(7)
-    forms = [letters(rng, 200) for _ in range(40)]
-    copy = forms[3][:100] + "ACGT"["ACGT".index(forms[3][100]) - 1] + forms[3][101:]
-    distant = forms[5][:100] + "ACGT"["ACGT".index(forms[5][100]) - 1] + forms[5][101:]
-    forms += [copy, distant]
     form_of = np.array([*range(42), 0, 0, 1])
     targets = rng.uniform(-0.1, 0.1, len(form_of))
     targets[[20, 21]] = 8, -8  # a deviation of about 1.7
     targets[42] = targets[0] + 3  # the same sequence, far apart
     targets[44] = targets[1] + 0.1  # the same, near
     targets[40] = targets[3] - 3  # near-identical, far apart; 41 is near-identical to 5, and near
-    facts, examples = conflicting_targets(forms, form_of, targets)
+    left, right = np.array([3, 5]), np.array([40, 41])
+    facts, examples = conflicting_targets(form_of, left, right, targets)
     assert facts["apart"] == pytest.approx(targets.std() / 2)
     assert facts["same"] == {"sequences": 1, "records": 3} and facts["near"] == {"records": 2}
     assert examples == [(0, 42) if targets[0] < targets[43] else (42, 43), (3, 40)]
-    assert conflicting_targets([], np.zeros(0, int), np.zeros(0))[0]["same"] == {"sequences": 0, "records": 0}
+    nothing = np.zeros(0, int)
+    assert conflicting_targets(nothing, nothing, nothing, np.zeros(0))[0]["same"] == {"sequences": 0, "records": 0}
 
 
 def test_tables_of_targets_that_cannot_be_audited(clean):

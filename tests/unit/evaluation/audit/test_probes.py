@@ -195,7 +195,7 @@ def test_a_matched_number_has_an_area_of_a_half():
     assert (probe.found.value, probe.found.low, probe.found.high) == (0.5, 0.5, 0.5)
 
 
-def test_below_a_half_is_an_artifact_and_not_clean():
+def test_below_a_half_is_an_artifact_and_no_pass():
     """Twins in groups of their own: what is learnt of one, its twin contradicts."""
     table = records(12, pairs=200)
     step = np.arange(len(table)) // 2 % 5
@@ -210,7 +210,9 @@ def test_below_a_half_is_an_artifact_and_not_clean():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_folds", lambda codes: folds)
         probe = found(table)["length"]
-    assert probe.found.high < 0.5 and probe.status == "warn" and probe.note.startswith("Matching artifact, not clean")
+    assert (
+        probe.found.high < 0.5 and probe.status == "warn" and probe.note.startswith("A matching artifact, not a pass")
+    )
 
 
 def test_too_few_groups_are_said():

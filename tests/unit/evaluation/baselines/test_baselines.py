@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from dnalm.errors import UserError
 from dnalm.evaluation.baselines.candidates import LONGEST_KMER
 from dnalm.evaluation.baselines.features import kmer_counts, kmer_features, kmer_frequencies, length_gc
-from dnalm.evaluation.baselines.reference import Fractions
+from dnalm.evaluation.baselines.reference import CalledClassifier
 from dnalm.evaluation.baselines.simple import fit_baseline
 from dnalm.files import write_table
 from dnalm.metrics import classification_metrics
@@ -166,9 +166,9 @@ def test_each_baseline_finds_its_signal(name):
     assert test.scores.sum(axis=1) == pytest.approx(np.ones(240))
     tried = {
         json.dumps({k: v for k, v in entry.items() if k != "validation_mcc"}): entry["validation_mcc"]
-        for entry in outcome.account["tried"]
+        for entry in outcome.record["tried"]
     }
-    assert tried[json.dumps(outcome.account["chosen"])] == max(tried.values()) and outcome.account["converged"]
+    assert tried[json.dumps(outcome.record["chosen"])] == max(tried.values()) and outcome.record["converged"]
 
 
 def test_matched_length_and_gc_leave_nothing_to_learn():
@@ -185,24 +185,24 @@ def test_the_commonest_class_by_hand():
     found = classification_metrics(test.labels, test.predicted, 2)
     assert found["accuracy"] == 0.75 and found["mcc"] == 0 and found["macro_recall"] == 0.5
     assert found["macro_f1"] == pytest.approx((0 + 2 * 180 / (2 * 180 + 60)) / 2)
-    assert outcome.account["chosen"] == {} and outcome.account["converged"]
+    assert outcome.record["chosen"] == {} and outcome.record["converged"]
 
 
 def test_regression_tries_every_k():
-    tried = fit_baseline("kmer", PLANTED["kmer"]).account["tried"]
+    tried = fit_baseline("kmer", PLANTED["kmer"]).record["tried"]
     assert {entry["k"] for entry in tried} == set(range(1, LONGEST_KMER + 1))
 
 
 def test_boosting_stops_where_validation_gets_no_better():
     noise = tables(lambda r: bases(r, 90), lambda r: bases(r, 90))
     outcome = fit_baseline("boosting", noise)
-    assert outcome.account["converged"] and set(outcome.account["chosen"]) == {"k", "leaves"}
+    assert outcome.record["converged"] and set(outcome.record["chosen"]) == {"k", "leaves"}
     assert 0.35 < (outcome.predictions["test"].predicted == outcome.predictions["test"].labels).mean() < 0.65
 
 
 def test_fractions_by_hand():
     answers = np.array([True, True, True, False, False, False, False])[:, None]
-    model = Fractions().fit(answers, np.array([1, 1, 0, 0, 0, 0, 0]))
+    model = CalledClassifier().fit(answers, np.array([1, 1, 0, 0, 0, 0, 0]))
     assert model.classes_.tolist() == [0, 1]
     assert model.predict_proba(np.array([[True], [False]])).tolist() == [
         pytest.approx([2 / 5, 3 / 5]),  # of three called, two of class 1; and one more of each
@@ -219,7 +219,7 @@ def test_trf_decides_by_its_call():
     known = data["train"]["called"].to_numpy()
     expected = (1 + (known & (data["train"]["label"] == 1)).sum()) / (2 + known.sum())
     assert test.scores[called, 1] == pytest.approx(np.full(called.sum(), expected))
-    assert f"trf {' '.join(map(str, TRF_PARAMETERS))}" in outcome.account["description"]
+    assert f"trf {' '.join(map(str, TRF_PARAMETERS))}" in outcome.record["description"]
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name != "trf"])
@@ -264,7 +264,7 @@ def test_splits_of_no_use_are_errors():
     data = dict(PLANTED["kmer"])
     with pytest.raises(UserError, match="test: holds no records"):
         fit_baseline("boosting", {**data, "test": data["test"].iloc[:0]})
-    with pytest.raises(UserError, match="validation: none of its records has a label that train knows"):
+    with pytest.raises(UserError, match="validation: no record has a label that occurs in train"):
         fit_baseline("boosting", {**data, "validation": data["validation"].assign(label=2)})
 
 

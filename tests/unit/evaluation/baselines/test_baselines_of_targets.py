@@ -59,9 +59,9 @@ def test_each_baseline_finds_its_signal(name):
     assert abs(test.predicted.mean() - test.targets.mean()) < 20  # in the targets' unit
     tried = {
         json.dumps({k: v for k, v in entry.items() if k != "validation_spearman"}): entry["validation_spearman"]
-        for entry in outcome.account["tried"]
+        for entry in outcome.record["tried"]
     }
-    assert tried[json.dumps(outcome.account["chosen"])] == max(tried.values()) and outcome.account["converged"]
+    assert tried[json.dumps(outcome.record["chosen"])] == max(tried.values()) and outcome.record["converged"]
 
 
 def test_the_mean_by_hand():
@@ -69,7 +69,7 @@ def test_the_mean_by_hand():
     outcome = fit_baseline("mean", data)
     for split in ("validation", "test"):
         assert outcome.predictions[split].predicted == pytest.approx(np.full(300, data["train"]["target"].mean()))
-    assert outcome.account["tried"] == [{"validation_spearman": 0.0}] and outcome.account["chosen"] == {}
+    assert outcome.record["tried"] == [{"validation_spearman": 0.0}] and outcome.record["chosen"] == {}
 
 
 @pytest.mark.parametrize("name", ["length_gc", "kmer", "boosting"])

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from closeness import close
 from fake_findings import add_audit, add_comparison, check, comparison
-from fake_results import add_manifest, add_run
+from fake_results import CERTIFICATE, add_manifest, add_run
 from markdown_it import MarkdownIt
 from script_runs import run_script
 
@@ -92,6 +92,39 @@ def test_a_model_from_random_weights_has_no_base(results):
     assert "with the architecture of PoetschLab/GROVER@abc, trained from random weights" in text
 
 
+def test_the_card_shows_the_certificate_of_the_checkpoint(results):
+    def card():
+        return model_card(read_dataset(results, "d", CONFIG, [RUN]), None, 0.95)
+
+    without = card()
+    assert "Certificate" not in without
+    path = results / "d/runs/grover/full/seed2/run.json"
+    record = read_json(path)
+    write_json(path, record | {"certificate": CERTIFICATE})
+    rows = """Certificate of the checkpoint: Checked before training on 32 sequences (4,800 bases) of validation in d.
+
+| Check | Result |
+|---|---|
+| Missing weights | 2, initialised at random: classifier.bias and classifier.weight |
+| Two loads | same outputs |
+| Language-model loss | 5.123 nats per masked token; a uniform guess has 6.410 |
+| Bits per base | 1.877; a Markov chain of order 3 has 1.943 |
+| Tokenizer round trip | 1 of 32 sequences changed |
+| Unknown tokens | 5 of 1,234 |
+
+"""
+    assert card() == without.replace("| File | SHA-256 |", f"{rows}| File | SHA-256 |")
+    tokenizer = CERTIFICATE["tokenizer"] | {"unknown_tokens": 0, "changed_by_round_trip": None}
+    bare = {"missing": [], "language_model": None, "tokenizer": tokenizer}
+    write_json(path, record | {"certificate": CERTIFICATE | bare})
+    for said in (
+        "| Missing weights | none |", "| Language-model loss | not measured: the checkpoint has no language-model head |",
+        "| Tokenizer round trip | not measured: tokens overlap |", "| Unknown tokens | 0 of 1,234 |",
+    ):  # fmt: skip
+        assert said in card(), said
+    assert "Markov" not in card()
+
+
 def test_what_is_missing_is_an_error_and_leaves_nothing(results):
     (results / "d/audit.json").unlink()
     done = written(results, SETTINGS)
@@ -108,7 +141,7 @@ def test_a_model_with_code_of_its_own_says_so(results):
         record["spec"]["trust_remote_code"] = trusted
         write_json(path, record)
         card = model_card(read_dataset(results, "d", CONFIG, [RUN]), None, 0.95)
-        for said in ("It runs code of its own", "scores.tsv --trust-remote-code", ", trust_remote_code=True)"):
+        for said in ("It runs its own code", "scores.tsv --trust-remote-code", ", trust_remote_code=True)"):
             assert (said in card) == trusted, said
 
 

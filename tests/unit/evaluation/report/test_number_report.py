@@ -72,11 +72,11 @@ def test_the_page_tells_of_numbers_and_of_nothing_else(page):
         "Test Spearman correlation", "Validation Spearman", "Differences of the test Spearman correlation", "R²", "RMSE", "mean target",
         "Mean target", "Spearman correlation of each feature alone", "limit 0.30", "k-mer regression",
         "Epoch 4 of 6 was kept (highest validation Spearman correlation", "Epoch 4 of 6 was kept (lowest validation RMSE",
-        "The test set in detail", "Where are the errors?", "True less predicted", "Targets of each split",
+        "The test set in detail", "Where are the errors?", "True minus predicted", "Targets of each split",
         "The runs were not scored on the same test records",
     ):  # fmt: skip
         assert said in text, said
-    for absent in ("Can the probabilities be believed", "Where positives are rare", "Reliability of"):
+    for absent in ("Are the probabilities calibrated", "Where positives are rare", "Reliability of"):
         assert absent not in page
     assert len(page) < 1_000_000
 
@@ -87,8 +87,8 @@ def test_the_verdict_is_of_the_rank_correlation(dataset):
         "The best model beats a k-mer ridge regression on this test set (Spearman correlation 0.620 against 0.500),"
         " but the audit of the data failed."
     )
-    assert said.account[0].startswith("The difference in Spearman correlation is +0.120 (95 % interval 0.100–0.140")
-    assert re.search(r"by validation Spearman correlation \(0\.\d+\) is grover · full: test Spearman correlation 0\.\d+, RMSE \d", said.account[1])  # fmt: skip
+    assert said.details[0].startswith("The difference in Spearman correlation is +0.120 (95 % interval 0.100–0.140")
+    assert re.search(r"by validation Spearman correlation \(0\.\d+\) is grover · full: test Spearman correlation 0\.\d+, RMSE \d", said.details[1])  # fmt: skip
     metrics = dataset.group("grover/full").runs[0].metrics
     deviation = dataset.group("grover/full").runs[0].predictions["test"].targets.std()
     assert said.caveat.startswith(

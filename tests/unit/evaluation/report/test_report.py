@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from fake_findings import add_audit, add_comparison, check, comparison, probe
-from fake_results import add_manifest, add_run, distribution, run_of
+from fake_results import CERTIFICATE, add_manifest, add_run, distribution, run_of
 from pages import SAID, checked
 from script_runs import run_script, start_script
 
@@ -60,7 +60,7 @@ def tree(tmp_path_factory):
         add(run_of("rich", "baseline", baseline), {"periodicity": 3, "trf": 5}.get(baseline, 0.5))
     for seed in (1, 2, 3):
         add(run_of("rich", "small", "scratch", seed), 0.8 + seed / 10)
-    add(run_of("rich", "grover", "full"), 1.4)
+    add(run_of("rich", "grover", "full"), 1.4, certificate=CERTIFICATE)
     add(run_of("table", "baseline", "kmer"), 0.5)
     add(run_of("table", "mistral", "as-is"), 2.5, method="none", epochs=0)
     add(run_of("three", "small", "scratch"), 1, classes=3, epochs=1)
@@ -123,6 +123,17 @@ def test_the_page_forbids_itself_every_request_and_every_script_but_its_own(page
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     assert f'<meta http-equiv="Content-Security-Policy" content="{policy}">' in page
+
+
+def test_the_details_of_a_run_show_the_certificate_of_its_checkpoint(page):
+    details = re.findall("<details>.*?</details>", page, re.DOTALL)
+    (shown,) = (part for part in details if "Certificate of the checkpoint" in part)
+    assert "grover" in shown.split("</summary>")[0]
+    for name, result in (
+        ("Two loads", "same outputs"),
+        ("Bits per base", "1.877; a Markov chain of order 3 has 1.943"),
+    ):
+        assert f'<th scope="row">{name}</th><td class="text wrap">{result}</td>' in re.sub(r">\s+<", "><", shown)
 
 
 def test_tables_can_be_taken_along(page, tree):

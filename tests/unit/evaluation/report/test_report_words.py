@@ -71,8 +71,8 @@ def test_verdicts_follow_the_primary_comparison(found, tone, headline, meaning):
         made("small", "x", 0.9, validation=0.3),
     ]
     said = verdict(dataset_of(groups, comparison("small", "x", "periodicity", against_value=0.93, **found)), 0.95)
-    assert (said.tone, said.headline, said.account[0]) == (tone, headline, meaning)
-    assert said.account[1] == "The best model by validation MCC (0.300) is small · x: test MCC 0.900, accuracy 0.950."
+    assert (said.tone, said.headline, said.details[0]) == (tone, headline, meaning)
+    assert said.details[1] == "The best model by validation MCC (0.300) is small · x: test MCC 0.900, accuracy 0.950."
     assert "50.0 % of the 100 test records, which lie in 40 independent groups (worth 31 equal ones)" in said.caveat
     assert (said.audit_status, said.audit) == ("pass", "All 2 checks of the data passed.")
 
@@ -96,7 +96,7 @@ def test_without_a_rival_or_a_model_the_verdict_claims_nothing():
 def test_seeds_are_averaged_and_their_range_is_told():
     groups = [made("baseline", "kmer", 0.5), made("small", "x", 0.4, 0.7, 0.7)]
     said = verdict(dataset_of(groups, comparison("small", "x", "kmer", 0.6, 0.5)), 0.95)
-    assert "(mean of 3 seeds, 0.400 to 0.700)" in said.account[1]
+    assert "(mean of 3 seeds, 0.400 to 0.700)" in said.details[1]
     assert groups[1].interval("mcc") == pytest.approx((0.55, 0.65))
     assert made("small", "x", 0.4, width=0).interval("mcc") is None
 
@@ -138,7 +138,7 @@ def test_the_ladder_tells_what_is_left_on_each_rung():
     names = [column["name"] for column in found["columns"]]
     assert names == ["m · x", "m · y", "k-mer regression", "Tandem Repeats Finder"]
     left = "m · x: MCC 0.950 on original, 0.380 on hard, 40 % of it."
-    assert found["account"] == [f"{left} It scores above Tandem Repeats Finder on original and matched."]
+    assert found["summary"] == [f"{left} It scores above Tandem Repeats Finder on original and matched."]
     cells = [[cell["text"] for cell in row["cells"]] for row in found["rows"]]
     assert cells == [["0.950", "–", "0.800", "0.900"], ["0.760", "0.100", "–", "0.700"], ["0.380", "–", "–", "0.600"]]
     assert found["rows"][2]["cells"][0] == {"text": "0.380", "range": "0.330–0.430", "change": "−0.570"}

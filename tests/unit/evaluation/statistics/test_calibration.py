@@ -47,10 +47,10 @@ def test_two_bins_by_hand():
     assert found["brier"] == pytest.approx((0.81 + 4 * 0.01 + 5 * 0.09 + 5 * 0.04 + 5 * 0.64) / 20)
     assert found["temperature"] is None and found["ece_interval"]["low"] <= 0.2 <= found["ece_interval"]["high"]
     assert found["note"].startswith("2 bins of equal numbers of records by the probability of label 1 (10 to 10;")
-    assert "where 30 % of the test records have label 1: where it is rarer, they are too high" in found["note"]
+    assert "30 % of the test records have label 1): where label 1 is rarer, they are too high" in found["note"]
 
 
-def test_many_classes_are_judged_by_the_most_probable():
+def test_many_classes_are_assessed_by_the_most_probable():
     scores = np.array([[0.6, 0.3, 0.1]] * 10 + [[0.05, 0.05, 0.9]] * 10)
     labels = np.array([0] * 3 + [1] * 7 + [2] * 10)
     found = whole(ClassPredictions(np.arange(20).astype(object), labels, scores))
@@ -113,7 +113,7 @@ def test_a_temperature_of_several_classes():
 def test_where_no_temperature_is_best_none_is_given(labels):
     """A validation without a mistake wants 0, one whose scores say nothing wants no end."""
     found = whole(binary(labels, [0.2, 0.8] * 20), temperature=True)
-    assert found["temperature"] is None and "none is best on validation" in found["note"]
+    assert found["temperature"] is None and "has no minimum" in found["note"]
 
 
 def test_the_interval_covers_a_calibrated_and_an_overconfident_model():

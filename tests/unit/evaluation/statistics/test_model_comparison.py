@@ -136,7 +136,7 @@ def test_too_few_groups_and_no_difference_are_said():
     assert [primary[name] for name in ("low", "high", "p", "detectable")] == [None] * 4 and not primary["significant"]
     assert close(primary["difference"], primary["value"] - primary["against_value"], 1e-12, scale=1)
     same = compare([kmer, RunGroup("small", "full", kmer.runs)], table(), LIMITS)["primary"]
-    assert same["difference"] == 0 and same["p"] is None and same["note"].startswith("the two never differ")
+    assert same["difference"] == 0 and same["p"] is None and same["note"].startswith("the two do not differ")
     large = table().assign(group=["a"] * 20 + [f"g{i}" for i in range(220)])
     primary = compare([kmer, small], large, LIMITS)["primary"]
     assert primary["note"] == "One group holds 8.3% of the records: the intervals may be too narrow."

@@ -127,9 +127,7 @@ def test_a_constant_prediction_correlates_0_and_has_no_interval_of_it():
     }  # fmt: skip
     found = intervals(constant, codes, SETTINGS)
     assert not {"spearman", "pearson"} & set(found.bounds) and "rmse" in found.bounds
-    assert (
-        found.note.startswith("No interval of spearman, pearson") and "resampling the groups hardly moves" in found.note
-    )
+    assert found.note.startswith("No interval of spearman, pearson") and "hardly varies over resamples" in found.note
 
 
 def test_perfect_predictions_have_no_interval():
@@ -209,7 +207,7 @@ def test_equal_predictions_never_differ():
     parts, table, _ = splits()
     test, groups = parts["test"], table["group"].to_numpy(str)
     (found,) = differences([test], [[numbers(test.targets, 10 * test.predicted)]], groups, SETTINGS)
-    assert close(found["difference"], 0, 1e-12, scale=1) and found["p"] is None and "never differ" in found["note"]
+    assert close(found["difference"], 0, 1e-12, scale=1) and found["p"] is None and "do not differ" in found["note"]
 
 
 def test_two_equally_good_models_differ_as_often_as_they_should():
@@ -233,9 +231,7 @@ def test_strata_by_target_length_and_gc():
     axes = {axis["axis"]: axis for axis in found}
     assert list(axes) == ["target", "length", "gc"]
     assert [one["values"]["m/r"] for one in axes["target"]["bins"]] == pytest.approx([1, 1, -1, -1])
-    assert [one["n"] for one in axes["target"]["bins"]] == [100] * 4 and "targets differ little" in axes["target"][
-        "note"
-    ]
+    assert [one["n"] for one in axes["target"]["bins"]] == [100] * 4 and "targets vary little" in axes["target"]["note"]
     few = strata({"m/r": [NumberPredictions(ids[:80], target[:80], predicted[:80])]}, table[:80], "table")
     assert {one["note"] for one in few[0]["bins"]} == {"too few records (fewer than 30)"}
 
@@ -245,7 +241,9 @@ def test_predictions_that_do_not_fit_the_table():
     test = parts["test"]
     assert (match(test, table, "p") == np.arange(150)).all()
     changed = table.assign(target=table["target"].where(table.index != 3, 9.0))
-    with pytest.raises(UserError, match=rf"p: record '{test.ids[3]}' has another target than in the data set \(1 such"):
+    with pytest.raises(
+        UserError, match=rf"p: record '{test.ids[3]}' has another target than in the data set's table \(1 such"
+    ):
         match(test, changed, "p")
     with pytest.raises(UserError, match="p: predicts a target, and the data set's records have a label"):
         match(test, table.rename(columns={"target": "label"}), "p")

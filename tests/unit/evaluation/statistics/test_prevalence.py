@@ -54,8 +54,8 @@ def test_no_false_positive_is_no_perfect_precision():
     assert found["recall_at_1_percent_fpr"] is None
     for said in (
         "the smallest rate they can show is 0.025",
-        "the rate lies below 0.088",
-        "They are too few for the recall at a rate of 1 %",
+        "the rate is below 0.088",
+        "They are too few to measure recall at a rate of 1 %",
     ):
         assert said in found["note"]
 

@@ -224,7 +224,7 @@ def test_three_rows_are_scored_without_intervals(tmp_path):
         ),
         ({"group": ["a", None, "b", "c"]}, "test.parquet: record 'test-1': it has no group (1 such"),
         ({"group": ["a", "b", "", ""]}, "test.parquet: record 'test-2': it has no group (2 such"),
-        ({"label": [0, 1, 1, 1]}, "p.parquet: test: record 'test-2' has another label than in the data set"),
+        ({"label": [0, 1, 1, 1]}, "p.parquet: test: record 'test-2' has another label than in the data set's table"),
     ],
 )
 def test_tables_that_do_not_fit_are_one_line(tmp_path, changes, said):

@@ -84,7 +84,7 @@ def test_without_twins_a_bin_holds_all_negatives(split_up):
         records = records.assign(positive=["x"] * len(records))
     found = by_axis({"m/r": [guesses(records, np.zeros(len(records), bool))]}, records)
     assert [part["n"] for part in found["motif_length"]["bins"]] == [20 + PAIRS] * 4
-    assert "all negatives, for they are nobody's twins" in found["motif_length"]["note"]
+    assert "all negatives, as negatives are not paired" in found["motif_length"]["note"]
     assert [part["n"] for part in found["source"]["bins"]] == [PAIRS + 20, PAIRS + 60]
 
 

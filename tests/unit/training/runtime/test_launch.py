@@ -16,23 +16,27 @@ import json, os, signal, sys, time
 sys.path.insert(0, {str(ROOT / "scripts")!r})
 from pathlib import Path
 from dnalm.cli import main, parser
+from dnalm.config.base import Settings
 from dnalm.errors import UserError
 from dnalm.training.runtime.launch import is_worker, launch, reported
 
-def work(spec, place):
+class NameSettings(Settings):
+    name: str = ""
+
+def work(settings, place):
     rank = int(os.environ["RANK"])
-    (place / f"{{rank}}").write_text(json.dumps([spec, os.getpid()]))
+    (place / f"{{rank}}").write_text(json.dumps([settings.model_dump(), os.getpid()]))
     PART
 
 def run():
-    options = parser("")
+    options = parser("", NameSettings)
     options.add_argument("place", type=Path)
     args = options.parse_args()
     if is_worker():
         with reported():
-            work(args.spec, args.place)
+            work(args.settings, args.place)
     else:
-        launch(Path(__file__), [str(args.place)], json.dumps(args.spec), 2)
+        launch(Path(__file__), [str(args.place)], args.settings.model_dump_json(), 2)
 
 main(run)
 """

@@ -1,4 +1,4 @@
-// Makes the headings of sortable tables into buttons; without it the tables stand in their given order.
+// Turns the headings of sortable tables into sort buttons.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   const blocks = [...table.tBodies];
