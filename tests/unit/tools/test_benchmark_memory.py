@@ -17,5 +17,5 @@ def test_the_peak_memory_of_two_trainings(tmp_path, monkeypatch):
 
 def test_sizes_that_make_no_whole_batches_are_refused(tmp_path, monkeypatch, capsys):
     assert call(monkeypatch, "benchmark_memory.py", "--output", tmp_path / "m.json", "--sizes", 80, 401) == 1
-    assert error_line(capsys).startswith("error: --sizes: multiples of 40 are needed, of at least 10000")
+    assert error_line(capsys).startswith("error: --sizes: must be multiples of 40, and at least 10000")
     assert not list(tmp_path.iterdir())

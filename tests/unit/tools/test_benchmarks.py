@@ -260,7 +260,10 @@ def test_the_program_writes_the_figures_of_an_arm(tmp_path):
     ("arguments", "message"),
     [
         (["--suite", "gpu", "--arms", "ours:3"], "error: --arms: unknown arm 'ours:3'; choose from original:16, "),
-        (["--suite", "cpu", "--steps", "5", "5"], "error: --steps: two numbers are needed, the second larger than the first"),
+        (
+            ["--suite", "cpu", "--steps", "5", "5"],
+            "error: --steps: two numbers are needed, the second larger than the first",
+        ),
         (["--suite", "cpu", "--here"], "error: --here: measures one arm; name it with --arms"),
     ],
 )

@@ -226,8 +226,8 @@ def test_attention_is_each_sequences_own():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"cu_seq_lens_q": None}, "where the sequences lie"),
-        ({"max_length_q": None}, "where the sequences lie"),
+        ({"cu_seq_lens_q": None}, "needs the sequences' boundaries"),
+        ({"max_length_q": None}, "needs the sequences' boundaries"),
         ({"attention_mask": torch.ones(1, 1, 16, 16)}, "no mask"),
         ({"softcap": 5.0}, "no softcap"),
     ],
