@@ -213,7 +213,7 @@ def test_unknown_letters_are_counted(tmp_path):
 
 
 def test_a_tokenizer_that_knows_no_dna_is_refused(tmp_path):
-    with pytest.raises(UserError, match="does not know 6 of 6 tokens"):
+    with pytest.raises(UserError, match="6 of 6 tokens are unknown to this tokenizer"):
         write(tmp_path, ["RYSWKM"])
 
 
