@@ -19,11 +19,11 @@ Check = Literal[
     "duplicates",
     "shared_sequences",
     "near_duplicates",
+    "given_groups",
     "conflicting_labels",
     "conflicting_targets",
     "locus_overlap",
     "motif_families",
-    "array_identity",
     "negatives_in_catalogue",
     "negatives_called_by_trf",
     "shortcuts",
@@ -89,12 +89,20 @@ class Splitting(Settings):
 
     method: Literal["grouped", "random", "chromosome"] = Field(
         "grouped",
-        description="`grouped`: a motif family, a locus or near-identical sequences are never in two splits. "
+        description="`grouped`: similar sequences, a motif family or a locus are kept in one split. "
         "`random`: by record. `chromosome`: by the lists below.",
     )
     fractions: Fractions = Field(Fractions(), description="Share of each split (grouped, random).")
     chromosomes: dict[Split, list[Text]] | None = Field(None, description="Chromosomes of each split (chromosome).")
     seed: int = Field(42, ge=0, description="Seed of the split.")
+    largest_group: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Largest share of the records that links of similar sequences and motifs may join into one group. "
+        "Links are made in order of identity; one that would make a larger group is refused and counted, and the audit "
+        "reports the relatives that are then in different splits (grouped).",
+    )
 
     @model_validator(mode="after")
     def _lists(self) -> "Splitting":
@@ -166,10 +174,25 @@ class Audit(Settings):
     )
 
 
+class Related(Settings):
+    """When two sequences are relatives: for the groups that a split keeps together, and for the audit."""
+
+    identity: float = Field(
+        0.8, ge=0.7, le=1, description="Least identity of a local alignment, on either strand; gaps are differences."
+    )
+    coverage: float = Field(
+        0.5, gt=0, le=1, description="Least length of that alignment, as a fraction of the shorter sequence."
+    )
+    exact: int = Field(
+        30, ge=20, le=64, description="Or so many exact bases in common, whatever the rest of the sequences."
+    )
+
+
 class Dataset(Settings):
     """What every kind of data set has."""
 
     split: Splitting = Field(Splitting(), description="How records are divided.")
+    related: Related = Field(Related(), description="When two sequences are relatives.")
     baselines: list[Baseline] | None = Field(
         None,
         description="Simple models to compare with: `majority` (the most frequent class; with `target_column` it is "

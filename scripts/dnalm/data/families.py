@@ -54,3 +54,10 @@ def families(motifs: Sequence[str]) -> NDArray[np.int64]:
 
 def _similar(shared: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
     return shared >= THRESHOLD * (left + right - shared)
+
+
+def family_links(motifs: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Pairs of motifs of one family."""
+    first = families(motifs)
+    rest = np.flatnonzero(first != np.arange(len(first)))
+    return first[rest], rest, np.ones(len(rest))

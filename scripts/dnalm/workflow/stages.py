@@ -140,11 +140,18 @@ def import_table(config: Config, wildcards: Wildcards) -> data.ImportTableSettin
 
 
 @stage
+def relate(config: Config, wildcards: Wildcards) -> data.RelateSettings:
+    """When two sequences are relatives."""
+    return data.RelateSettings(**dict(config.datasets[wildcards.dataset].related))
+
+
+@stage
 def split_labels(config: Config, wildcards: Wildcards) -> data.SplitLabelsSettings:
     """How a data set is divided, or that it was published with its splits."""
     dataset = config.datasets[wildcards.dataset]
     return data.SplitLabelsSettings(
         kind=dataset.kind,
+        related=dataset.related,
         given=isinstance(dataset, Table) and not dataset.path,
         labels=_labels(dataset),
         caps=dataset.caps(),
@@ -167,8 +174,9 @@ def draw_background(config: Config, wildcards: Wildcards) -> data.DrawBackground
 
 @stage
 def compare_splits(config: Config, wildcards: Wildcards) -> data.CompareSplitsSettings:
-    """The kind of the data set."""
-    return data.CompareSplitsSettings(kind=config.datasets[wildcards.dataset].kind)
+    """The kind of the data set, and when two sequences are relatives."""
+    dataset = config.datasets[wildcards.dataset]
+    return data.CompareSplitsSettings(kind=dataset.kind, related=dataset.related)
 
 
 @stage

@@ -43,6 +43,7 @@ def audit(
         leaks.duplicates(subject, leakage),
         leaks.shared_sequences(subject, leakage),
         leaks.relatives("near_duplicates", subject, leakage),
+        leaks.relatives("given_groups", subject, leakage),
         targets.conflicting_targets(subject, leakage) if of_numbers else leaks.conflicting_labels(subject, leakage),
         *(leaks.relatives(name, subject, leakage) for name in leaks.OF_REPEATS if repeats),
         *(leaks.negatives(name, subject, leakage) for name in leaks.OF_NEGATIVES if repeats),

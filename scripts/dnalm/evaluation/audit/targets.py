@@ -73,7 +73,7 @@ def target_distributions(subject: Subject, tables: Mapping[str, pd.DataFrame]) -
 
 
 def conflicting_targets(subject: Subject, facts: Mapping[str, Any]) -> Check:
-    """Identical or near-identical sequences with very different targets."""
+    """Identical or similar sequences with very different targets."""
     found = facts["conflicting_targets"]
     total = sum(facts["splits"][split]["records"] for split in SPLITS)
     same, near = found["same"], found["near"]
@@ -88,13 +88,13 @@ def conflicting_targets(subject: Subject, facts: Mapping[str, Any]) -> Check:
     if near["records"]:
         beside, share = "more " if words else "", percent(near["records"], total)
         words.append(
-            f"{near['records']:,} {beside}records ({share}) have a near-identical sequence with"
+            f"{near['records']:,} {beside}records ({share}) have a similar sequence with"
             f" {'such a difference' if words else apart}"
         )
     status = "fail" if value > limit else "warn" if words else "pass"
     return check(
         "conflicting_targets", "Conflicting targets", status, sentence(words) or f"No similar sequences have {apart}.",
-        "No model can be right about both records of one sequence, and hardly about near-identical ones, unless single"
+        "No model can be right about both records of one sequence, and hardly about similar ones, unless single"
         " bases matter.",
         "Decide on one target for each of these sequences in the table (such as the median of its measurements), or"
         " leave them out.",

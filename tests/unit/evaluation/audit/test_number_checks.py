@@ -25,7 +25,7 @@ from dnalm.evaluation.statistics.rank_correlation import clustered_spearman, ran
 from dnalm.names import SPLITS
 
 LIMITS = Audit().model_dump()
-ABSENT = {"classes", "conflicting_labels", "locus_overlap", "motif_families", "array_identity", "negatives_in_catalogue", "negatives_called_by_trf"}  # fmt: skip
+ABSENT = {"classes", "conflicting_labels", "locus_overlap", "motif_families", "negatives_in_catalogue", "negatives_called_by_trf"}  # fmt: skip
 
 
 def judged(tables, facts=None, tokens=None, **limits):
@@ -139,14 +139,17 @@ def test_a_split_with_other_targets_is_found(clean):
 
 def test_conflicting_targets_are_judged(clean):
     facts = leakage(clean)
-    facts["conflicting_targets"] |= {"same": {"sequences": 2, "records": 5}, "near": {"records": 7}}
+    facts["conflicting_targets"] |= {
+        "same": {"sequences": 2, "records": 5},
+        "near": {"records": 7, "with_relatives": 9},
+    }
     check = judged(clean, facts)[0]["conflicting_targets"]
     assert check["status"] == "fail" and check["value"] == 5 / 400
     assert check["found"].startswith("2 sequences (5 records, 1.2 %), either strand, with targets more than 0.5 apart")
-    assert "7 more records (1.8 %) have a near-identical sequence" in check["found"]
+    assert "7 more records (1.8 %) have a similar sequence" in check["found"]
     facts["conflicting_targets"]["same"] = {"sequences": 0, "records": 0}
     check = judged(clean, facts)[0]["conflicting_targets"]
-    assert check["status"] == "warn" and check["found"].startswith("7 records (1.8 %) have a near-identical sequence")
+    assert check["status"] == "warn" and check["found"].startswith("7 records (1.8 %) have a similar sequence")
 
 
 def test_same_and_near_identical_sequences_with_targets_far_apart():
@@ -160,7 +163,7 @@ def test_same_and_near_identical_sequences_with_targets_far_apart():
     left, right = np.array([3, 5]), np.array([40, 41])
     facts, examples = conflicting_targets(form_of, left, right, targets)
     assert facts["apart"] == pytest.approx(targets.std() / 2)
-    assert facts["same"] == {"sequences": 1, "records": 3} and facts["near"] == {"records": 2}
+    assert facts["same"] == {"sequences": 1, "records": 3} and facts["near"] == {"records": 2, "with_relatives": 4}
     assert examples == [(0, 42) if targets[0] < targets[43] else (42, 43), (3, 40)]
     nothing = np.zeros(0, int)
     assert conflicting_targets(nothing, nothing, nothing, np.zeros(0))[0]["same"] == {"sequences": 0, "records": 0}
