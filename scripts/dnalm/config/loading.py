@@ -1,6 +1,6 @@
 """Reading a config: every mistake as one line that names the key."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -35,32 +35,6 @@ def load_config(raw: Mapping[str, Any], check_paths: bool = True) -> Config:
             if not Path(path).exists():
                 raise UserError(f"{place}: no such file or directory: {path}")
     return config
-
-
-def check_files(paths: Iterable[Path | str]) -> None:
-    """Refuse a YAML file with a duplicate key: PyYAML, and so Snakemake, silently uses the last one."""
-    import yaml
-
-    for path in paths:
-        with open(path, encoding="utf-8") as stream:
-            pending = [yaml.compose(stream, yaml.SafeLoader)]
-        while pending:
-            node = pending.pop()
-            if isinstance(node, yaml.SequenceNode):
-                pending += node.value
-            elif isinstance(node, yaml.MappingNode):
-                seen: dict[str, int] = {}
-                for key, value in node.value:
-                    pending.append(value)
-                    if not isinstance(key, yaml.ScalarNode):
-                        continue
-                    line = key.start_mark.line + 1
-                    if key.value in seen and key.value != "<<":
-                        raise UserError(
-                            f"{path}, line {line}: key '{key.value}' was given before, in line {seen[key.value]}; "
-                            "keep one of them"
-                        )
-                    seen[key.value] = line
 
 
 def local_paths(config: Config) -> Iterator[tuple[str, str]]:

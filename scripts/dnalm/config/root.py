@@ -36,6 +36,7 @@ class Config(Settings):
     checkpoint_minutes: float = Field(
         5,
         gt=0,
+        le=1_000_000,
         exclude=True,
         description="Minutes between two checkpoints of a training; there is one at each epoch's end too.",
     )
