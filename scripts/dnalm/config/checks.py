@@ -8,7 +8,6 @@ from dnalm.config.messages import listing, nearest
 from dnalm.config.root import Config
 from dnalm.names import RESERVED_DATASETS, RESERVED_MODELS, TRUTH
 
-
 LONGEST_MASK = 200
 """Characters of the names of the catalogues that are masked together."""
 

@@ -113,6 +113,27 @@ class Splitting(Settings):
         return self
 
 
+class RepeatedSplitting(Splitting):
+    """How records are divided, and how often."""
+
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="Number of splits, with the seeds `seed`, `seed` + 1 ..., so that a result is a mean over splits "
+        "and not that of one draw. Each further split is a data set of its own, `<name>.split2` ..., with the same "
+        "runs. Goes with methods grouped and random.",
+    )
+
+    @model_validator(mode="after")
+    def _different(self) -> "RepeatedSplitting":
+        if self.repeats > 1 and self.method == "chromosome":
+            raise ValueError("repeats: the chromosomes are one split only; use method grouped or random")
+        if self.seed + self.repeats > 2**32:
+            raise ValueError(f"seed: with {self.repeats} repeats at most {2**32 - self.repeats} (found {self.seed})")
+        return self
+
+
 class MaxRecords(Settings):
     """Maximum number of records of each split."""
 
@@ -172,7 +193,7 @@ class Audit(Settings):
 class Dataset(Settings):
     """What every kind of data set has."""
 
-    split: Splitting = Field(Splitting(), description="How records are divided.")
+    split: RepeatedSplitting = Field(RepeatedSplitting(), description="How records are divided.")
     baselines: list[Baseline] | None = Field(
         None,
         description="Simple models to compare with: `majority` (the most frequent class; with `target_column` it is "
@@ -187,6 +208,19 @@ class Dataset(Settings):
         description="Maximum number of records, for all splits or for each by name. A random sample is kept; the "
         "others are counted as dropped.",
     )
+    max_train_records: list[Count] = Field(
+        [],
+        max_length=20,
+        description="Numbers of training records for a learning curve, e.g. [100, 1000]. Each is a data set of its "
+        "own, `<name>.train100` ..., with the same runs, validation and test; a smaller training split is part of a "
+        "larger one.",
+    )
+
+    @model_validator(mode="after")
+    def _points_of_a_curve(self) -> "Dataset":
+        if len(set(self.max_train_records)) < len(self.max_train_records):
+            raise ValueError("max_train_records: a number is listed twice")
+        return self
 
     @model_validator(mode="after")
     def _baselines_of_what_is_learnt(self) -> "Dataset":

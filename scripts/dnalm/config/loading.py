@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from dnalm.config import variants
 from dnalm.config.checks import dangling, misplaced, reserved
 from dnalm.config.datasets import Table
 from dnalm.config.messages import describe
@@ -18,13 +19,14 @@ def load_config(raw: Mapping[str, Any], check_paths: bool = True) -> Config:
     """Validate a config as read from YAML.
 
     Raises `UserError` with one line for the first mistake: the key, what is wrong, and the nearest known key. With
-    `check_paths`, local files it names must exist (relative paths are relative to the working directory).
+    `check_paths`, local files it names must exist (relative paths are relative to the working directory). The data
+    sets of the result are those of the config and their variants.
     """
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
         raise UserError(describe(error, Config).replace("\n", "\\n")) from None
-    for problem in chain(reserved(config), dangling(config), misplaced(config)):
+    for problem in chain(reserved(config), variants.problems(config.datasets), dangling(config), misplaced(config)):
         raise UserError(problem)
     if check_paths:
         for place, path in local_paths(config):
@@ -34,7 +36,7 @@ def load_config(raw: Mapping[str, Any], check_paths: bool = True) -> Config:
                 raise UserError(f"{place}: '{path}' would be taken for an option; give its whole path")
             if not Path(path).exists():
                 raise UserError(f"{place}: no such file or directory: {path}")
-    return config
+    return config.with_variants()
 
 
 def local_paths(config: Config) -> Iterator[tuple[str, str]]:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from dnalm.config.base import PRINTABLE
 
-BRANCHES = frozenset({"repeats", "table", "[key]", "int", "constrained-int", "MaxRecords"})
-"""Parts of an error's place that no user wrote: which kind of data set, or type of a value, was tried."""
+BRANCHES = frozenset({"[key]", "int", "constrained-int", "MaxRecords"})
+"""Parts of an error's place that no user wrote: which type of a value was tried."""
 
 _REFERENCE = re.compile(r"#/\$defs/(\w+)")
 
@@ -22,6 +22,8 @@ def describe(error: ValidationError, section: type[BaseModel]) -> str:
     """One line for the first error of a section's validation: the key, what is wrong, and the nearest known key."""
     first = min(error.errors(), key=lambda item: (item["type"] != "extra_forbidden", item["type"] == "int_type"))
     location = [part for part in first["loc"] if part not in BRANCHES]
+    if location[:1] == ["datasets"]:
+        del location[2:3]  # the kind
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{short(part)}" for part in location).lstrip(".")
     found = short(repr(first["input"]))
     at = f"{place}: " if place else ""
@@ -52,7 +54,7 @@ def short(text: str) -> str:
 
 
 def _elsewhere(key: str, section: type[BaseModel]) -> str:
-    """`; it is a key of ...` with the one or two parts of a section, such as `datasets`, that hold this key, or nothing."""
+    """`; it is a key of ...` with the parts of a section that hold this key, if they are one or two."""
     schema = section.model_json_schema()
     places = []
     for name, node in schema["properties"].items():
