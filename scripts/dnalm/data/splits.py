@@ -14,8 +14,17 @@ from dnalm.errors import UserError
 from dnalm.names import LABEL, SPLITS
 from dnalm.tables.sequences import truth_column
 
-LARGE = 0.1
-"""A group that is more than this part of a split is not placed at random."""
+LARGEST = 0.5
+"""A group is not drawn for a split of which it would fill more than this part."""
+
+DRAWS = 4
+"""Splits that are drawn for a group, of which the best is taken."""
+
+SWAPS, PAIRS = 300, 200
+"""Swaps of smaller groups that are made afterwards, and pairs that are looked at for each."""
+
+LARGE, ATTEMPTS, TRIED = 0.1, 16, 20_000
+"""Groups of at most this part of a split are placed up to so many times, and up to so many groups in all."""
 
 TARGET_STRATA = 10
 """Maximum number of quantile bins of the targets by which the splits are stratified."""
@@ -41,46 +50,161 @@ def strata(records: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def split_grouped(records: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> Assignment:
-    """Assign whole groups, largest first, each to a random split with room for it, with probability by the room.
+    """Assign whole groups so that the splits have their fractions of every label, and alike GC and lengths.
 
-    records: columns id, group, and label or target; below, "label" means a target's quantile bin. So every split gets
-    groups of every size, except that a group of more than a tenth of a split (by label) goes to the split with the most
-    room, usually train. A group that fits nowhere goes to the split of which the largest part is still free. If each
-    label has groups of its own, or the same proportion in every group, a split's number of records of a label is off by
-    less than twice that of the largest group; with enough small groups, by one. Row order does not matter.
+    records: columns id, group, sequence, and label or target; below, "label" means a target's quantile bin. Groups go
+    largest first: four splits are drawn for each, with probability by the room, of those that have room for it and of
+    which it fills at most half (by label). It goes to the one among them that it makes most like the others: with the
+    least mean difference of the `traits` from all records of a label, in the direction of the group's own. So the first
+    and largest group is in a different split for another seed. A group that fills more than half of any split, or fits
+    nowhere, goes where most room is. With few groups the smaller ones (at most a tenth of a split) are placed several
+    times, and the best assignment is kept: with the least sum, over splits and traits, of the squared difference of the
+    means, weighed by the number of records. Swaps of groups of the same size make that sum smaller still.
+
+    If each label has groups of its own, or the same proportion in every group, a split's number of records of a label
+    is off by less than twice that of the largest group; with enough small groups, by one. Row order does not matter.
     """
-    groups, group = np.unique(records["group"].to_numpy(str), return_inverse=True)
-    stratum = strata(records)
+    by_id = np.argsort(records["id"].to_numpy(str), kind="stable")
+    table = records.iloc[by_id]
+    groups, group = np.unique(table["group"].to_numpy(str), return_inverse=True)
+    stratum = strata(table)
     counts = np.zeros((len(groups), int(stratum.max()) + 1), np.int64)
     np.add.at(counts, (group, stratum), 1)
+    sums = _sums(traits(table, stratum), group, stratum)
+    target = np.outer([fractions[split] for split in SPLITS], counts.sum(axis=0))
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(groups))
     order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
-    target = np.outer([fractions[split] for split in SPLITS], counts.sum(axis=0))
-    home = np.empty(len(groups), np.int64)
-    room, limit = target.tolist(), (LARGE * target).tolist()
-    for index, chance in zip(order.tolist(), rng.random(len(groups)).tolist(), strict=True):
-        split = _pick_split(counts[index].tolist(), room, limit, chance)
+    chances = rng.random((len(groups), DRAWS))
+    small = np.flatnonzero(counts[order].sum(axis=1) <= LARGE * target.sum(axis=1).min())
+    best, least = np.zeros(len(groups), np.int64), np.inf
+    for attempt in range(max(1, min(ATTEMPTS, TRIED // len(groups)))):
+        chances[small] = np.random.default_rng([seed, attempt]).random((len(small), DRAWS))
+        home, unlike = _place(order, counts, sums, target, chances.tolist())
+        if unlike < least:
+            best, least = home, unlike
+    _swap(best, order[small], counts, sums, 1 / target.sum(axis=1), rng)
+    result = np.empty(len(records), object)
+    result[by_id] = np.array(SPLITS, object)[best[group]]
+    return result
+
+
+def traits(records: pd.DataFrame, stratum: NDArray[np.int64]) -> NDArray[np.float64]:
+    """GC fraction and log length of each record's sequence, their squares and product; shape (n, 5).
+
+    Each in standard deviations from the mean of its stratum (label or bin of targets; shape (n,)), at most four. So
+    splits with the same means have the same means, spreads and correlation of GC and length for every label.
+    """
+    sequences = records["sequence"].tolist()
+    length = np.fromiter(map(len, sequences), np.float64, len(sequences))
+    counts = (sequence.count("G") + sequence.count("C") for sequence in sequences)  # a tenth of `gc_counts`' memory
+    gc = np.fromiter(counts, np.float64, len(sequences)) / np.maximum(length, 1)
+    first, second = _standardised(gc, stratum), _standardised(np.log(np.maximum(length, 1)), stratum)
+    columns = (first, second, first**2, second**2, first * second)
+    return np.stack([_standardised(column, stratum) for column in columns], axis=1)
+
+
+def _standardised(values: NDArray[np.float64], stratum: NDArray[np.int64]) -> NDArray[np.float64]:
+    n = np.maximum(np.bincount(stratum), 1)
+    centred = values - (np.bincount(stratum, values) / n)[stratum]
+    spread = np.sqrt(np.bincount(stratum, centred**2) / n)
+    scale = np.where(spread > 1e-9 * np.abs(values).max(initial=0), spread, np.inf)
+    clipped = np.clip(centred / scale[stratum], -4, 4)
+    return np.asarray(clipped - (np.bincount(stratum, clipped) / n)[stratum])
+
+
+def _sums(values: NDArray[np.float64], group: NDArray[np.int64], stratum: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sums of traits (n, 5) over the records of each group and stratum; shape (groups, 5 x strata).
+
+    Of more than `TARGET_STRATA` strata only the sums over all of them, shape (groups, 5).
+    """
+    strata = int(stratum.max()) + 1
+    if strata > TARGET_STRATA:
+        stratum, strata = np.zeros_like(stratum), 1
+    cell = group * strata + stratum
+    size = (int(group.max()) + 1) * strata
+    columns = [np.bincount(cell, column, size) for column in values.T]
+    return np.asarray(np.stack(columns, axis=1, dtype=np.float64).reshape(size // strata, -1))
+
+
+def _place(
+    order: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    sums: NDArray[np.float64],
+    target: NDArray[np.float64],
+    chances: list[list[float]],
+) -> tuple[NDArray[np.int64], float]:
+    """The split (0, 1, 2) of each group, in this order, and how unlike the splits are.
+
+    counts: records by group and label. sums: of traits by group. target: records by split and label. chances:
+    random numbers below 1, `DRAWS` for each turn.
+    """
+    home = np.empty(len(order), np.int64)
+    room, most = target.tolist(), (LARGEST * target).tolist()
+    weight = 1 / np.maximum(target.sum(axis=1), 1e-9)
+    off = np.zeros((len(target), sums.shape[1]))
+    for turn, index in enumerate(order.tolist()):
+        size = counts[index].tolist()
+        need = [sum(n * free for n, free in zip(size, row, strict=True)) for row in room]
+        fits = [value if _within(size, row) else 0.0 for value, row in zip(need, room, strict=True)]
+        odds = [value * _within(size, row) for value, row in zip(fits, most, strict=True)]
+        bounds = list(accumulate(odds))
+        if not bounds[-1]:
+            split = _roomiest(size, fits, room, most)
+        else:
+            worse = (off @ sums[index] * weight).tolist()
+            drawn = dict.fromkeys(bisect_right(bounds, chance * bounds[-1]) for chance in chances[turn])
+            split = min(drawn, key=worse.__getitem__)
         home[index] = split
-        room[split] = [free - n for n, free in zip(counts[index].tolist(), room[split], strict=True)]
-    return np.array(SPLITS, object)[home[group]]
+        off[split] += sums[index]
+        room[split] = [free - n for n, free in zip(size, room[split], strict=True)]
+    return home, float((off**2 * weight[:, None]).sum())
 
 
-def _pick_split(size: list[int], room: list[list[float]], limit: list[list[float]], chance: float) -> int:
-    """A split for a group of `size` (by label), given each split's room and the limit of a small group."""
-    need = [sum(n * free for n, free in zip(size, row, strict=True)) for row in room]
-    fits = [all(n <= free for n, free in zip(size, row, strict=True) if n) for row in room]
-    small = [all(n <= most for n, most in zip(size, row, strict=True) if n) for row in limit]
-    odds = [value * (fit and little) for value, fit, little in zip(need, fits, small, strict=True)]
-    if (total := sum(odds)) > 0:
-        return bisect_right(list(accumulate(odds)), chance * total)
+def _swap(
+    home: NDArray[np.int64],
+    movable: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    sums: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> None:
+    """Swap movable groups between splits (in `home`) if that makes the splits more alike: of `PAIRS` the best one.
+
+    Only groups with as many records of every label are swapped, so that the splits keep their sizes.
+    """
+    kind = np.unique(counts[movable], axis=0, return_inverse=True)[1]
+    movable, kind = movable[np.argsort(kind, kind="stable")], np.sort(kind)
+    first, number = np.searchsorted(kind, kind), np.bincount(kind)[kind]
+    off = np.stack([sums[home == split].sum(axis=0) for split in range(len(weight))])
+    for _ in range(SWAPS if len(movable) else 0):
+        one = rng.integers(len(movable), size=PAIRS)
+        a, b = movable[one], movable[first[one] + rng.integers(number[one])]
+        gain = sums[b] - sums[a]
+        here, there = home[a], home[b]
+        change = weight[here] * ((2 * off[here] + gain) * gain).sum(axis=1)
+        change -= weight[there] * ((2 * off[there] - gain) * gain).sum(axis=1)
+        change[here == there] = 0
+        pick = int(change.argmin())
+        if change[pick] < 0:
+            off[here[pick]] += gain[pick]
+            off[there[pick]] -= gain[pick]
+            home[a[pick]], home[b[pick]] = there[pick], here[pick]
+
+
+def _within(size: list[int], limit: list[float]) -> bool:
+    return all(n <= most for n, most in zip(size, limit, strict=True) if n)
+
+
+def _roomiest(size: list[int], fits: list[float], room: list[list[float]], scale: list[list[float]]) -> int:
+    """The split for a group of `size` (by label) that fills more than half of any: the one with the most room."""
     if any(fits):
-        return max(range(len(room)), key=lambda split: need[split] * fits[split])
+        return max(range(len(room)), key=fits.__getitem__)
     relative = [
         sum(n * free / most for n, free, most in zip(size, *rows, strict=True))
-        for rows in zip(room, limit, strict=True)
+        for rows in zip(room, scale, strict=True)
     ]
-    return max(range(len(room)), key=lambda split: relative[split])
+    return max(range(len(room)), key=relative.__getitem__)
 
 
 def split_random(records: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> Assignment:
@@ -103,8 +227,9 @@ def cap(records: pd.DataFrame, assigned: Assignment, caps: Mapping[str, int | No
     """Which records are kept if each split holds at most `caps[split]`: a random sample of whole units.
 
     A unit is the rows with the same `positive`, or a single row without that column. Units of every composition of
-    labels (or quantile bins of the targets) are sampled in the same proportion. Returns booleans of shape (n,). Row
-    order does not matter.
+    labels (or quantile bins of the targets) are sampled in the same proportion: each composition's units are put in
+    random order and spread evenly over one list, of which the first are kept. So what a lower cap keeps, a higher one
+    keeps too. Returns booleans of shape (n,). Row order does not matter.
     """
     keep = np.ones(len(records), bool)
     stratum = strata(records)
@@ -117,12 +242,13 @@ def cap(records: pd.DataFrame, assigned: Assignment, caps: Mapping[str, int | No
         rng = np.random.default_rng([seed, number])
         composition = pd.crosstab(unit[here], stratum[here])
         kinds, kind_of = np.unique(composition.to_numpy(), axis=0, return_inverse=True)
-        size = kinds.sum(axis=1)
-        rows = apportion(limit, size * np.bincount(kind_of))
-        units = composition.index.to_numpy(object)
-        stay: set[str] = set()
-        for kind, share in enumerate(rows // size):
-            stay.update(rng.permutation(units[kind_of == kind])[:share])
+        place, shift = np.empty(len(kind_of)), rng.random(len(kinds))
+        for kind in range(len(kinds)):
+            members = np.flatnonzero(kind_of == kind)
+            place[rng.permutation(members)] = (np.arange(len(members)) + shift[kind]) / len(members)
+        order = np.lexsort((kind_of, place))
+        rows = np.cumsum(kinds.sum(axis=1)[kind_of[order]])
+        stay = set(composition.index.to_numpy(object)[order[rows <= limit]])
         keep[here] = [name in stay for name in unit[here]]
     return keep
 
@@ -137,7 +263,7 @@ def check_splits(records: pd.DataFrame, assigned: Assignment, method: str) -> No
         "random": "give it a larger fraction or more data",
         "chromosome": "give it more chromosomes in split.chromosomes",
         "given": "correct its table",
-        "max_records": "raise max_records",
+        "max_records": "raise max_records or max_train_records",
     }[method]
     column = truth_column(records)
     truth, counts = records[column], _counts if column == LABEL else _target_counts

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from dnalm.data.splits import cap, check_splits, split_grouped, split_random, strata
+from dnalm.data.splits import cap, check_splits, split_grouped, split_random, strata, traits
 from dnalm.errors import UserError
 from dnalm.names import SPLITS
 
@@ -22,7 +22,12 @@ def records_of(sizes, ratio=1):
             name = f"g{group:03d}-{member:03d}"
             rows.append((name, f"g{group:03d}", 1, name))
             rows += [(f"{name}:{n}", f"g{group:03d}", 0, name) for n in range(ratio)]
-    return pd.DataFrame(rows, columns=["id", "group", "label", "positive"])
+    records = pd.DataFrame(rows, columns=["id", "group", "label", "positive"])
+    return records.assign(sequence=[letters(n) for n in range(len(records))])
+
+
+def letters(seed, length=20, gc=0.5):
+    return "".join(np.where(np.random.default_rng(seed).random(length) < gc, "G", "A"))
 
 
 fractions = st.tuples(st.integers(1, 8), st.integers(1, 8), st.integers(1, 8)).map(
@@ -65,16 +70,81 @@ def test_small_groups_give_the_fractions_exactly():
 
 def test_groups_of_a_label_of_their_own():
     records = pd.DataFrame({"id": [f"{n:03d}" for n in range(300)], "label": [0] * 200 + [1] * 90 + [2] * 10})
-    assigned = split_grouped(records.assign(group=records["id"]), FRACTIONS, 1)
+    records = records.assign(group=records["id"], sequence=[letters(n) for n in range(300)])
+    assigned = split_grouped(records, FRACTIONS, 1)
     for label, counts in {0: (120, 40, 40), 1: (54, 18, 18), 2: (6, 2, 2)}.items():
         here = assigned[records["label"] == label]
         assert tuple((here == split).sum() for split in SPLITS) == counts
 
 
-def test_a_large_group_does_not_take_a_small_split():
+def test_a_group_never_fills_more_than_half_of_a_small_split():
     records = records_of([30] + [2] * 85)
     for seed in range(8):
         assert set(split_grouped(records, FRACTIONS, seed)[records["group"] == "g000"]) == {"train"}
+
+
+def families(number=400, seed=1):
+    """Families of very different sizes, each with a GC and a length of its own; the largest has a tenth of all."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for group, gc, length in zip(
+        range(number), rng.normal(0.45, 0.12, number), rng.lognormal(3, 0.4, number), strict=True
+    ):
+        for member in range(max(1, round(number / 8 / (group + 1)))):
+            for label in (0, 1):
+                one = letters(rng.integers(2**32), max(8, int(length)), np.clip(gc + 0.05 * label, 0.05, 0.95))
+                rows.append((f"{group:03d}-{member}-{label}", f"g{group:03d}", label, one))
+    return pd.DataFrame(rows, columns=["id", "group", "label", "sequence"])
+
+
+def apart(records, assigned):
+    """Differences of the mean GC and the mean log length between train and test."""
+    gc = (records["sequence"].str.count("G") / records["sequence"].str.len()).to_numpy()
+    length = np.log(records["sequence"].str.len().to_numpy())
+    train, test = assigned == "train", assigned == "test"
+    return [one[train].mean() - one[test].mean() for one in (gc, length)]
+
+
+def test_splits_of_families_have_alike_gc_and_lengths():
+    """Closer than splits of single records by chance, though whole families move, for each of 30 seeds."""
+    records = families()
+    assignments = [split_grouped(records, FRACTIONS, seed) for seed in range(30)]
+    found = np.array([apart(records, assigned) for assigned in assignments])
+    rng = np.random.default_rng(1)
+    chances = list(FRACTIONS.values())
+    single = np.array([apart(records, rng.choice(SPLITS, len(records), p=chances)) for _ in range(200)])
+    home = pd.Series(rng.choice(SPLITS, (200, records["group"].nunique()), p=chances).tolist())
+    whole = np.array([apart(records, np.array(one)[pd.factorize(records["group"])[0]]) for one in home])
+    assert (np.abs(found).mean(axis=0) < np.abs(single).mean(axis=0)).all()
+    assert (np.abs(found).max(axis=0) < np.abs(whole).mean(axis=0)).all()
+    assert (np.abs(found.mean(axis=0)) < np.abs(single).mean(axis=0)).all()  # no bias to one side
+    for assigned in assignments:
+        assert all(abs((assigned == split).mean() - part) < 0.01 for split, part in FRACTIONS.items())
+
+
+def test_the_largest_family_is_in_each_split_for_some_seeds():
+    records = families()
+    largest = (records["group"] == "g000").to_numpy()
+    assert 0.04 < largest.mean() < 0.1
+    homes = Counter(split_grouped(records, FRACTIONS, seed)[largest][0] for seed in range(30))
+    assert set(homes) == set(SPLITS) and homes.most_common(1)[0][1] < 27
+
+
+def test_spreads_and_both_labels_are_balanced_too():
+    records = families()
+    records.loc[records["label"] == 1, "sequence"] = records["sequence"].str.repeat(2)
+    found = traits(records, strata(records))
+    assert np.abs(found).max() < 8 and np.abs(found.mean(axis=0)).max() < 1e-9
+    for seed in range(5):
+        assigned = split_grouped(records, FRACTIONS, seed)
+        for label in (0, 1):
+            test = (assigned == "test") & (records["label"] == label).to_numpy()
+            assert np.abs(found[test].mean(axis=0)).max() < 3 / np.sqrt(test.sum())
+
+
+def test_sequences_all_alike_are_split_too():
+    records = records_of([1] * 50).assign(sequence="ACGT")
+    assert Counter(split_grouped(records, FRACTIONS, 1)) == {"train": 60, "validation": 20, "test": 20}
 
 
 def test_three_groups_are_enough_for_three_splits():
@@ -110,6 +180,16 @@ def test_a_cap_takes_whole_twins(sizes, ratio, limit, seed):
     assert (train.groupby("positive").size() == ratio + 1).all()
 
 
+@given(group_sizes, st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.integers(0, 3))
+@settings(deadline=None)
+def test_what_a_lower_cap_keeps_a_higher_one_keeps_too(sizes, ratio, one, other, seed):
+    records = records_of(sizes, ratio)
+    records.loc[records.index % 7 == 0, "label"] = 2
+    train = np.full(len(records), "train", object)
+    low, high = (cap(records, train, {"train": limit}, seed) for limit in sorted((one, other)))
+    assert (low <= high).all()
+
+
 def test_a_cap_keeps_the_proportions_of_labels():
     records = pd.DataFrame({"id": [f"{n:03d}" for n in range(100)], "label": [0] * 80 + [1] * 20})
     keep = cap(records, np.full(100, "test", object), {"test": 10}, 1)
@@ -142,7 +222,8 @@ def skewed(n=600, seed=0):
     group = np.repeat(np.arange(n), rng.integers(1, 5, n))[:n]
     target = np.exp(rng.normal(size=n)[group] + 0.1 * rng.normal(size=n))
     target[group % 5 == 0] = 0.25
-    return pd.DataFrame({"id": [f"{i:03d}" for i in range(n)], "group": [f"g{g:03d}" for g in group], "target": target})
+    columns = {"id": [f"{i:03d}" for i in range(n)], "group": [f"g{g:03d}" for g in group], "target": target}
+    return pd.DataFrame(columns).assign(sequence=[letters(i) for i in range(n)])
 
 
 def test_strata_of_targets_are_quantiles_and_equal_targets_share_one():

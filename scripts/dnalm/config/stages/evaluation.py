@@ -8,6 +8,7 @@ from dnalm.config.base import Labels, Name, Settings, Text
 from dnalm.config.datasets import Audit, Baseline, Kind
 from dnalm.config.evaluation import Evaluation, Resampling
 from dnalm.config.runs import SeededRun
+from dnalm.config.variants import Variant
 
 
 class AuditSettings(Settings):
@@ -67,4 +68,5 @@ class ReportSettings(Settings):
 
     runs: list[SeededRun] = Field(description="Their order is that of the report's data sets.")
     datasets: dict[Name, dict[str, Any]] = Field(description="Config of each data set.")
+    variants: dict[Name, Variant] = Field({}, description="Those data sets that are variants of another one.")
     config: dict[str, Any]
