@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from dnalm.config.base import Labels, Settings
 from dnalm.config.datasets import Dataset, Table
+from dnalm.config.evaluation import Scoring
 from dnalm.config.genomes import Simulation
 from dnalm.config.models import Model, Tokenizer
 from dnalm.config.root import Config
@@ -274,8 +275,9 @@ def baseline(config: Config, wildcards: Wildcards) -> evaluation.BaselineSetting
 def evaluate(config: Config, wildcards: Wildcards) -> evaluation.EvaluateSettings:
     """How results are measured, and how many groups intervals need."""
     limits = config.datasets[wildcards.dataset].audit
+    scoring = {key: getattr(config.evaluation, key) for key in Scoring.model_fields}
     return evaluation.EvaluateSettings(
-        effective_groups=limits.effective_groups, largest_group=limits.largest_group, **dict(config.evaluation)
+        effective_groups=limits.effective_groups, largest_group=limits.largest_group, **scoring
     )
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from dnalm.config.base import Labels, Name, Settings, Text
 from dnalm.config.datasets import Audit, Baseline, Kind
-from dnalm.config.evaluation import Evaluation, Resampling
+from dnalm.config.evaluation import Resampling, Scoring
 from dnalm.config.runs import SeededRun
 
 
@@ -35,7 +35,7 @@ class IntervalSettings(Resampling):
     largest_group: float = Field(description="Largest share of the records that one group may hold without a caution.")
 
 
-class EvaluateSettings(IntervalSettings, Evaluation):
+class EvaluateSettings(IntervalSettings, Scoring):
     """How a run is scored."""
 
 
