@@ -321,7 +321,13 @@ def summarize(config: Config, wildcards: Wildcards) -> evaluation.SummarizeSetti
 def report(config: Config, wildcards: Wildcards) -> evaluation.ReportSettings:
     """All runs, and the whole config to print."""
     printed = config.model_dump(mode="json", exclude_none=True)
-    return evaluation.ReportSettings(runs=[*runs(config)], datasets=printed["datasets"], config=printed)
+    return evaluation.ReportSettings(
+        runs=[*runs(config)],
+        datasets=printed["datasets"],
+        confidence=config.evaluation.confidence,
+        ladder=config.evaluation.ladder,
+        config=printed,
+    )
 
 
 def _labels(dataset: Dataset) -> Labels | None:

@@ -8,6 +8,7 @@ from dnalm.config.base import Labels, Name, Settings, Text
 from dnalm.config.datasets import Audit, Baseline, Kind
 from dnalm.config.evaluation import Resampling, Scoring
 from dnalm.config.runs import SeededRun
+from dnalm.config.variants import Variant
 
 
 class AuditSettings(Settings):
@@ -67,4 +68,7 @@ class ReportSettings(Settings):
 
     runs: list[SeededRun] = Field(description="Their order is that of the report's data sets.")
     datasets: dict[Name, dict[str, Any]] = Field(description="Config of each data set.")
-    config: dict[str, Any]
+    variants: dict[Name, Variant] = Field({}, description="Data sets that are variants of another one.")
+    confidence: float = Field(description="Level of the intervals.")
+    ladder: list[Name] = Field([], description="Data sets that are rungs, from the top down.")
+    config: dict[str, Any] = Field(description="The whole config, to print.")

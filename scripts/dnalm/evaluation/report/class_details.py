@@ -17,20 +17,24 @@ _BOUNDED = ("tpr", "fpr", "fpr_low", "fpr_high", "recall_at_1_percent_fpr", "n_n
 def of_classes(dataset: Dataset) -> Details:
     """The sections of the page, values for its template, and tables to download."""
     if not dataset.groups:
-        return Details([], {}, {})
+        return Details({}, {})
     rarely = prevalence(dataset)
     shown = {
         "labels": label_names(dataset),
         "curves": curves(dataset),
+        "confused": confused(dataset),
         "confusions": confusions(dataset),
         "prevalence": rarely,
         "reliability": reliability(dataset),
         "calibration": calibration(dataset),
         "thresholds": thresholds(dataset),
     }
-    rare = [("rare", "Rare positives")] if rarely.rows else []
-    parts = [("test", "Test set"), *rare, ("probabilities", "Probabilities")]
-    return Details(parts, shown, {"prevalence": _rows_of_prevalence(dataset), "calibration": _rows_of_bins(dataset)})
+    files = {
+        "prevalence": _rows_of_prevalence(dataset),
+        "calibration": _rows_of_bins(dataset),
+        "confusions": _rows_of_confusions(dataset),
+    }
+    return Details(shown, files)
 
 
 def curves(dataset: Dataset) -> dict[str, Any]:
@@ -64,25 +68,35 @@ def reliability(dataset: Dataset) -> list[dict[str, Any]]:
     return result
 
 
+def confused(dataset: Dataset) -> Table:
+    """How every run answers the records of each of two labels: a row a run. No rows for more labels."""
+    labels = label_names(dataset)
+    columns = [f"{true} called {answer}" for true in labels for answer in labels]
+    rows = [
+        [run_name(run, group), *(count(number) for counts in run.metrics["confusion_matrix"] for number in counts)]
+        for group in ranked(dataset)
+        for run in group.runs
+        if len(labels) == 2
+    ]
+    return Table("Confusion matrices", "", list(map(Column, ["Run", *columns])), rows)
+
+
 def confusions(dataset: Dataset) -> list[dict[str, Any]]:
-    """The confusion matrix of every run: counts, and per cent of the row, by which cells are shaded."""
+    """The confusion matrix of every group, its seeds added up: counts, and per cent of the row, by which it is shaded."""
     labels, result = label_names(dataset), []
     for group in ranked(dataset):
-        for run in group.runs:
-            rows = []
-            for label, counts in zip(labels, run.metrics["confusion_matrix"], strict=True):
-                total = sum(counts)
-                shares = [number / total if total else 0.0 for number in counts]
-                cells = [
-                    {
-                        "count": count(number),
-                        "share": f"{100 * share:.1f} %" if total else "",
-                        "level": round(share * 10),
-                    }
-                    for number, share in zip(counts, shares, strict=True)
-                ]
-                rows.append({"label": label, "cells": cells})
-            result.append({"name": run_name(run, group), "rows": rows})
+        rows = []
+        for label, *seeds in zip(labels, *(run.metrics["confusion_matrix"] for run in group.runs), strict=True):
+            counts = [sum(numbers) for numbers in zip(*seeds, strict=True)]
+            total = sum(counts)
+            shares = [number / total if total else 0.0 for number in counts]
+            cells = [
+                {"count": count(number), "share": f"{100 * share:.1f} %" if total else "", "level": round(share * 10)}
+                for number, share in zip(counts, shares, strict=True)
+            ]
+            rows.append({"label": label, "cells": cells})
+        note = f"{len(group.runs)} seeds added up" if len(group.runs) > 1 else ""
+        result.append({"name": group.name, "note": note, "rows": rows})
     return result
 
 
@@ -177,8 +191,8 @@ def _precision(part: dict[str, Any]) -> str:
 def _rows_of_prevalence(dataset: Dataset) -> Rows:
     rows = [
         [*names, *(found[name] for name in _BOUNDED), part["prevalence"], part["precision"], part["low"], part["high"]]
-        for names, metrics in runs(dataset)
-        if (found := metrics["prevalence"])
+        for names, run in runs(dataset)
+        if (found := run.metrics["prevalence"])
         for part in found["precision"]
     ]
     return (*RUN, *_BOUNDED, "prevalence", "precision", "precision_low", "precision_high"), rows
@@ -188,7 +202,18 @@ def _rows_of_bins(dataset: Dataset) -> Rows:
     columns = ("low", "high", "mean_score", "fraction", "n")
     rows = [
         [*names, *(part[name] for name in columns)]
-        for names, metrics in runs(dataset)
-        for part in metrics["calibration"]["bins"]
+        for names, run in runs(dataset)
+        for part in run.metrics["calibration"]["bins"]
     ]
     return (*RUN, *columns), rows
+
+
+def _rows_of_confusions(dataset: Dataset) -> Rows:
+    labels = label_names(dataset)
+    rows = [
+        [*names, true, answer, number]
+        for names, run in runs(dataset)
+        for true, counts in zip(labels, run.metrics["confusion_matrix"], strict=True)
+        for answer, number in zip(labels, counts, strict=True)
+    ]
+    return (*RUN, "label", "predicted", "n"), rows

@@ -6,10 +6,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from dnalm.evaluation.report import datacard, trust
+from dnalm.evaluation.report import datacard, pretraining, trust
 from dnalm.evaluation.report.certificates import certificate
 from dnalm.evaluation.report.descriptions import Description
-from dnalm.evaluation.report.page import TEMPLATES
+from dnalm.evaluation.report.rendering import TEMPLATES
 from dnalm.evaluation.report.results import Dataset, Run
 from dnalm.evaluation.report.text import as_yaml, count, decimal, duration, energy, per_cent, significant
 from dnalm.evaluation.report.verdict import audit_summary, compared
@@ -57,7 +57,8 @@ def model_card(dataset: Dataset, checkpoint: str | None, confidence: float) -> s
         level=per_cent(confidence),
         comparisons=_comparisons(dataset, confidence),
         audit=audit_summary(dataset.audit)[1],
-        findings=[check for check in trust.checks(dataset.audit) if check["status"] != "pass"],
+        findings=trust.checks(dataset.audit)["found"],
+        seen_before=pretraining.seen_before(dataset),
         rare=_rare(run),
         cautions=datacard.cautions(dataset),
         certificate=certificate(run),

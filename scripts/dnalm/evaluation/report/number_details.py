@@ -21,10 +21,9 @@ _BINNED = ("low", "high", "target_median", "n", "mean", "quartile_1", "median", 
 def of_numbers(dataset: Dataset) -> Details:
     """The sections of the page, values for its template, and tables to download."""
     if not dataset.groups:
-        return Details([], {}, {})
+        return Details({}, {})
     shown = {"scatters": scatters(dataset), "residuals": residuals(dataset), "errors": errors(dataset)}
-    parts = [("test", "Test set"), ("errors", "Residuals")]
-    return Details(parts, shown, {"residuals": _rows_of_bins(dataset)})
+    return Details(shown, {"residuals": _rows_of_bins(dataset)})
 
 
 def scatters(dataset: Dataset) -> list[dict[str, Any]]:

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dnalm.evaluation.report import charts
+from dnalm.evaluation.report import charts, seeds
 from dnalm.evaluation.report.descriptions import Metric
 from dnalm.evaluation.report.results import Dataset, Group, Run
-from dnalm.evaluation.report.text import MISSING, between, chance, count, decimal, signed
+from dnalm.evaluation.report.text import between, count, decimal, p_value, signed
 
 _DIFFERENT = 0.02
 """Differences of MCC or correlation from this on tint a cell of the strata."""
@@ -122,13 +122,14 @@ def leaderboard(dataset: Dataset) -> dict[str, Any]:
         several = len(group.runs) > 1
         cells = [_cell(group, metric, best[metric.name]) for metric in metrics]
         cells += [_validated(group, metrics[0]), _size(*{run.metrics["n"] for run in group.runs})]
-        note = f"mean of {len(group.runs)} seeds" if several else ""
+        note = seeds.brief(group, dataset.description)
         rows = [{"name": group.name, "kind": group.kind, "is_seed": False, "cells": cells, "note": note}]
         for run in group.runs if several else []:
             single = Group([run])
             cells = [_plain(metric, single.mean(metric.name), _interval(single, metric)) for metric in metrics]
             cells += [_validated(single, metrics[0]), _size(run.metrics["n"])]
-            rows.append({"name": f"seed {run.seed}", "kind": "", "is_seed": True, "cells": cells, "note": ""})
+            note = seeds.brief(single, dataset.description)
+            rows.append({"name": f"seed {run.seed}", "kind": "", "is_seed": True, "cells": cells, "note": note})
         blocks.append(rows)
     notes = [
         (run_name(run, group), note)
@@ -186,18 +187,13 @@ def comparisons(dataset: Dataset) -> list[dict[str, Any]]:
                 "is_primary": one is primary,
                 "difference": signed(one["difference"]),
                 "interval": "withheld" if withheld else between(one["low"], one["high"]),
-                "p": _p(one["p"]),
-                "holm": "" if one is primary else _p(one["p_holm"]),
+                "p": p_value(one["p"]),
+                "holm": "" if one is primary else p_value(one["p_holm"]),
                 "said": one["note"] if withheld else _said(one),
                 "detectable": decimal(one["detectable"]),
             }
         )
     return rows
-
-
-def _p(value: float | None) -> str:
-    """A p value without its name, for a column."""
-    return MISSING if value is None else chance(value).removeprefix("p").removeprefix(" = ").strip()
 
 
 def _said(one: dict[str, Any]) -> str:
