@@ -1,14 +1,17 @@
 """Details of the test set for classification: curves, confusion matrices, calibration, rare positives."""
 
+from collections.abc import Callable
 from typing import Any, cast
+
+import numpy as np
 
 from dnalm.evaluation.report import charts
 from dnalm.evaluation.report.datacard import Column, Table, label_names
-from dnalm.evaluation.report.results import Dataset, Details
+from dnalm.evaluation.report.results import Dataset, Details, Group
 from dnalm.evaluation.report.table_links import RUN, Rows, runs
 from dnalm.evaluation.report.text import MISSING, between, count, decimal, per_cent
 from dnalm.evaluation.report.views import ranked, run_name, styles
-from dnalm.evaluation.statistics.curves import precision_recall, roc
+from dnalm.evaluation.statistics.curves import Curve, precision_recall, roc
 from dnalm.tables.predictions import ClassPredictions
 
 _BOUNDED = ("tpr", "fpr", "fpr_low", "fpr_high", "recall_at_1_percent_fpr", "n_negatives", "negatives")
@@ -38,20 +41,40 @@ def of_classes(dataset: Dataset) -> Details:
 
 
 def curves(dataset: Dataset) -> dict[str, Any]:
-    """ROC and precision-recall curves of all runs of a data set, with one legend; `charts` may be empty."""
+    """ROC and precision-recall curves of every group, means over seeds, with one legend; `charts` may be empty."""
     look = styles(dataset.groups)
     shown = []
     for kind, curve, metric in (("roc", roc, "auroc"), ("precision_recall", precision_recall, "auprc")):
         lines = [
-            (look[group.name], points)
-            for group, run in dataset.members
-            if (points := curve(cast("ClassPredictions", run.predictions["test"]))) is not None
+            (look[group.name], _thinned(mean, kind == "roc"))
+            for group in dataset.groups
+            if (mean := _mean(group, curve)) is not None
         ]
         areas = "; ".join(f"{group.name} {decimal(group.mean(metric))}" for group in ranked(dataset))
         if lines:
             shown.append(charts.curves_chart(lines, kind, f"{dataset.name}-{kind}", f"Areas: {areas}."))
     legend = [{"name": group.name, "style": look[group.name]} for group in ranked(dataset)]
     return {"charts": shown, "legend": legend}
+
+
+def _mean(group: Group, curve: Callable[[ClassPredictions], Curve | None]) -> Curve | None:
+    """The mean of the curves of a group's runs, which have their x in common; None where they are not defined."""
+    found = [curve(cast("ClassPredictions", run.predictions["test"])) for run in group.runs]
+    known = [one for one in found if one is not None]
+    return (known[0][0], np.mean([heights for _, heights in known], axis=0)) if known else None
+
+
+def _thinned(curve: Curve, is_line: bool) -> Curve:
+    """The curve without points that change nothing: inside a straight line, or of a step that goes on."""
+    x, y = curve[0], curve[1].round(4)
+    rises = np.diff(y)
+    if is_line:
+        steps = np.diff(x)
+        rises = rises[1:] * steps[:-1] - rises[:-1] * steps[1:]
+        kept = np.concatenate([[True], np.abs(rises) > 1e-7, [True]])
+    else:
+        kept = np.append(rises != 0, True)
+    return x[kept], y[kept]
 
 
 def reliability(dataset: Dataset) -> list[dict[str, Any]]:
@@ -82,7 +105,7 @@ def confused(dataset: Dataset) -> Table:
 
 
 def confusions(dataset: Dataset) -> list[dict[str, Any]]:
-    """The confusion matrix of every group, its seeds added up: counts, and per cent of the row, by which it is shaded."""
+    """The confusion matrix of every group, its seeds added up: counts, and per cent of the row, which shades it."""
     labels, result = label_names(dataset), []
     for group in ranked(dataset):
         rows = []
@@ -121,7 +144,7 @@ def calibration(dataset: Dataset) -> Table:
     columns = ["Run", "Calibration error", "Brier score", "Log loss"]
     columns += ["Temperature", "error with it", "Brier with it"] if any_fitted else []
     rows = [row + [MISSING] * (len(columns) - len(row)) for row in rows]
-    return Table("Calibration", *_with_notes(list(map(Column, columns)), rows, notes))
+    return Table("Calibration by run", *_with_notes(list(map(Column, columns)), rows, notes))
 
 
 def _range(bounds: dict[str, float] | None) -> str:

@@ -1,6 +1,7 @@
 """Charts of scores by the number of training records."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -26,7 +27,7 @@ def learning_chart(
     for style, points in series:
         data = pd.DataFrame(points, columns=["x", "y", "low", "high"]).astype(float).round(4)
         base = alt.Chart(data).encode(x=x, y=y)
-        look = {"color": style.colour, "strokeDash": list(style.dash)}
+        look: dict[str, Any] = {"color": style.colour, "strokeDash": list(style.dash)}
         layers += [
             base.mark_line(strokeWidth=style.width, **look),
             base.transform_filter("isValid(datum.low)")

@@ -8,11 +8,10 @@ from dnalm.evaluation.report.overview import page_of
 from dnalm.evaluation.report.results import Dataset, Group
 from dnalm.evaluation.report.table_links import file
 from dnalm.evaluation.report.text import MISSING, between, decimal, listed, per_cent, signed
-from dnalm.evaluation.report.views import styles
+from dnalm.evaluation.report.views import ORDER, styles
 
 REFERENCES = {"trf": "Tandem Repeats Finder"}
 """Baselines that made the labels, as they are called in a sentence."""
-_ORDER = {"model": 0, "baseline": 1, "reference": 2}
 
 
 def ladder(rungs: Sequence[Dataset]) -> dict[str, Any]:
@@ -22,7 +21,7 @@ def ladder(rungs: Sequence[Dataset]) -> dict[str, Any]:
         for group in rung.groups:
             groups.setdefault(group.key, group)
     everywhere = [group for group in rungs[0].groups if all(rung.group(group.key) for rung in rungs)]
-    columns = sorted(groups.values(), key=lambda group: _ORDER[group.kind])
+    columns = sorted(groups.values(), key=lambda group: ORDER[group.kind])
     look = styles(columns)
     rows: list[dict[str, Any]] = [
         {

@@ -10,16 +10,14 @@ from dnalm.evaluation.report.descriptions import Metric
 from dnalm.evaluation.report.overview import variants_of
 from dnalm.evaluation.report.results import Dataset, Group
 from dnalm.evaluation.report.text import MISSING, count, listed
-from dnalm.evaluation.report.views import styles
+from dnalm.evaluation.report.views import ORDER, styles
 
 
 def learning_curves(datasets: Sequence[Dataset], variants: Mapping[str, Variant]) -> list[dict[str, Any]]:
-    """The learning curve of each data set that has variants with fewer training records, itself being the last point."""
-    curves = []
-    for base in datasets:
-        if base.name not in variants and (fewer := variants_of(base, datasets, variants, "train records")):
-            curves.append(_curve(base, sorted([*fewer, base], key=_records)))
-    return curves
+    """A learning curve for each data set that has variants with fewer training records; it is the last point itself."""
+    bases = [dataset for dataset in datasets if dataset.name not in variants]
+    fewer = {base.name: variants_of(base, datasets, variants, "train records") for base in bases}
+    return [_curve(base, sorted([*fewer[base.name], base], key=_records)) for base in bases if fewer[base.name]]
 
 
 def _records(dataset: Dataset) -> int:
@@ -31,7 +29,8 @@ def _curve(base: Dataset, points: Sequence[Dataset]) -> dict[str, Any]:
     metric, look = base.description.primary, styles(base.groups)
     sizes = [_records(point) for point in points]
     series, rows = [], []
-    for group in base.groups:
+    groups = sorted(base.groups, key=lambda group: ORDER[group.kind])
+    for group in groups:
         found = [point.group(group.key) for point in points]
         series.append((look[group.name], list(_points(sizes, found, metric))))
         rows.append([group.name, *(_text(one, metric) for one in found)])
@@ -42,7 +41,7 @@ def _curve(base: Dataset, points: Sequence[Dataset]) -> dict[str, Any]:
         "about": f"Test {metric.prose} of the same runs, trained on fewer records of {base.name} and scored on the same"
         " test split; bars are intervals of the trained models.",
         "chart": curve_charts.learning_chart(series, f"Test {metric.prose}", key, about),
-        "legend": [{"name": group.name, "style": look[group.name]} for group in base.groups],
+        "legend": [{"name": group.name, "style": look[group.name]} for group in groups],
         "table": Table("Scores by training records", "", [Column("Run"), *(Column(count(n)) for n in sizes)], rows),
     }
 

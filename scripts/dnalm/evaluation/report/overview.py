@@ -64,7 +64,7 @@ def overview(datasets: Sequence[Dataset], variants: Mapping[str, Variant], confi
 def _note(compared: int, several: bool) -> str:
     said = "The best model and the baseline to beat were chosen on validation; the metric is that of the test split."
     if compared > 1:
-        said += f" p is that of one data set alone; “over data sets” corrects it for all {compared} of them (Holm)."
+        said += f" p is that of one data set alone; “over data sets” corrects it for the {compared} of them (Holm)."
     if several:
         said += (
             " Where a data set was split several times, figures are means over the splits with their SD (±), and p is"
@@ -129,9 +129,7 @@ def _value(dataset: Dataset, key: str) -> float | None:
 
 def _cells(base: Dataset, figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     metric = base.description.primary
-    names = [
-        base.group(key) for key in (f"{figures['model']}/{figures['recipe']}", f"baseline/{figures['against']}")
-    ]
+    names = [base.group(key) for key in (f"{figures['model']}/{figures['recipe']}", f"baseline/{figures['against']}")]
     best, rival = (_name(group) for group in names)
     spread = "" if figures["value_sd"] is None else f" ± {decimal(figures['value_sd'])}"
     if figures["difference_sd"] is not None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dnalm.config.stages.evaluation import ReportSettings
-from dnalm.evaluation.report import datacard, origins, plots, pretraining, seeds, trust, views
+from dnalm.evaluation.report import datacard, origins, plans, plots, pretraining, seeds, trust, views
 from dnalm.evaluation.report.class_details import of_classes
 from dnalm.evaluation.report.ladder import ladder
 from dnalm.evaluation.report.learning_curves import learning_curves
@@ -67,7 +67,7 @@ def _context(dataset: Dataset, confidence: float) -> dict[str, Any]:
         "about": datacard.about(dataset),
         "verdict": verdict(dataset, confidence),
         "seen_before": pretraining.seen_before(dataset),
-        "cautions": [*seeds.remarks(dataset), *datacard.cautions(dataset)],
+        "cautions": [*seeds.remarks(dataset), *plans.looks(dataset), *datacard.cautions(dataset)],
         "metric": description.primary,
         "details": details.shown,
         "template": f"{description.objective}.html.j2",
@@ -77,6 +77,8 @@ def _context(dataset: Dataset, confidence: float) -> dict[str, Any]:
         "board": views.leaderboard(dataset),
         "comparisons": views.comparisons(dataset),
         "comparison_note": dataset.comparison["note"],
+        "twins": bool(dataset.comparison["twins"]),
+        "plan": plans.declared(dataset),
         "strata": views.strata(dataset),
         "training": plots.training(dataset),
         "warnings": dataset.manifest["warnings"],

@@ -1,7 +1,7 @@
 """What a pre-trained model may have seen before: its checkpoint's training data are not known to this workflow."""
 
 from dnalm.evaluation.report.results import Dataset, Group
-from dnalm.evaluation.report.text import listed
+from dnalm.evaluation.report.text import between, listed, signed
 
 
 def seen_before(dataset: Dataset) -> str:
@@ -15,11 +15,18 @@ def seen_before(dataset: Dataset) -> str:
         f"{listed(models)} {begin} from pre-trained weights, and what those were trained on is not known to this"
         " workflow: test sequences of a public genome were probably among it, so a score may in part be memory."
     )
-    found = [twin for group in groups for twin in twins(dataset, group)]
-    names = list(dict.fromkeys(twin.name for twin in found))
-    if names:
+    tested = [one for one in dataset.comparison["twins"] if one["model"] in models]
+    gains = [
+        f"{one['model']} · {one['recipe']} {signed(one['difference'])}"
+        + ("" if one["low"] is None else f" ({between(one['low'], one['high'])})")
+        for one in tested
+    ]
+    if gains:
+        metric = dataset.description.metric(tested[0]["metric"]).prose
+        return f"{said} Difference in {metric} from the same architecture without the pre-training: {'; '.join(gains)}."
+    if names := list(dict.fromkeys(twin.name for group in groups for twin in twins(dataset, group))):
         return f"{said} Compare with {listed(names)}, the same architecture from random weights."
-    return f"{said} No twin from random weights (`initialisation: random`) was run to compare with."
+    return f"{said} Compare with the same architecture from random weights (`initialisation: random`)."
 
 
 def twins(dataset: Dataset, group: Group) -> list[Group]:

@@ -4,15 +4,18 @@ from collections.abc import Sequence
 
 from dnalm.evaluation.report.descriptions import Description
 from dnalm.evaluation.report.results import Dataset, Group, Run
-from dnalm.evaluation.report.text import listed, signed
+from dnalm.evaluation.report.text import listed
 
 
 def remarks(dataset: Dataset) -> list[str]:
     """A sentence for each model that collapsed with some seed, or whose seeds differ more than intervals allow."""
     said = []
     for group in dataset.models:
-        said += [f"{group.name}: {text}" for text in (collapsed(group, dataset.description), _differing(group, dataset))
-                 if text]
+        said += [
+            f"{group.name}: {text}"
+            for text in (collapsed(group, dataset.description), _differing(group, dataset))
+            if text
+        ]
     return said
 
 
@@ -27,8 +30,8 @@ def collapsed(group: Group, description: Description) -> str:
     metric = description.primary
     kept = f"{len(rest.runs)} of {len(group.runs)} seeds"
     return (
-        f"{said}. Test {metric.prose} {metric.text(group.mean(metric.name))} is the mean of all {len(group.runs)} seeds;"
-        f" that of the other {kept} is {metric.text(rest.mean(metric.name))}."
+        f"{said}. The mean test {metric.prose} of all {len(group.runs)} seeds is"
+        f" {metric.text(group.mean(metric.name))}, that of the other {kept} {metric.text(rest.mean(metric.name))}."
     )
 
 
@@ -61,7 +64,7 @@ def _differing(group: Group, dataset: Dataset) -> str:
     if not below or not above or below["high"] >= above["low"]:
         return ""
     return (
-        f"seeds {worst} and {best} differ by {signed(high - low).removeprefix('+')} in test {metric.prose}"
+        f"seeds {worst} and {best} differ by {metric.text(high - low)} in test {metric.prose}"
         f" ({metric.text(low)} and {metric.text(high)}), and their intervals do not overlap: one seed tells little."
     )
 

@@ -11,8 +11,8 @@ from dnalm.evaluation.report.text import MISSING, plural
 from dnalm.evaluation.statistics.metric_names import METRICS
 
 _COMPARED = (
-    "model", "recipe", "against", "metric", "value", "against_value", "difference", "low", "high", "p", "p_holm",
-    "significant", "detectable", "groups_effective", "note",
+    "model", "recipe", "seeds", "against", "metric", "value", "against_value", "difference", "low", "high", "p",
+    "p_holm", "significant", "about", "detectable", "groups_effective", "note",
 )  # fmt: skip
 _CHECKED = ("name", "title", "status", "value", "threshold", "found", "why", "fix")
 _PROBED = ("probe", "metric", "value", "low", "high", "n", "groups_effective", "status", "note")
@@ -33,7 +33,8 @@ File = dict[str, str]
 def downloads(dataset: Dataset, more: Mapping[str, Rows]) -> dict[str, File | None]:
     """The data set's tables as files, by name; None for an empty one. more: further tables by name."""
     primary = dataset.comparison["primary"]
-    compared = [primary, *dataset.comparison["others"]] if primary else []
+    compared = [primary] if primary else []
+    compared += [one for kind in ("others", "twins", "references") for one in dataset.comparison[kind]]
     made = {
         "metrics": _metrics(dataset),
         "comparison": (_COMPARED, [[one[name] for name in _COMPARED] for one in compared]),
@@ -74,15 +75,17 @@ def runs(dataset: Dataset) -> Iterable[tuple[list[Any], Run]]:
 
 def _metrics(dataset: Dataset) -> Rows:
     rows, recorded = [], METRICS[dataset.description.objective]
+    classes = dataset.description.objective == "classification"
     for names, run in runs(dataset):
-        metrics = run.metrics
-        row = [*names, metrics["n"], run.collapsed]
+        row = [*names, run.metrics["n"]]
         for name in recorded:
-            bounds = metrics["intervals"].get(name) or {}
-            row += [metrics[name], bounds.get("low"), bounds.get("high")]
-        rows.append([*row, *(metrics["validation"][name] for name in recorded)])
+            bounds = run.metrics["intervals"].get(name) or {}
+            row += [run.metrics[name], bounds.get("low"), bounds.get("high")]
+        row += [run.metrics["validation"][name] for name in recorded]
+        rows.append([*row, run.collapsed] if classes else row)
     tested = [column for name in recorded for column in (name, f"{name}_low", f"{name}_high")]
-    return [*RUN, "n", "collapsed", *tested, *(f"validation_{name}" for name in recorded)], rows
+    columns = [*RUN, "n", *tested, *(f"validation_{name}" for name in recorded)]
+    return [*columns, "collapsed"] if classes else columns, rows
 
 
 def _strata(dataset: Dataset) -> Rows:
