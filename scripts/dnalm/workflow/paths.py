@@ -91,3 +91,9 @@ def run(one: SeededRun) -> str:
 def events(dataset: str, model: str, recipe: str, seed: str) -> str:
     """TensorBoard's folder of a training."""
     return f"logs/tensorboard/{dataset}/{model}/{recipe}/seed{seed}"
+
+
+def pages(datasets: Iterable[str]) -> list[str]:
+    """The report's pages: the index, which is the page of a single data set, and one for each of several."""
+    names = list(datasets)
+    return [f"results/report/{name}.html" for name in ("index", *(names if len(names) > 1 else []))]

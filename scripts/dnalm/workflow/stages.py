@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from dnalm.config.base import Labels, Settings
 from dnalm.config.datasets import Dataset, Table
+from dnalm.config.evaluation import Scoring
 from dnalm.config.genomes import Simulation
 from dnalm.config.models import Model, Tokenizer
 from dnalm.config.root import Config
@@ -282,8 +283,9 @@ def baseline(config: Config, wildcards: Wildcards) -> evaluation.BaselineSetting
 def evaluate(config: Config, wildcards: Wildcards) -> evaluation.EvaluateSettings:
     """How results are measured, and how many groups intervals need."""
     limits = config.datasets[wildcards.dataset].audit
+    scoring = {key: getattr(config.evaluation, key) for key in Scoring.model_fields}
     return evaluation.EvaluateSettings(
-        effective_groups=limits.effective_groups, largest_group=limits.largest_group, **dict(config.evaluation)
+        effective_groups=limits.effective_groups, largest_group=limits.largest_group, **scoring
     )
 
 
@@ -332,6 +334,8 @@ def report(config: Config, wildcards: Wildcards) -> evaluation.ReportSettings:
         runs=[*runs(config)],
         datasets=printed["datasets"],
         variants=variants,
+        confidence=config.evaluation.confidence,
+        ladder=config.evaluation.ladder,
         config=printed | {"datasets": written},
     )
 
