@@ -9,7 +9,7 @@ import pandas as pd
 from dnalm.errors import UserError
 from dnalm.evaluation.audit import checks, leaks, targets
 from dnalm.evaluation.audit.balance import compare_splits, split_balance
-from dnalm.evaluation.audit.checks import Check, Subject, worst
+from dnalm.evaluation.audit.checks import Subject, worst
 from dnalm.evaluation.audit.family import correct
 from dnalm.evaluation.audit.markers import find_markers, markers
 from dnalm.evaluation.audit.origin import OPTIONAL, find_origins, origin

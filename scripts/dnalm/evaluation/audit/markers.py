@@ -166,8 +166,10 @@ def _best(words: _Words, classes: np.ndarray, sizes: np.ndarray, present: np.nda
     least = max(int(np.ceil(RECALL * sizes.min())), 3)
     values, counts = np.unique(keys, return_counts=True)
     values = values[counts >= least]
-    slot = np.searchsorted(values, keys).clip(max=max(len(values) - 1, 0))
-    kept = values[slot] == keys if len(values) else np.zeros(len(keys), bool)
+    if not len(values):
+        return Marker(where, k, 1.0)
+    slot = np.searchsorted(values, keys).clip(max=len(values) - 1)
+    kept = values[slot] == keys
     table = np.bincount(slot[kept] * len(sizes) + classes[owners[kept]], minlength=len(values) * len(sizes))
     table = table.reshape(-1, len(sizes))
     total, number, candidates = table.sum(axis=1), len(classes), table.size

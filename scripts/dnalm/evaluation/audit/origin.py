@@ -182,8 +182,9 @@ def _against(subject: Subject) -> str:
             f" or restrict {subject.key('catalogue')} to those of the genome; {subject.key('split.method')}: chromosome"
             " then tests on chromosomes apart."
         )
+    all_of = "records with high and low targets" if subject.truth == TARGET else "the records of all classes"
     return (
-        "Take the records of all classes from the same chromosomes, batches and files, or divide the splits by them"
+        f"Take {all_of} from the same chromosomes, batches and files, or divide the splits by them"
         f" ({subject.key('split.method')}), so that the test split is from elsewhere."
     )
 
@@ -201,7 +202,8 @@ def _spans(subject: Subject, records: pd.DataFrame) -> str:
             span = f"all from {decimal(known.min() / 1e6, 1)} to {decimal(known.max() / 1e6, 1)} Mb of {_chr(on[0])}"
         else:
             span = f"from {_chr(on[0])} alone" if len(on) == 1 else f"from {plural(len(on), 'chromosome')}"
-        words.append(f"label {label}{'' if name == str(label) else f' ({name})'}: {here.sum():,} records, {span}")
+        named = f"label {label}" if name == str(label) else f"label {label} ({name})"
+        words.append(f"{named}: {here.sum():,} records, {span}")
     return "; ".join(words)
 
 

@@ -46,9 +46,9 @@ def bound(
     influence: each record's influence on the value, (n,), summed by group (`codes`, (n,), integers from 0). The bounds
     are symmetric on `scale`, from Student's t with `freedom` degrees of freedom. Without an effect, the scores of
     different folds are correlated, which at most doubles the variance (Nadeau and Bengio 2003,
-    doi:10.1023/A:1024068626366): if the bounds with doubled variance include `chance`, they are returned. The p value is
-    that of a t-test against `chance` on the same scale, with doubled variance. A value at the end of its range is its
-    own bounds; its p is then that of as many tosses of a coin as there are degrees of freedom.
+    doi:10.1023/A:1024068626366): if the bounds with doubled variance include `chance`, they are returned. The p value
+    is that of a t-test against `chance` on the same scale, with doubled variance. A value at the end of its range is
+    its own bounds; its p is then that of as many tosses of a coin as there are degrees of freedom.
     """
     by_group = np.bincount(codes, influence)
     number = len(np.unique(codes))
