@@ -167,11 +167,11 @@ PLANTS: dict[str, tuple[str, Plant, tuple[int, ...]]] = {
     "half of the negatives on one strand": ("origin", moved("strand", 0, lambda _: "+", 0.5), (400, 1000)),
     "positives late in the table": ("origin", _to_order, (400, 1000)),
     "GC .50 in train, .55 in test": ("split_balance", _richer_test, (1000,)),
-    "a third of the test negatives moved to train": (
+    "half of the test negatives moved to train": (
         "split_balance",
         lambda rng, table: table.__setitem__(
             "split",
-            np.where((table["label"] == 0) & (table["split"] == "test") & (rng.random(len(table)) < 1 / 3), "train", table["split"]),
+            np.where((table["label"] == 0) & (table["split"] == "test") & (rng.random(len(table)) < 1 / 2), "train", table["split"]),
         ),
         (1000,),
     ),

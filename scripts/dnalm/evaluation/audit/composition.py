@@ -93,7 +93,7 @@ def positions(sequences: Sequence[str], most: int = MOST_POSITIONS) -> sparse.cs
     owners = np.repeat(np.arange(len(sequences)), lengths)
     place = np.arange(len(codes)) - offsets[owners]
     back = lengths[owners] - 1 - place
-    if lengths.max(initial=0) == lengths.min(initial=0):
+    if len(np.unique(lengths)) == 1:
         chosen = [(place < 2 * most, place)]
     else:
         chosen = [(place < most, place), (back < most, most + back)]

@@ -128,7 +128,7 @@ class _Words:
     def __init__(self, codes: np.ndarray, offsets: np.ndarray) -> None:
         self.codes, self.offsets = codes, offsets
         self.lengths = np.diff(offsets)
-        self.one_length = bool(self.lengths.max(initial=0) == self.lengths.min(initial=0))
+        self.one_length = len(np.unique(self.lengths)) == 1
 
     def at(self, where: str, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Keys (place * 4**k + k-mer) and their sequences, each pair once, both (m,)."""

@@ -42,6 +42,11 @@ def test_the_end_and_the_other_class_are_named():
     assert "from the end marks label 0 (no)" in check["found"] and "(precision" in check["found"]
 
 
+def test_sequences_of_one_length_have_their_positions_from_the_start_alone():
+    found = find_markers(simulate(200, 1, spread=0))
+    assert {one.where for one in found} == {"start", "anywhere"}
+
+
 def test_relatives_count_once():
     """Of 40 families of 10 positives one has the word: a tenth of the records' word is one group's."""
     table = simulate(800, 2, family=10)

@@ -26,7 +26,7 @@ def test_a_gc_rich_test_split_is_named_with_its_numbers():
 
 
 def test_shares_of_classes_are_compared():
-    check, _ = judged(simulate(1500, 1, plant=PLANTS["a third of the test negatives moved to train"][1]))
+    check, _ = judged(simulate(1000, 1, plant=PLANTS["half of the test negatives moved to train"][1]))
     assert check["status"] == "warn" and "hare of label 0 (no)" in check["found"] and "in test" in check["found"]
 
 
