@@ -29,7 +29,7 @@ _MEASURES = {
         "AUROC",
         "shortcut_auroc",
         (0.4, 1.0),
-        "One half is chance; a value far below is no pass either, but an artifact of the matching.",
+        "One half is chance; a value far below is no pass either, but an artifact of how the classes were balanced.",
     ),
     "spearman": _ProbeMeasure(
         "Spearman correlation",

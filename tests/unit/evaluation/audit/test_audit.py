@@ -34,7 +34,7 @@ def clean():
 @pytest.fixture(autouse=True)
 def _no_probes(monkeypatch):
     """Probes have tests of their own; these are about the rest."""
-    monkeypatch.setattr("dnalm.evaluation.audit.findings.run_probes", lambda *_: [])
+    monkeypatch.setattr("dnalm.evaluation.audit.findings.measure_probes", lambda *_: [])
 
 
 def judged(tables, facts=None, kind="table", tokens=None, **limits):
@@ -45,7 +45,7 @@ def judged(tables, facts=None, kind="table", tokens=None, **limits):
 def test_a_clean_set_passes_every_check_that_applies(clean):
     tokens = {"m": TokenCounts(np.full(320, 20), 0, 512)}
     checks, result = judged(clean, kind="repeats", tokens=tokens, fail_on=["all"])
-    assert list(checks) == [name for name in Check.__args__ if name not in OF_TARGETS]
+    assert list(checks) == [name for name in Check.__args__ if name not in (*OF_TARGETS, "origin")]
     assert {name for name, check in checks.items() if check["status"] != "pass"} <= {"shortcuts"}
     assert result["stops"] == [] and all(check["fix"] == "" for check in checks.values() if check["status"] == "pass")
     assert "negatives_in_catalogue" not in judged(clean)[0]
@@ -256,7 +256,7 @@ def test_the_scripts_audit_and_let_pass(clean, tmp_path):
         written.add((tmp_path / "audit.json").read_bytes())
     assert len(written) == 1
     found = json.loads(written.pop())
-    assert found["stops"] == [] and len(found["shortcuts"]) == 9
+    assert found["stops"] == [] and len(found["shortcuts"]) == 16
     assert next(c for c in found["checks"] if c["name"] == "overlong")["details"]["models"]["m"]["limit"] == 12
     assert run_script("gate.py", "--audit", tmp_path / "audit.json", "--output", tmp_path / "audit.ok").returncode == 0
     assert (tmp_path / "audit.ok").read_text().startswith("pass\tclasses\t")
