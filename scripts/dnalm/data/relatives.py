@@ -53,10 +53,10 @@ def find_relatives(records: pd.DataFrame) -> pd.DataFrame:
 
     records: a sequence table, optionally with the columns `loci.LOCUS`; row order does not matter.
 
-    Transitive kinds (`SAME`, `SAME_ARRAY`, `NEAR`, `MOTIF`) pair each record with the first of its cluster, by id. The
-    others list pairs: `SIMILAR` (sequences that are not arrays) and `SIMILAR_ARRAY` between the first records of two
-    sequences (`SAME`, `SAME_ARRAY`), `LOCUS` between all records that share a base. For groups, join all pairs by
-    single linkage; to count relatives, take clusters, and pairs as direct relations.
+    Transitive kinds (`SAME`, `SAME_ARRAY`, `NEAR`) pair each record with the first of its cluster, by id. The others
+    list pairs: `MOTIF` as `families.family_links` does, `SIMILAR` (sequences that are not arrays) and `SIMILAR_ARRAY`
+    between the first records of two sequences (`SAME`, `SAME_ARRAY`), `LOCUS` between all records that share a base.
+    For groups, join all pairs by single linkage; to count relatives, take clusters, and pairs as direct relations.
     """
     table = records.iloc[np.argsort(records["id"].to_numpy(str), kind="stable")]
     whole, array = table["sequence"].to_numpy(object), are_arrays(table)
@@ -69,7 +69,8 @@ def find_relatives(records: pd.DataFrame) -> pd.DataFrame:
     same, similar = _linked(np.flatnonzero(array), without_flanks(table), link_similar_arrays)
     edges |= {SAME_ARRAY: same, SIMILAR_ARRAY: similar}
     named = np.flatnonzero(table["motif"].notna())
-    edges[MOTIF] = _clustered(named, families.families(table["motif"].iloc[named].tolist()))
+    left, right, _ = families.family_links(table["motif"].iloc[named].tolist())
+    edges[MOTIF] = named[left], named[right]
     first, second = zip(*map(overlapping, places(table)), strict=True)
     edges[LOCUS] = np.concatenate(first), np.concatenate(second)
     ids = table["id"].to_numpy(object)
