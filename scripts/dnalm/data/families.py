@@ -63,8 +63,8 @@ def family_links(motifs: Sequence[str]) -> tuple[Indices, Indices, NDArray[np.fl
 
     Only motifs are aligned that share enough q-mers of their circles. For a longer motif below `SHORT` bases these are
     4-mers, as many as the allowed edits must leave (the q-gram lemma: Jokinen and Ukkonen 1991), which misses no pair;
-    for others 5-mers, three in ten of the longer one's, which misses about 1 in 50 pairs at the threshold and hardly any
-    above 90 %.
+    for others 5-mers, three in ten of the longer one's, which misses about 1 in 50 pairs at the threshold and hardly
+    any above 90 %.
     """
     first: dict[str, int] = {}
     form_of = np.array([first.setdefault(canonical(motif), number) for number, motif in enumerate(motifs)], np.int64)
