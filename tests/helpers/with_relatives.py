@@ -9,7 +9,6 @@ from dnalm.data.groups import group_records
 from dnalm.data.leakage import compare
 from dnalm.data.relatives import find_relatives
 
-
 RELATED = Related()
 
 

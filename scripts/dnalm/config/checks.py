@@ -56,10 +56,11 @@ def misplaced(config: Config) -> Iterator[str]:
     for name, dataset in config.datasets.items():
         if isinstance(dataset, Repeats):
             for entry in dataset.mask.catalogues:
-                if config.catalogues[entry].home != dataset.genome:
+                masked = config.catalogues[entry]
+                if masked.home != dataset.genome and not masked.is_placed:
                     yield (
                         f"datasets.{name}.mask.catalogues: '{entry}' does not lie on genome '{dataset.genome}'; "
-                        "only such catalogues can be masked"
+                        "only such catalogues can be masked, and those without `genome`, by their sequences"
                     )
             if len("+".join(masked := dataset.masked_catalogues(config.catalogues))) > LONGEST_MASK:
                 yield (

@@ -42,7 +42,9 @@ class Mask(Settings):
 
     soft: bool = Field(True, description="Mask soft-masked (lower-case) bases too.")
     catalogues: list[Name] = Field(
-        [], description="Catalogues whose intervals are masked. Soft-masking misses most VNTRs, so give at least one."
+        [],
+        description="Catalogues whose intervals are masked; one without `genome` is placed by its sequences. "
+        "Soft-masking misses most VNTRs, so give at least one.",
     )
 
 
@@ -286,8 +288,8 @@ class Repeats(Dataset):
     catalogue: Name = Field(description="Catalogue whose arrays are the positives.")
     mask: Mask = Field(
         Mask(),
-        description="What is masked before negatives are drawn; the positives' own catalogue always is, if it lies on "
-        "this genome.",
+        description="What is masked before negatives are drawn; the positives' own catalogue always is: at its "
+        "positions or, without `genome`, wherever this genome holds half of an array or more at 90 % identity.",
     )
     min_length: int = Field(26, ge=1, le=1_000_000, description="Shortest array and shortest unmasked piece, in bases.")
     flank: int = Field(
@@ -320,8 +322,8 @@ class Repeats(Dataset):
         return self
 
     def masked_catalogues(self, catalogues: Mapping[str, Catalogue]) -> list[str]:
-        """Catalogues masked before negatives are drawn: those asked for, and the positives' own if it lies here."""
-        own = [self.catalogue] if catalogues[self.catalogue].home == self.genome else []
+        """Catalogues masked before negatives are drawn: those asked for, and the positives' own unless simulated."""
+        own = [] if catalogues[self.catalogue].simulate else [self.catalogue]
         return sorted({*self.mask.catalogues, *own})
 
     @property

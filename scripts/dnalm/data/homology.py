@@ -60,8 +60,8 @@ def similar_sequences(sequences: Sequence[str], related: Related) -> tuple[Indic
         a, b = [sequences[i] for i in part.left], [sequences[i] for i in part.right]
         score, matches, columns = align(a, b, part.turned)
         simple = [row for row, (i, j) in enumerate(part.ends()) if i in complex_only and j in complex_only]
-        again = ([complex_only[side[row]] for row in simple] for side in (part.left, part.right))
-        score[simple] = align(*again, part.turned[simple])[0]
+        one, other = ([complex_only[side[row]] for row in simple] for side in (part.left, part.right))
+        score[simple] = align(one, other, part.turned[simple])[0]
         here, there = lengths[part.left], lengths[part.right]
         needed = np.ceil(related.coverage * np.minimum(here, there)).astype(np.int64)
         found = identity[begin : begin + len(part)]

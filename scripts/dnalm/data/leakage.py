@@ -106,6 +106,8 @@ def _kin(records: pd.DataFrame, splits: Indices, located: Mask, kind: str, relat
         return result
 
     everyone, alone = np.ones(size, bool), np.arange(len(known))
+    same_motif = (of_kind == MOTIF) & (relatives["identity"].to_numpy() == 1)
+    motifs = components(len(known), left[same_motif], right[same_motif])
     near, (similar_a, similar_b) = clusters(SAME, SAME_ARRAY), pairs(SIMILAR)
     code, distinct = pd.factorize(records["sequence"])
     named = records["motif"].notna().to_numpy(bool)
@@ -113,7 +115,7 @@ def _kin(records: pd.DataFrame, splits: Indices, located: Mask, kind: str, relat
         RelativesBySplit(code, splits, len(distinct)),
         related(everyone, clusters(SAME)),
         related(everyone, near, SIMILAR),
-        related(named, alone, MOTIF) if kind == "repeats" and named.any() else None,
+        related(named, motifs, MOTIF) if kind == "repeats" and named.any() else None,
         related(located, alone, LOCUS),
         related(everyone, clusters(GIVEN)) if (of_kind == GIVEN).any() else None,
         (near[similar_a], near[similar_b]),

@@ -66,8 +66,8 @@ def find_candidates(sequences: Sequence[str], hidden: NDArray[np.bool_], exact: 
     """Pairs of sequences that share a seed whose neighbourhood matches too, or a stretch of `exact` bases.
 
     hidden: bases of the sequences, end to end, that are of low complexity; where they are the majority there are no
-    seeds. exact: at most 64. Each pair is listed once, on its better strand. What a sequence shares with thousands of others is compared only with its
-    neighbours in their order, so that the work is linear in the number of bases.
+    seeds. exact: at most 64. Each pair is listed once, on its better strand. What a sequence shares with thousands of
+    others is compared only with its neighbours in their order, so that the work is linear in the number of bases.
     """
     codes, offsets = encode(sequences)
     text = _Text(codes, offsets, hidden)

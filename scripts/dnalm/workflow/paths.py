@@ -49,6 +49,11 @@ def catalogue(name: str, suffix: str = "parquet") -> str:
     return f"results/catalogues/{name}.{suffix}"
 
 
+def placed_catalogue(genome: str, name: str, suffix: str = "parquet") -> str:
+    """Where a genome holds the arrays of a catalogue without positions, or the ledger (json)."""
+    return f"results/genomes/{genome}/placed/{name}.{suffix}"
+
+
 def pieces(genome: str, mask: str, source: str, least: int, shard: int, suffix: str = "parquet") -> str:
     """The pieces of one shard of a masked genome with at least `least` bases, or their ledger (json)."""
     return f"results/genomes/{genome}/{mask}/{source}/min{least}/{shard}.{suffix}"

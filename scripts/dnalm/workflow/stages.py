@@ -81,6 +81,12 @@ def import_catalogue(config: Config, wildcards: Wildcards) -> data.ImportCatalog
 
 
 @stage
+def place_catalogue(config: Config, wildcards: Wildcards) -> data.PlaceCatalogueSettings:
+    """The catalogue's name, for the ledger."""
+    return data.PlaceCatalogueSettings(catalogue=wildcards.catalogue)
+
+
+@stage
 def simulate_arrays(config: Config, wildcards: Wildcards) -> data.SimulateArraysSettings:
     """The config's own section, with the catalogue's name for the ledger."""
     simulation = config.catalogues[wildcards.catalogue].simulate

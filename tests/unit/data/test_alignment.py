@@ -24,7 +24,7 @@ def test_the_longest_part_of_an_alignment_at_an_identity():
     good, poor = ("".join(rng.choice(list("ACGT"), 60)) for _ in range(2))
     worse = "".join("ACGT"["ACGT".index(base) - 1] if at % 3 == 0 else base for at, base in enumerate(poor))
     left, right = good + poor, good + worse
-    score, matches, columns = aligned(left, right)
+    _, matches, columns = aligned(left, right)
     assert columns > 100 and matches / columns < 0.9
     assert 60 <= longest_at(left, right, False, 0.9) < columns
     assert longest_at(left, reverse_complement(right), True, 0.9) == longest_at(left, right, False, 0.9)

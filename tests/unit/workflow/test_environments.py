@@ -10,7 +10,12 @@ import pytest
 import yaml
 from conftest import ROOT
 
-PYPI = {"parasail-python": "parasail", "pytorch": "torch", "huggingface_hub": "huggingface-hub"}
+PYPI = {
+    "parasail-python": "parasail",
+    "python-edlib": "edlib",
+    "pytorch": "torch",
+    "huggingface_hub": "huggingface-hub",
+}
 NOT_ON_PYPI = {"python", "trf"}
 
 
@@ -51,6 +56,7 @@ RULES = {
     if "shell:" in match[2]
 }
 CALLED = {
+    "edlib": "python-edlib",
     "parasail": "parasail-python",
     "torch": "pytorch",
     "sklearn": "scikit-learn",

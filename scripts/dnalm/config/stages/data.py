@@ -41,6 +41,12 @@ class ImportCatalogueSettings(Settings):
     filters: list[Text] | None = Field(description="VCF FILTER values to keep; None for all.")
 
 
+class PlaceCatalogueSettings(Settings):
+    """A catalogue that is placed on a genome by its sequences."""
+
+    catalogue: Name = Field(description="Its name, for the ledger.")
+
+
 class SimulateArraysSettings(ArraySimulation):
     """Simulated arrays, and the name of their catalogue."""
 
