@@ -26,7 +26,7 @@ def adjust_primaries(comparisons: Mapping[str, dict[str, Any]]) -> dict[str, flo
 
 @dataclass(frozen=True)
 class OverSplits:
-    """`mean` and `sd` between splits of a value, its interval and the p value of 0; all but `mean` None for one split."""
+    """`mean` and `sd` between splits of a value, its interval and the p value of 0: None for one split."""
 
     mean: float
     sd: float | None

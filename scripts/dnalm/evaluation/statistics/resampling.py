@@ -97,6 +97,8 @@ class _Exact:
         if not error > SMALLEST_ERROR:
             if smaller and self._right == 1:
                 return ends[0], max(value, self._perfect[name])
+            if value == ends[1] and not smaller:
+                return self._perfect[name], value
             if value not in ends:
                 return np.nan, np.nan
             bounds = exact_interval(value, 0.0, self._groups, ends, self._alpha)

@@ -212,7 +212,7 @@ def test_equal_predictions_never_differ():
 
 def test_two_equally_good_models_differ_as_often_as_they_should():
     rng, found = np.random.default_rng(7), 0
-    for seed in range(60):
+    for _ in range(60):
         (one, other), codes = simulate_numbers(rng, group_sizes(rng, 60, 4, 0.6), runs=2)
         result = difference(([other], True), ([one], False), codes, SETTINGS)
         found += result["p"] <= 0.05

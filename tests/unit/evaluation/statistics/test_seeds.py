@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from clustered import SETTINGS, simulate_seeds
+from test_model_comparison import LIMITS, group, table
 
 from dnalm.config.stages.evaluation import CompareSettings
 from dnalm.evaluation.statistics.comparison import RunGroup, compare, difference
-from test_model_comparison import LIMITS, group, table
 
 
 @pytest.mark.parametrize("groups", [150, 2500])
