@@ -5,12 +5,12 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from closeness import close
 from clustered import SETTINGS, group_sizes, simulate
 from hypothesis import given
 from hypothesis import strategies as st
+from run_groups import LIMITS, group, predictions, table
 from script_runs import run_script, start_script
 from sklearn.metrics import matthews_corrcoef
 
@@ -19,43 +19,6 @@ from dnalm.config.stages.evaluation import CompareSettings
 from dnalm.errors import UserError
 from dnalm.evaluation.statistics.comparison import RunGroup, compare, difference, holm
 from dnalm.tables.predictions import ClassPredictions, write_predictions
-
-LIMITS = CompareSettings(
-    dataset="d", kind="table", runs=[], twins={}, confidence=0.95, effective_groups=30, largest_group=0.05
-)
-
-
-def predictions(ids, labels, skill: float, seed: int) -> ClassPredictions:
-    """Guesses that are right with probability `skill`."""
-    labels = np.asarray(labels)
-    right = np.random.default_rng(seed).random(len(labels)) < skill
-    score = np.where(right, 0.9, 0.1)
-    return ClassPredictions(np.asarray(ids, object), labels, np.where((labels == 1)[:, None], np.column_stack((1 - score, score)), np.column_stack((score, 1 - score))).round(6))  # fmt: skip
-
-
-def table(size: int = 240) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    return pd.DataFrame(
-        {
-            "id": [f"test-{i}" for i in range(size)],
-            "sequence": ["".join(rng.choice(list("ACGT"), 30)) for _ in range(size)],
-            "label": np.arange(size) % 2,
-            "group": [f"g{i // 4}" for i in range(size)],
-            "source": "table",
-        }
-    )
-
-
-def group(model: str, recipe: str, *skills: tuple[float, float], rows: slice = slice(None)) -> RunGroup:
-    """A run for each (skill on validation, skill on test)."""
-    test = table()
-    runs = []
-    for seed, (on_validation, on_test) in enumerate(skills):
-        number = seed + 7 * len(model + recipe)
-        ids = [f"validation-{i}" for i in range(len(test))]
-        scored = predictions(ids, test["label"], on_validation, number + 1)
-        runs.append({"validation": scored, "test": predictions(test["id"][rows], test["label"][rows], on_test, number)})
-    return RunGroup(model, recipe, runs)
 
 
 def test_primary_is_chosen_on_validation_and_the_reference_is_no_rival():

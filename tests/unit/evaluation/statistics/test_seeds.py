@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from clustered import SETTINGS, simulate_seeds
-from test_model_comparison import LIMITS, group, table
+from run_groups import LIMITS, group, table
 
 from dnalm.config.stages.evaluation import CompareSettings
 from dnalm.evaluation.statistics.comparison import RunGroup, compare, difference
