@@ -7,7 +7,7 @@ Prints tables for docs/lab-notebook.md: of classes (about 20 minutes on one core
 import argparse
 
 import numpy as np
-from clustered import SETTINGS, group_sizes, simulate, simulate_numbers, true_metrics, true_number_metrics
+from clustered import group_sizes, simulate, simulate_numbers, true_metrics, true_number_metrics
 from scipy.stats import norm
 
 from dnalm.evaluation.statistics.grouped import GroupedMetrics
@@ -78,8 +78,7 @@ def row(
         else:
             (predictions,), codes = simulate(rng, sizes, quality)
             metrics = GroupedMetrics(predictions, codes, number)
-        settings = SETTINGS.model_copy(update={"replicates": replicates, "seed": repeat})
-        drawn = [metrics.measure(weights) for weights in draws(number, settings)]
+        drawn = [metrics.measure(weights) for weights in draws(number, replicates, repeat)]
         observed = metrics.measure(np.ones((1, number)))
         left_out = metrics.measure(1 - np.eye(number))
         for i, name in enumerate(names):
