@@ -6,6 +6,9 @@ from collections.abc import Mapping
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 """What a genome, catalogue, dataset, model or recipe may be called: safe in paths, shells and HTML."""
 
+LONGEST_NAME = 100
+"""Characters of such a name, at most: file systems allow 255 bytes for a file's name, and names are joined in some."""
+
 HUB_ID = r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?"
 """What a repository of the Hugging Face hub may be called; neither `--` nor `..` may be in it."""
 
@@ -76,12 +79,13 @@ def sequence_columns(truth: str = LABEL) -> tuple[str, ...]:
 
 def is_name(text: str) -> bool:
     """Whether `text` can name an entry of the config."""
-    return re.fullmatch(NAME, text) is not None
+    return re.fullmatch(NAME, text) is not None and len(text) <= LONGEST_NAME
 
 
 def is_hub_id(text: str) -> bool:
     """Whether `text` can name a repository of the Hugging Face hub."""
-    return re.fullmatch(HUB_ID, text) is not None and "--" not in text and ".." not in text
+    parts_fit = all(len(part) <= LONGEST_NAME for part in text.split("/"))
+    return re.fullmatch(HUB_ID, text) is not None and parts_fit and "--" not in text and ".." not in text
 
 
 def shard_chromosomes(lengths: Mapping[str, int], shard: int, shards: int = SHARDS) -> list[str]:

@@ -65,3 +65,24 @@ def test_a_table_without_its_column(snakemake, tmp_path):
     line = run(snakemake, tmp_path, config, {"t.csv": "seq,label\nACGT,1\n"})
     assert "t.csv" in line
     assert "sequence" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "this config is empty"),
+        ("genomes: {}".encode("utf-16"), "this config is in UTF-16"),
+        (b"genomes:\n\tg: {}\n", "line 2: a tab"),
+        (b"genomes: &g [*g]\n", "line 1: an anchor (&) that holds itself"),
+        (b"datasets: {%s: {kind: table, path: t.csv}}" % (b"x" * 300), "at most 100 characters"),
+    ],
+    ids=["empty", "utf-16", "tabs", "endless", "long-name"],
+)
+def test_a_broken_config(snakemake, tmp_path, content, words):
+    (tmp_path / "broken.yaml").write_bytes(content)
+    result = snakemake("--dry-run", "--configfile", tmp_path / "broken.yaml", timeout=60)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("error: config: ") and words in last, result.stderr
+    assert "broken.yaml" in last or "datasets.xxx" in last

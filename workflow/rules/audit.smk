@@ -4,7 +4,7 @@
 rule compare_splits:
     input:
         data=multiext("results/{dataset}/data/", "train.parquet", "validation.parquet", "test.parquet"),
-        relatives=rules.relate.output[0],
+        relatives=files("prepared", "relatives.parquet"),
         catalogues=files("located_catalogues"),
         calls=files("called_records"),
     output:

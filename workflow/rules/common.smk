@@ -6,7 +6,8 @@ from pathlib import Path
 
 from dnalm import machine, meaning, names
 from dnalm.config.datasets import Repeats, Table
-from dnalm.config.loading import check_files, load_config
+from dnalm.config.loading import load_config
+from dnalm.config.yaml_files import check_files
 from dnalm.errors import UserError
 from dnalm.workflow import inputs, paths, runs, session, stages
 from dnalm.workflow.fingerprints import fingerprints

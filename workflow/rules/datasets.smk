@@ -145,8 +145,8 @@ rule call_repeats:
 
 rule split_labels:
     input:
-        records="results/{dataset}/preparation/records.parquet",
-        relatives=rules.relate.output[0],
+        records=files("prepared", "records.parquet"),
+        relatives=files("prepared", "relatives.parquet"),
         ledgers=files("ledgers"),
     output:
         train="results/{dataset}/data/train.parquet",

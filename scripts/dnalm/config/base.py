@@ -2,11 +2,25 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from dnalm.names import NAME
+from dnalm.names import LONGEST_NAME, NAME
 
-Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$", max_length=LONGEST_NAME)]
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+MOST = 10**9
+"""Bound of counts and lengths that nothing real reaches: above it is a slip, and memory or a file's format ends."""
+
+
+LONGEST_UNIT = 10_000
+"""Bases of a simulated repeat unit, and copies of it, at most."""
+
+
+Count = Annotated[int, Field(ge=1, le=MOST)]
 
 
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"

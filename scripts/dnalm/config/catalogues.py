@@ -4,27 +4,39 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dnalm.config.base import AllDefaults, Md5, Name, Settings, Sha256, Text, check_sums, check_url, exactly_one
+from dnalm.config.base import (
+    LONGEST_UNIT,
+    AllDefaults,
+    Md5,
+    Name,
+    Seed,
+    Settings,
+    Sha256,
+    Text,
+    check_sums,
+    check_url,
+    exactly_one,
+)
 
 
 class ArraySimulation(Settings):
     """Tandem arrays of known divergence, with units cut from a genome: positives not selected by any repeat finder."""
 
-    arrays: int = Field(3000, ge=1, description="Number of arrays.")
+    arrays: int = Field(3000, ge=1, le=10_000_000, description="Number of arrays.")
     unit_length: tuple[int, int] = Field((7, 60), description="Shortest and longest repeat unit, in bases.")
     copies: tuple[float, float] = Field((1.8, 4.0), description="Fewest and most copies of the unit in an array.")
     divergence: tuple[float, float] = Field(
         (0.05, 0.3), description="Lowest and highest fraction of changed bases of an array against its unit."
     )
     indels: float = Field(0.2, ge=0, le=1, description="Share of the changes that are insertions or deletions.")
-    seed: int = Field(1, ge=0, description="Seed of the simulation.")
+    seed: Seed = Field(1, description="Seed of the simulation.")
 
     @model_validator(mode="after")
     def _ranges(self) -> "ArraySimulation":
         for key, least in (("unit_length", 1), ("copies", 1), ("divergence", 0)):
             low, high = getattr(self, key)
-            if not least <= low <= high:
-                raise ValueError(f"{key}: give [smallest, largest], both at least {least}")
+            if not least <= low <= high <= LONGEST_UNIT:
+                raise ValueError(f"{key}: give [smallest, largest], from {least} to {LONGEST_UNIT:,}")
         if self.divergence[1] > 0.5:
             raise ValueError("divergence: at most 0.5; beyond that nothing of the unit is left")
         return self

@@ -8,6 +8,9 @@ from dnalm.config.messages import listing, nearest
 from dnalm.config.root import Config
 from dnalm.names import RESERVED_DATASETS, RESERVED_MODELS, TRUTH
 
+LONGEST_MASK = 200
+"""Characters of the names of the catalogues that are masked together."""
+
 
 def reserved(config: Config) -> Iterator[str]:
     """Problems with names that the workflow reserves."""
@@ -58,6 +61,11 @@ def misplaced(config: Config) -> Iterator[str]:
                         f"datasets.{name}.mask.catalogues: '{entry}' does not lie on genome '{dataset.genome}'; "
                         "only such catalogues can be masked"
                     )
+            if len("+".join(masked := dataset.masked_catalogues(config.catalogues))) > LONGEST_MASK:
+                yield (
+                    f"datasets.{name}.mask.catalogues: the names of {len(masked)} catalogues are joined to the name of "
+                    f"a folder, and have over {LONGEST_MASK} characters; shorten them"
+                )
             home = config.catalogues[dataset.catalogue].home
             why = "is simulated" if config.catalogues[dataset.catalogue].simulate else "has no genome"
             if home is None and dataset.flank:

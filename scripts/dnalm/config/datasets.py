@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dnalm.config.base import Labels, Name, Settings, Text
+from dnalm.config.base import MOST, Count, Labels, Name, Seed, Settings, Text
 from dnalm.config.catalogues import Catalogue
 from dnalm.names import BASELINES, LABEL, OTHER_BASELINES, SPLITS, TARGET
 
@@ -60,7 +60,7 @@ class Balance(Settings):
         description="Leave out negatives in which Tandem Repeats Finder calls a repeat, with the positive each was "
         "drawn for; counted as dropped.",
     )
-    seed: int = Field(42, ge=0, description="Seed of negative sampling.")
+    seed: Seed = Field(42, description="Seed of negative sampling.")
 
     @model_validator(mode="after")
     def _needs_length(self) -> "Balance":
@@ -94,7 +94,7 @@ class Splitting(Settings):
     )
     fractions: Fractions = Field(Fractions(), description="Share of each split (grouped, random).")
     chromosomes: dict[Split, list[Text]] | None = Field(None, description="Chromosomes of each split (chromosome).")
-    seed: int = Field(42, ge=0, description="Seed of the split.")
+    seed: Seed = Field(42, description="Seed of the split.")
 
     @model_validator(mode="after")
     def _lists(self) -> "Splitting":
@@ -113,12 +113,33 @@ class Splitting(Settings):
         return self
 
 
+class RepeatedSplitting(Splitting):
+    """How records are divided, and how often."""
+
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="Number of splits, with the seeds `seed`, `seed` + 1 ..., so that a result is a mean over splits "
+        "and not that of one draw. Each further split is a data set of its own, `<name>.split2` ..., with the same "
+        "runs. Goes with methods grouped and random.",
+    )
+
+    @model_validator(mode="after")
+    def _different(self) -> "RepeatedSplitting":
+        if self.repeats > 1 and self.method == "chromosome":
+            raise ValueError("repeats: the chromosomes are one split only; use method grouped or random")
+        if self.seed + self.repeats > 2**32:
+            raise ValueError(f"seed: with {self.repeats} repeats at most {2**32 - self.repeats} (found {self.seed})")
+        return self
+
+
 class MaxRecords(Settings):
     """Maximum number of records of each split."""
 
-    train: int | None = Field(None, ge=1)
-    validation: int | None = Field(None, ge=1)
-    test: int | None = Field(None, ge=1)
+    train: Count | None = None
+    validation: Count | None = None
+    test: Count | None = None
 
 
 class Audit(Settings):
@@ -159,7 +180,10 @@ class Audit(Settings):
     )
     unknown: float = Field(0.01, ge=0, le=1, description="Largest fraction of unknown tokens of a model's tokenizer.")
     effective_groups: int = Field(
-        30, ge=2, description="Fewest effective groups of the test split for which confidence intervals are given."
+        30,
+        ge=2,
+        le=MOST,
+        description="Fewest effective groups of the test split for which confidence intervals are given.",
     )
     largest_group: float = Field(
         0.05, gt=0, le=1, description="Largest share of the test records that one group may hold without a caution."
@@ -169,7 +193,7 @@ class Audit(Settings):
 class Dataset(Settings):
     """What every kind of data set has."""
 
-    split: Splitting = Field(Splitting(), description="How records are divided.")
+    split: RepeatedSplitting = Field(RepeatedSplitting(), description="How records are divided.")
     baselines: list[Baseline] | None = Field(
         None,
         description="Simple models to compare with: `majority` (the most frequent class; with `target_column` it is "
@@ -179,11 +203,24 @@ class Dataset(Settings):
         "which has to be installed: the reference that made the labels, not a competitor).",
     )
     audit: Audit = Field(Audit(), description="Limits of the audit, and what stops the workflow.")
-    max_records: int | MaxRecords | None = Field(
+    max_records: Count | MaxRecords | None = Field(
         None,
         description="Maximum number of records, for all splits or for each by name. A random sample is kept; the "
         "others are counted as dropped.",
     )
+    max_train_records: list[Count] = Field(
+        [],
+        max_length=20,
+        description="Numbers of training records for a learning curve, e.g. [100, 1000]. Each is a data set of its "
+        "own, `<name>.train100` ..., with the same runs, validation and test; a smaller training split is part of a "
+        "larger one.",
+    )
+
+    @model_validator(mode="after")
+    def _points_of_a_curve(self) -> "Dataset":
+        if len(set(self.max_train_records)) < len(self.max_train_records):
+            raise ValueError("max_train_records: a number is listed twice")
+        return self
 
     @model_validator(mode="after")
     def _baselines_of_what_is_learnt(self) -> "Dataset":
@@ -226,10 +263,12 @@ class Repeats(Dataset):
         description="What is masked before negatives are drawn; the positives' own catalogue always is, if it lies on "
         "this genome.",
     )
-    min_length: int = Field(26, ge=1, description="Shortest array and shortest unmasked piece, in bases.")
-    flank: int = Field(0, ge=0, description="Bases of genomic context on both sides of arrays and negatives alike.")
+    min_length: int = Field(26, ge=1, le=1_000_000, description="Shortest array and shortest unmasked piece, in bases.")
+    flank: int = Field(
+        0, ge=0, le=1_000_000, description="Bases of genomic context on both sides of arrays and negatives alike."
+    )
     deduplicate: bool = Field(True, description="Keep one of several arrays of the same sequence.")
-    negatives: dict[Source, Annotated[float, Field(ge=0)]] = Field(
+    negatives: dict[Source, Annotated[float, Field(ge=0, le=1e6)]] = Field(
         {"unique": 1.0},
         description="Weights of `unique` (unmasked pieces), `interspersed` (soft-masked, not tandem) and `shuffled` "
         "(dinucleotide-preserving shuffles of the positives).",
@@ -238,6 +277,7 @@ class Repeats(Dataset):
     background: int = Field(
         10_000,
         ge=0,
+        le=10_000_000,
         description="Number of windows at random places outside the masked catalogues, with the positives' lengths "
         "and otherwise unmatched. They are scored as well as the test split, to estimate precision where repeats are "
         "rare; 0 for none.",

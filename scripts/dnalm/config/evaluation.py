@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dnalm.config.base import Name, Settings
+from dnalm.config.base import Name, Seed, Settings
 
 
 class Resampling(Settings):
@@ -12,7 +12,7 @@ class Resampling(Settings):
 
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of confidence intervals.")
     replicates: int = Field(2000, ge=200, le=100_000, description="Bootstrap replicates.")
-    seed: int = Field(1, ge=0, description="Seed of the bootstrap and of permutations.")
+    seed: Seed = Field(1, description="Seed of the bootstrap and of permutations.")
 
 
 class Scoring(Resampling):
@@ -24,7 +24,7 @@ class Scoring(Resampling):
     temperature: bool = Field(
         False, description="Fit a temperature on validation, and report the calibration with and without it."
     )
-    prevalences: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+    prevalences: list[Annotated[float, Field(ge=1e-9, lt=1)]] = Field(
         [0.5, 0.01, 0.001],
         min_length=1,
         description="Prevalences of label 1 at which precision is given (two classes).",

@@ -4,7 +4,18 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from dnalm.config.base import AllDefaults, Md5, Settings, Sha256, Text, check_sums, check_url, exactly_one
+from dnalm.config.base import (
+    LONGEST_UNIT,
+    AllDefaults,
+    Md5,
+    Seed,
+    Settings,
+    Sha256,
+    Text,
+    check_sums,
+    check_url,
+    exactly_one,
+)
 from dnalm.names import is_name
 
 
@@ -12,25 +23,25 @@ class Simulation(Settings):
     """A simulated, soft-masked genome with tandem arrays, interspersed repeats and gaps."""
 
     chromosomes: int = Field(4, ge=1, le=1000, description="Number of chromosomes, named chr1, chr2 ...")
-    length: int = Field(500_000, ge=10_000, description="Length of each chromosome, in bases.")
+    length: int = Field(500_000, ge=10_000, le=300_000_000, description="Length of each chromosome, in bases.")
     order: int = Field(3, ge=0, le=8, description="Order of the Markov chain that generates the background.")
     gc: float = Field(0.41, gt=0.1, lt=0.9, description="GC fraction of the background.")
-    arrays: int = Field(1200, ge=1, description="Tandem arrays in the whole genome.")
+    arrays: int = Field(1200, ge=1, le=10_000_000, description="Tandem arrays in the whole genome.")
     unit_length: tuple[int, int] = Field((7, 60), description="Shortest and longest repeat unit, in bases.")
     copies: tuple[float, float] = Field((2.0, 20.0), description="Fewest and most copies of the unit in an array.")
     substitutions: float = Field(0.05, ge=0, le=0.5, description="Substitutions per base of an array.")
     indels: float = Field(0.01, ge=0, le=0.2, description="Insertions and deletions per base of an array.")
     interspersed: float = Field(0.3, ge=0, le=0.8, description="Fraction of the genome in interspersed repeats.")
-    families: int = Field(8, ge=1, description="Families of interspersed repeats.")
+    families: int = Field(8, ge=1, le=100_000, description="Families of interspersed repeats.")
     gaps: float = Field(0.01, ge=0, le=0.5, description="Fraction of the genome in runs of N.")
-    seed: int = Field(1, ge=0, description="Seed of the simulation.")
+    seed: Seed = Field(1, description="Seed of the simulation.")
 
     @model_validator(mode="after")
     def _ranges(self) -> "Simulation":
         for key in ("unit_length", "copies"):
             low, high = getattr(self, key)
-            if not 1 <= low <= high:
-                raise ValueError(f"{key}: give [smallest, largest], both at least 1")
+            if not 1 <= low <= high <= LONGEST_UNIT:
+                raise ValueError(f"{key}: give [smallest, largest], from 1 to {LONGEST_UNIT:,}")
         return self
 
 

@@ -1,12 +1,13 @@
 """Reading a config: every mistake as one line that names the key."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from dnalm.config import variants
 from dnalm.config.checks import dangling, misplaced, reserved
 from dnalm.config.datasets import Table
 from dnalm.config.messages import describe
@@ -18,13 +19,14 @@ def load_config(raw: Mapping[str, Any], check_paths: bool = True) -> Config:
     """Validate a config as read from YAML.
 
     Raises `UserError` with one line for the first mistake: the key, what is wrong, and the nearest known key. With
-    `check_paths`, local files it names must exist (relative paths are relative to the working directory).
+    `check_paths`, local files it names must exist (relative paths are relative to the working directory). The data
+    sets of the result are those of the config and their variants.
     """
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
         raise UserError(describe(error, Config).replace("\n", "\\n")) from None
-    for problem in chain(reserved(config), dangling(config), misplaced(config)):
+    for problem in chain(reserved(config), variants.problems(config.datasets), dangling(config), misplaced(config)):
         raise UserError(problem)
     if check_paths:
         for place, path in local_paths(config):
@@ -34,33 +36,7 @@ def load_config(raw: Mapping[str, Any], check_paths: bool = True) -> Config:
                 raise UserError(f"{place}: '{path}' would be taken for an option; give its whole path")
             if not Path(path).exists():
                 raise UserError(f"{place}: no such file or directory: {path}")
-    return config
-
-
-def check_files(paths: Iterable[Path | str]) -> None:
-    """Refuse a YAML file with a duplicate key: PyYAML, and so Snakemake, silently uses the last one."""
-    import yaml
-
-    for path in paths:
-        with open(path, encoding="utf-8") as stream:
-            pending = [yaml.compose(stream, yaml.SafeLoader)]
-        while pending:
-            node = pending.pop()
-            if isinstance(node, yaml.SequenceNode):
-                pending += node.value
-            elif isinstance(node, yaml.MappingNode):
-                seen: dict[str, int] = {}
-                for key, value in node.value:
-                    pending.append(value)
-                    if not isinstance(key, yaml.ScalarNode):
-                        continue
-                    line = key.start_mark.line + 1
-                    if key.value in seen and key.value != "<<":
-                        raise UserError(
-                            f"{path}, line {line}: key '{key.value}' was given before, in line {seen[key.value]}; "
-                            "keep one of them"
-                        )
-                    seen[key.value] = line
+    return config.with_variants()
 
 
 def local_paths(config: Config) -> Iterator[tuple[str, str]]:

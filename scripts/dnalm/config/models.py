@@ -1,10 +1,11 @@
 """Models: a pre-trained checkpoint, or an architecture with a tokenizer."""
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from dnalm.config.base import Name, Settings, Text, exactly_one
+from dnalm.config.base import MOST, Name, Settings, Text, exactly_one
 from dnalm.names import is_hub_id
 
 Initialisation = Literal["pretrained", "random"]
@@ -47,7 +48,10 @@ class Model(Settings):
         None, description="The tokenizer; needed with `architecture`. A checkpoint brings its own."
     )
     max_tokens: int | None = Field(
-        None, ge=8, description="Maximum tokens of one input, special tokens included. Default: the model's own limit."
+        None,
+        ge=8,
+        le=MOST,
+        description="Maximum tokens of one input, special tokens included. Default: the model's own limit.",
     )
 
     trust_remote_code: bool = Field(
@@ -61,6 +65,9 @@ class Model(Settings):
         exactly_one(self, "checkpoint", "architecture")
         if self.architecture is not None and not isinstance(self.architecture.get("model_type"), str):
             raise ValueError("architecture: give its model_type, e.g. bert")
+        for key, value in _numbers(self.architecture or {}, "architecture"):
+            if not abs(value) <= MOST:
+                raise ValueError(f"{key}: give a number of at most {MOST:,} (found {value:g})")
         if (self.architecture is None) == (self.tokenizer is not None):
             raise ValueError("an `architecture` needs a `tokenizer`; a checkpoint brings its own")
         if self.initialisation == "random" and not self.checkpoint:
@@ -86,3 +93,15 @@ class Model(Settings):
     def on_hub(self) -> bool:
         """Whether the checkpoint is fetched from the Hugging Face hub."""
         return self.revision is not None
+
+
+def _numbers(value: Any, key: str) -> Iterator[tuple[str, float]]:
+    """The numbers in a section without a schema, each with its key."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from _numbers(part, f"{key}.{name}")
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            yield from _numbers(part, f"{key}[{index}]")
+    elif isinstance(value, int | float):
+        yield key, value

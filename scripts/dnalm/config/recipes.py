@@ -1,14 +1,16 @@
 """Recipes: how a model is trained."""
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from dnalm.config.base import Settings, Text
+from dnalm.config.base import MOST, Settings, Text
 from dnalm.names import METRICS
 
 Overlong = Literal["window", "truncate", "drop", "error"]
+
+HEAVIEST = 1e9
+"""Weight of a class, at most."""
 
 Label = Annotated[str, Field(min_length=1, coerce_numbers_to_str=True)]
 
@@ -22,8 +24,8 @@ class Lora(Settings):
     differently.)
     """
 
-    rank: int = Field(8, ge=1, description="Rank of the two thin matrices.")
-    alpha: int = Field(16, ge=1, description="Scale of what the adapters add, as a multiple of 1 / rank.")
+    rank: int = Field(8, ge=1, le=65_536, description="Rank of the two thin matrices.")
+    alpha: int = Field(16, ge=1, le=1_000_000, description="Scale of what the adapters add, as a multiple of 1 / rank.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapters.")
     target_modules: list[Text] | None = Field(
         None,
@@ -66,15 +68,16 @@ class Recipe(Settings):
     lora: Lora | None = Field(
         None, description="The adapters of methods `lora` and `qlora`. Default: all its defaults."
     )
-    learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
-    epochs: float = Field(3, gt=0, description="Passes over the training split.")
+    learning_rate: float = Field(5e-5, gt=0, le=100, description="Peak learning rate of AdamW.")
+    epochs: float = Field(3, gt=0, le=1_000_000, description="Passes over the training split.")
     batch_size: int = Field(
         32,
         ge=1,
+        le=10_000_000,
         description="Sequences per optimizer step, over all processes. What does not fit into a GPU at once is "
         "accumulated over micro-batches, with the same result.",
     )
-    class_weights: Literal["none", "balanced"] | dict[Label, Annotated[float, Field(gt=0)]] = Field(
+    class_weights: Literal["none", "balanced"] | dict[Label, Annotated[float, Field(gt=0, le=HEAVIEST)]] = Field(
         "none",
         description="Weight of a training sequence in the loss, by its class. `balanced`: every class has the same "
         "total weight. Or a weight for some labels, by name or number; the others have weight 1.",
@@ -82,10 +85,11 @@ class Recipe(Settings):
     focal_gamma: float = Field(
         0.0,
         ge=0,
+        le=100,
         description="Above 0, a sequence's loss is multiplied by (1 - probability of its label) to this power (focal "
         "loss; 2 is usual), so that easy sequences count less.",
     )
-    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, le=1000, description="Weight decay of AdamW.")
     warmup: float = Field(
         0.0, ge=0, lt=1, description="Fraction of the steps over which the learning rate rises linearly."
     )
@@ -100,7 +104,7 @@ class Recipe(Settings):
         "r2, rmse). Default: the first of these.",
     )
     early_stopping_patience: int | None = Field(
-        None, ge=1, description="Stop after this many epochs without a better `best_metric`."
+        None, ge=1, le=MOST, description="Stop after this many epochs without a better `best_metric`."
     )
     reverse_complement: bool = Field(False, description="Show each training sequence as either strand, at random.")
     overlong: Overlong = Field(
@@ -122,14 +126,12 @@ class Recipe(Settings):
         description="Compile the model before training; only packed models on a CUDA GPU are. auto: where the "
         "training is long enough to gain from it.",
     )
-    max_train_records: int | None = Field(
-        None, ge=1, description="Train on a random sample of this size, drawn by the run's seed."
-    )
     # The last three keys are options of finetune.py; `exclude` keeps them out of the stage's settings, so that a change
     # re-runs nothing.
     processes: int = Field(
         1,
         ge=1,
+        le=10_000,
         exclude=True,
         description="Processes that share a training (torchrun), each with its own GPU. This key and the next two "
         "change only the rounding of a result, so changing them re-runs nothing.",
@@ -137,6 +139,7 @@ class Recipe(Settings):
     gpus: int | None = Field(
         None,
         ge=0,
+        le=10_000,
         exclude=True,
         description="GPUs that a training requests from the scheduler. Default: one per process, none with device "
         "`cpu`.",
@@ -156,13 +159,15 @@ class Recipe(Settings):
             if any(isinstance(label, bool) or not isinstance(label, str | int) for label in value):
                 raise ValueError("quote the labels: without quotes YAML reads some, such as no, as another type")
             valid = bool(value) and all(
-                isinstance(weight, int | float) and not isinstance(weight, bool) and 0 < weight < math.inf
+                isinstance(weight, int | float) and not isinstance(weight, bool) and 0 < weight <= HEAVIEST
                 for weight in value.values()
             )
         else:
             valid = value in ("none", "balanced")
         if not valid:
-            raise ValueError(f"give none, balanced, or labels with weights above 0 (found {value!r})")
+            raise ValueError(
+                f"give none, balanced, or labels with weights above 0 and up to {HEAVIEST:g} (found {value!r})"
+            )
         return value
 
     @field_validator("compile", mode="before")

@@ -15,6 +15,7 @@ from dnalm.config.genomes import Genome
 from dnalm.config.models import Model
 from dnalm.config.recipes import Recipe
 from dnalm.config.runs import Run
+from dnalm.config.variants import Variant, variants_of
 
 
 class Config(Settings):
@@ -36,9 +37,30 @@ class Config(Settings):
     checkpoint_minutes: float = Field(
         5,
         gt=0,
+        le=1_000_000,
         exclude=True,
         description="Minutes between two checkpoints of a training; there is one at each epoch's end too.",
     )
     report_to: list[Literal["tensorboard", "wandb"]] = Field(
         [], exclude=True, description="Experiment trackers that a training logs to; each has to be installed."
     )
+
+    def variants(self) -> dict[str, Variant]:
+        """The variants of data sets, by name: what each varies, and of which data set."""
+        return {
+            name: variant for base, dataset in self.datasets.items() for name, variant, _ in variants_of(base, dataset)
+        }
+
+    def base(self, dataset: str) -> str:
+        """The data set in the user's config that a data set is a variant of, or is itself."""
+        variant = self.variants().get(dataset)
+        return variant.base if variant else dataset
+
+    def with_variants(self) -> "Config":
+        """The same config with each data set followed by its variants; for a config as written."""
+        datasets = {
+            name: one
+            for base, dataset in self.datasets.items()
+            for name, one in [(base, dataset), *((name, one) for name, _, one in variants_of(base, dataset))]
+        }
+        return self.model_copy(update={"datasets": datasets})

@@ -1,12 +1,8 @@
 """Runs: which model is trained by which recipe on which data set."""
 
-from typing import Annotated
-
 from pydantic import Field
 
-from dnalm.config.base import Name, Settings
-
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+from dnalm.config.base import Name, Seed, Settings
 
 
 class Run(Settings):

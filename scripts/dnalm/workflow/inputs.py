@@ -13,6 +13,9 @@ from dnalm.workflow.wildcards import Wildcards, repeats_of, table_of
 AUDITED = ("json", "offsets.npy")
 """The files of a table's tokens that the audit reads: counts, and where each record begins."""
 
+CALLED_RECORDS = "trf/records.parquet"
+"""What TRF calls in a data set's records, in the folder of its preparation."""
+
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx")
 
 
@@ -89,20 +92,25 @@ def pieces(config: Config, wildcards: Wildcards, source: str, suffix: str = "par
     return [paths.pieces(dataset.genome, mask, source, minimum, shard, suffix) for shard in range(SHARDS)]
 
 
+def prepared(config: Config, wildcards: Wildcards, file: str) -> list[str]:
+    """A file of a data set's records before they are split, which its variants share."""
+    return [paths.preparation(config.base(wildcards.dataset), file)]
+
+
 def ledgers(config: Config, wildcards: Wildcards) -> list[str]:
     """The ledgers of all stages before a data set's records, in the order of the stages."""
     dataset = config.datasets[wildcards.dataset]
-    own = paths.preparation(wildcards.dataset, "records.json")
+    own, positives = (prepared(config, wildcards, f"{name}.json") for name in ("records", "positives"))
     if not isinstance(dataset, Repeats):
-        return [own]
+        return own
     return [
         *(
             paths.catalogue(name, "json")
             for name in sorted({dataset.catalogue, *dataset.masked_catalogues(config.catalogues)})
         ),
-        paths.preparation(wildcards.dataset, "positives.json"),
+        *positives,
         *(path for source in dataset.piece_sources() for path in pieces(config, wildcards, source, "json")),
-        own,
+        *own,
     ]
 
 
@@ -122,19 +130,16 @@ def located_catalogues(config: Config, wildcards: Wildcards) -> list[str]:
 def called_records(config: Config, wildcards: Wildcards) -> list[str]:
     """TRF's calls in a data set's records; none for a table, whose labels may have nothing to do with repeats."""
     repeats = isinstance(config.datasets[wildcards.dataset], Repeats)
-    return [_calls(wildcards, "records")] if repeats else []
+    return prepared(config, wildcards, CALLED_RECORDS) if repeats else []
 
 
 def baseline_calls(config: Config, wildcards: Wildcards) -> list[str]:
     """The calls that the baseline `trf` scores: in the records and, if there is one, in the background."""
     if wildcards.baseline != "trf":
         return []
-    tables = ["records", *(["background"] if config.datasets[wildcards.dataset].has_background else [])]
-    return [_calls(wildcards, table) for table in tables]
-
-
-def _calls(wildcards: Wildcards, table: str) -> str:
-    return paths.preparation(wildcards.dataset, f"trf/{table}.parquet")
+    own = paths.preparation(wildcards.dataset, "trf/background.parquet")
+    background = [own] if config.datasets[wildcards.dataset].has_background else []
+    return [*prepared(config, wildcards, CALLED_RECORDS), *background]
 
 
 def called_table(config: Config, wildcards: Wildcards) -> list[str]:

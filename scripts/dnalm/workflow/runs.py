@@ -13,15 +13,18 @@ BASELINE = "baseline"
 
 
 def runs(config: Config) -> Iterator[SeededRun]:
-    """Every run, baselines first within a data set.
+    """Every run, baselines first within a data set; a run on a data set is one on each of its variants too.
 
-    Data sets come in the order of the list `runs`, then by name: the order of keys does not matter.
+    Data sets come in the order of the list `runs`, then by name, each before its variants: the order of keys does not
+    matter.
     """
-    for name in dict.fromkeys([*(run.dataset for run in config.runs), *sorted(config.datasets)]):
-        for baseline in config.datasets[name].simple_models:
-            yield SeededRun(dataset=name, model=BASELINE, recipe=baseline, seed=BASELINE_SEED)
-        for run in config.runs:
-            if run.dataset == name:
+    varied = config.variants()
+    written = sorted(set(config.datasets) - set(varied))
+    for base in dict.fromkeys([*(run.dataset for run in config.runs), *written]):
+        for name in [base, *(name for name, variant in varied.items() if variant.base == base)]:
+            for baseline in config.datasets[name].simple_models:
+                yield SeededRun(dataset=name, model=BASELINE, recipe=baseline, seed=BASELINE_SEED)
+            for run in (run for run in config.runs if run.dataset == base):
                 for seed in run.seeds:
                     yield SeededRun(dataset=name, model=run.model, recipe=run.recipe, seed=seed)
 
@@ -33,7 +36,7 @@ def runs_on(config: Config, dataset: str) -> list[SeededRun]:
 
 def models_on(config: Config, dataset: str) -> list[str]:
     """The models that are run on a data set, sorted."""
-    return sorted({run.model for run in config.runs if run.dataset == dataset})
+    return sorted({run.model for run in config.runs if run.dataset == config.base(dataset)})
 
 
 def probed_dataset(config: Config, model: str) -> str:

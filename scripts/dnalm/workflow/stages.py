@@ -149,7 +149,7 @@ def split_labels(config: Config, wildcards: Wildcards) -> data.SplitLabelsSettin
         given=isinstance(dataset, Table) and not dataset.path,
         labels=_labels(dataset),
         caps=dataset.caps(),
-        **dict(dataset.split),
+        **{key: value for key, value in dataset.split if key != "repeats"},
     )
 
 
@@ -319,14 +319,16 @@ def summarize(config: Config, wildcards: Wildcards) -> evaluation.SummarizeSetti
 
 @stage
 def report(config: Config, wildcards: Wildcards) -> evaluation.ReportSettings:
-    """All runs, and the whole config to print."""
-    printed = config.model_dump(mode="json", exclude_none=True)
+    """All runs, and the whole config to print, as it was written."""
+    printed, variants = config.model_dump(mode="json", exclude_none=True), config.variants()
+    written = {name: dataset for name, dataset in printed["datasets"].items() if name not in variants}
     return evaluation.ReportSettings(
         runs=[*runs(config)],
         datasets=printed["datasets"],
+        variants=variants,
         confidence=config.evaluation.confidence,
         ladder=config.evaluation.ladder,
-        config=printed,
+        config=printed | {"datasets": written},
     )
 
 

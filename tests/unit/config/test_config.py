@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from dnalm.config.loading import check_files, load_config
+from dnalm.config.loading import load_config
 from dnalm.config.root import Config
 from dnalm.errors import UserError
 from dnalm.workflow.stages import section
@@ -143,6 +143,20 @@ def test_baselines_follow_what_is_learnt():
         (["datasets", "t", "labels"], {"1": "x"}, "number them 0, 1, 2"),
         (["recipes", "r", "epochs"], "ten", "recipes.r.epochs: input should be a valid number"),
         (["recipes", "r", "learning_rate"], float("nan"), "recipes.r.learning_rate"),
+        (["recipes", "r", "epochs"], 1e30, "recipes.r.epochs: input should be less than or equal to 1000000"),
+        (["recipes", "r", "batch_size"], 10**30, "recipes.r.batch_size: input should be less than or equal to"),
+        (["datasets", "t", "max_records"], {"train": 10**30},
+         "datasets.t.max_records.train: input should be less than or equal to 1000000000"),
+        (["datasets", "t", "max_records"], 10**30, "datasets.t.max_records: input should be less than or equal to"),
+        (["datasets", "d", "split"], {"seed": 2**32}, "datasets.d.split.seed: input should be less than 4294967296"),
+        (["models", "m", "architecture", "hidden_size"], 10**30,
+         "models.m: architecture.hidden_size: give a number of at most 1,000,000,000 (found 1e+30)"),
+        (["genomes", "g"], {"simulate": {"copies": [1, 1e30]}}, "copies: give [smallest, largest], from 1 to 10,000"),
+        (["datasets", "x" * 300], BASE["datasets"]["d"], "x...: string should have at most 100 characters"),
+        (["runs", 0, "model"], "m" * 300, "runs[0].model: string should have at most 100 characters"),
+        (["genomes", "g"], {"url": "http://x/{chromosome}.fa", "chromosomes": ["c" * 200]},
+         "cannot be a part of a file name"),
+        ([1], 2, "[1]: keys should be strings"),
         (["recipes", "r", "lora"], {"rank": 4}, "recipes.r: lora: goes with method: lora or qlora (found full)"),
         (["recipes", "r"], {"method": "lora", "lora": {"rnak": 4}},
          "recipes.r.lora.rnak: unknown key; did you mean 'rank'?"),
@@ -167,7 +181,7 @@ def test_baselines_follow_what_is_learnt():
         (["recipes", "r", "gpus"], -1, "recipes.r.gpus: input should be greater than or equal to 0"),
         (["recipes", "r", "focal_gamma"], -1, "recipes.r.focal_gamma: input should be greater than or equal to 0"),
         (["recipes", "r", "class_weights"], "balance",
-         "recipes.r.class_weights: give none, balanced, or labels with weights above 0 (found 'balance')"),
+         "recipes.r.class_weights: give none, balanced, or labels with weights above 0 and up to 1e+09 (found 'balance')"),
         (["recipes", "r", "class_weights"], {"yes": 0},
          "recipes.r.class_weights: give none, balanced, or labels with weights above 0"),
         (["recipes", "r", "class_weights"], {"yes": float("inf")},
@@ -281,11 +295,34 @@ def test_4_bits_need_a_gpu():
         load_config(raw, check_paths=False)
 
 
-def test_a_key_given_twice_is_named_with_both_lines(tmp_path):
-    path = tmp_path / "c.yaml"
-    path.write_text("runs:\n  - {dataset: d}\nrecipes:\n  full: {epochs: 3,\n    batch_size: 4,\n    epochs: 5}\n")
-    with pytest.raises(UserError) as caught:
-        check_files([path])
-    assert str(caught.value) == f"{path}, line 6: key 'epochs' was given before, in line 4; keep one of them"
-    path.write_text("a: &x {b: 1}\nc: {<<: *x, b: 2}\nd: [{a: 1}, {a: 2}]\n? [1, 2]\n: 3\n")
-    check_files([path])
+def test_no_number_of_a_config_is_without_bounds():
+    """So that an absurd one is a line of its own, not an error of memory or of a number format in a job."""
+    free = {"max_gradient_norm"}  # a large one only switches the clipping off
+    pairs = {"unit_length", "copies", "divergence"}  # bounded together, as [smallest, largest]
+    assert {key.rsplit(".", 1)[1] for key in _unbounded(Config.model_json_schema())} <= free | pairs
+
+
+def _unbounded(schema, node=None, path=""):
+    node = schema if node is None else node
+    if "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    if node.get("type") in ("integer", "number") and not {"maximum", "exclusiveMaximum"} & set(node):
+        yield path
+    for key, part in node.get("properties", {}).items():
+        yield from _unbounded(schema, part, f"{path}.{key}".lstrip("."))
+    for part in [*node.get("anyOf", []), *node.get("oneOf", []), *node.get("prefixItems", [])]:
+        yield from _unbounded(schema, part, path)
+    for key in ("items", "additionalProperties"):
+        if isinstance(node.get(key), dict):
+            yield from _unbounded(schema, node[key], f"{path}.<name>" if key != "items" else f"{path}[]")
+    for part in node.get("patternProperties", {}).values():
+        yield from _unbounded(schema, part, f"{path}.<name>")
+
+
+def test_the_names_of_masked_catalogues_fit_into_a_folders_name():
+    config = copy.deepcopy(BASE)
+    names = [letter * 90 for letter in "xyz"]
+    config["catalogues"] |= {name: {"genome": "g", "format": "bed", "path": "x"} for name in names}
+    config["datasets"]["d"]["mask"] = {"catalogues": names}
+    with pytest.raises(UserError, match=r"datasets.d.mask.catalogues: the names of 4 catalogues.*shorten them"):
+        load_config(config, check_paths=False)

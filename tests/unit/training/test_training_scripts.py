@@ -238,12 +238,12 @@ def test_predict_shows_long_records_as_asked(finished, tmp_path, monkeypatch, ca
 
 def test_two_runs_are_byte_identical(task, tmp_path, monkeypatch):
     for name in "ab":
-        spec = settings(epochs=1.5, reverse_complement=True, warmup=0.1, max_train_records=80)
+        spec = settings(epochs=1.5, reverse_complement=True, warmup=0.1)
         assert finetune(monkeypatch, task, tmp_path / name, spec) == 0
     for file in ("training_log.tsv", "model/model.safetensors", "model/config.json", "model/tokenizer.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
     run = json.loads((tmp_path / "a/run.json").read_text())
-    assert run["counts"]["train"]["records"] == 80 and run["epochs"] == 1.6
+    assert run["counts"]["train"]["records"] > 90 and run["epochs"] == 1.5
     assert finetune(monkeypatch, task, tmp_path / "c", {**spec, "seed": 2}) == 0
     assert (tmp_path / "c/model/model.safetensors").read_bytes() != (
         tmp_path / "a/model/model.safetensors"
