@@ -88,5 +88,13 @@ def add_comparison(
         bins = [{**part, "note": ""} for part in bins]
         bins[-1] |= {"values": dict.fromkeys(keys), "note": "one class only"}
         strata.append({"axis": axis, "title": title, "note": "", "bins": bins})
-    found = {"primary": primary, "others": others or [], "twins": [], "references": [], "plan": PLAN, "detectable": 0.028, "note": note}
+    found = {
+        "primary": primary,
+        "others": others or [],
+        "twins": [],
+        "references": [],
+        "plan": PLAN,
+        "detectable": 0.028,
+        "note": note,
+    }
     write_json(results / dataset / "comparison.json", found | {"strata": strata if keys else []} | more)  # fmt: skip

@@ -8,7 +8,6 @@ from dnalm.evaluation.report.page import render
 from dnalm.evaluation.report.results import Dataset
 
 
-
 def pages_of(datasets: list[Dataset], variants: dict | None = None, ladder: list[str] | None = None) -> dict[str, str]:
     """The report's pages for these data sets."""
     settings = ReportSettings(

@@ -42,7 +42,11 @@ def verdict(dataset: Dataset, confidence: float) -> Verdict:
         tone, headline, meaning = compared(primary, subject, description, confidence)
         if tone == "above" and status == "fail":
             headline = f"{headline.removesuffix('.')}, but the audit of the data failed."
-        details = [f"{meaning} {primary['about_note']}".strip(), _origin("model", model, description), _origin("baseline", rival, description)]
+        details = [
+            f"{meaning} {primary['about_note']}".strip(),
+            _origin("model", model, description),
+            _origin("baseline", rival, description),
+        ]
         caution = primary["note"] if primary["low"] is not None else ""
         return Verdict(
             tone, headline, details, status, found, _caveat(model, description, caution, dataset.comparison["note"])

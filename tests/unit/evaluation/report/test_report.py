@@ -132,7 +132,14 @@ def test_what_is_not_the_verdict_is_folded(page):
     folded = "".join(re.findall('<details class="part".*?</details>', page, re.DOTALL))
     for seen in ("Runs side by side", "Against the baseline to beat", "GC &lt;alone&gt; tells."):
         assert seen in page and seen not in folded
-    for title in ("The test set in detail", "Are the probabilities calibrated?", "Who is better where", "Training", "Data", "Every class in every split"):
+    for title in (
+        "The test set in detail",
+        "Are the probabilities calibrated?",
+        "Who is better where",
+        "Training",
+        "Data",
+        "Every class in every split",
+    ):
         assert f">{title}<" in folded
     assert "beforeprint" in page and ".part::details-content" in page
 
@@ -163,9 +170,11 @@ def test_every_table_sorts_and_can_be_taken_along(page, pages, tree):
     assert all(address.startswith("data:text/tab-separated-values;base64,") for address in files.values())
     names = ("metrics", "comparison", "strata", "audit", "shortcuts", "prevalence", "calibration")
     assert {f"rich-{name}.tsv" for name in names} <= set(files)
-    assert {"rich-splits.tsv", "rich-ledger.tsv", "rich-confusion-matrices.tsv", "rich-decision-threshold.tsv"} <= set(files)
+    assert {"rich-splits.tsv", "rich-ledger.tsv", "rich-confusion-matrices.tsv", "rich-decision-threshold.tsv"} <= set(
+        files
+    )
     assert "bare-comparison.tsv" not in checked(pages["bare"]).files
-    (ledger,) = (base64.b64decode(files["rich-ledger.tsv"].split(",")[1]).decode().splitlines()[1:2])
+    (ledger,) = base64.b64decode(files["rich-ledger.tsv"].split(",")[1]).decode().splitlines()[1:2]
     assert ledger.split("\t")[2:4] == ["3737", "3710"]
     tables = {name: base64.b64decode(address.split(",")[1]).decode() for name, address in files.items()}
     for text in tables.values():

@@ -214,7 +214,9 @@ def test_what_pretraining_may_have_seen_is_said_of_models_that_begin_from_a_chec
     assert said.endswith("Compare with g-random · x, the same architecture from random weights.")
     dataset = dataset_of([beginning("g", "a/b@1"), random])
     dataset.comparison["twins"].append(comparison("g", "x", "g-random", 0.7, 0.6))
-    assert seen_before(dataset).endswith("from the same architecture without the pre-training: g · x +0.100 (0.080–0.120).")
+    assert seen_before(dataset).endswith(
+        "from the same architecture without the pre-training: g · x +0.100 (0.080–0.120)."
+    )
     assert [row["tag"] for row in views.comparisons(dataset)] == ["random twin"]
 
 
