@@ -13,21 +13,20 @@ def run() -> None:
     """Command line."""
     arguments = parser(__doc__, EvaluateSettings)
     arguments.add_argument("--predictions", type=Path, required=True, help="a run's predictions.parquet")
-    arguments.add_argument("--data", type=Path, required=True, help="folder of validation.parquet and test.parquet")
+    arguments.add_argument("--data", type=Path, required=True, help="folder of the tables that are scored")
     arguments.add_argument("--output", type=Path, required=True, help="metrics (JSON)")
     args = arguments.parse_args()
 
     from dnalm.evaluation.statistics.clusters import match, read_clusters
     from dnalm.evaluation.statistics.run_metrics import evaluate
     from dnalm.files import write_json
-    from dnalm.names import SCORED_SPLITS
     from dnalm.tables.predictions import read_predictions
 
     predictions = read_predictions(args.predictions)
     groups = {}
-    for split in SCORED_SPLITS:
+    for split, scored in predictions.items():
         table = read_clusters(args.data / f"{split}.parquet")
-        rows = match(predictions[split], table, f"{args.predictions}: {split}")
+        rows = match(scored, table, f"{args.predictions}: {split}")
         groups[split] = table["group"].to_numpy(dtype=str)[rows]
     write_json(args.output, evaluate(predictions, groups, args.settings))
 

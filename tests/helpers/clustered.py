@@ -38,6 +38,27 @@ def simulate(
     return made, codes
 
 
+def simulate_seeds(
+    rng: np.random.Generator, groups: int, seeds: int, spread: float, gain: float = 0.0, mcc: float = 0.7
+) -> tuple[list[ClassPredictions], ClassPredictions, np.ndarray]:
+    """Runs of one method with several seeds, a fixed rival, and the group of each record (n,); 4 records a group.
+
+    The runs' true MCC are normal about `mcc` + `gain` with standard deviation `spread`; the rival's is `mcc`. What makes
+    a record hard is shared by all, half of it by its group.
+    """
+    codes = np.repeat(np.arange(groups), 4)
+    labels = rng.integers(0, 2, len(codes))
+    hardness = np.sqrt(0.3) * (rng.normal(size=groups)[codes] + rng.normal(size=len(codes)))
+    ids = np.array([f"r{i}" for i in range(len(codes))], dtype=object)
+
+    def run(value: float) -> ClassPredictions:
+        right = hardness + np.sqrt(0.4) * rng.normal(size=len(codes)) < norm.ppf((1 + min(value, 0.999)) / 2)
+        score = np.where(right, labels, 1 - labels) * 0.8 + 0.1
+        return ClassPredictions(ids, labels, np.column_stack((1 - score, score)))
+
+    return [run(mcc + gain + spread * rng.normal()) for _ in range(seeds)], run(mcc), codes
+
+
 def true_metrics(separation: float, spread: float = 0.8) -> dict[str, float]:
     """What the metrics of `simulate`d predictions tend to as the groups become many."""
     distance = separation / np.sqrt(1 + 1.25 * spread**2)

@@ -38,6 +38,7 @@ rule evaluate:
     input:
         predictions="results/{dataset}/runs/{run}/predictions.parquet",
         data=rules.split_labels.output[:3],
+        background=files("background"),
     output:
         metrics="results/{dataset}/runs/{run}/metrics.json",
     log:

@@ -39,6 +39,17 @@ def models_on(config: Config, dataset: str) -> list[str]:
     return sorted({run.model for run in config.runs if run.dataset == config.base(dataset)})
 
 
+def random_twins(config: Config, dataset: str) -> dict[str, str]:
+    """The pre-trained models that are run on a data set and the twin of each: the same model with random weights."""
+    models = {name: config.models[name] for name in models_on(config, dataset)}
+    return {
+        name: twin
+        for name, model in models.items()
+        for twin, other in models.items()
+        if name != twin and model.checkpoint and other == model.model_copy(update={"initialisation": "random"})
+    }
+
+
 def probed_dataset(config: Config, model: str) -> str:
     """The first data set, in the order of `runs`, that a model is run on."""
     return next(run.dataset for run in config.runs if run.model == model)

@@ -17,7 +17,7 @@ from dnalm.config.runs import SeededRun
 from dnalm.config.stages import data, evaluation, training
 from dnalm.names import TRF_PARAMETERS
 from dnalm.workflow import paths
-from dnalm.workflow.runs import models_on, probed_dataset, runs, runs_on
+from dnalm.workflow.runs import models_on, probed_dataset, random_twins, runs, runs_on
 from dnalm.workflow.wildcards import Wildcards, repeats_of, table_of
 
 Builder = Callable[[Config, Wildcards], Settings]
@@ -289,9 +289,8 @@ def compare(config: Config, wildcards: Wildcards) -> evaluation.CompareSettings:
         dataset=wildcards.dataset,
         kind=dataset.kind,
         runs=runs_on(config, wildcards.dataset),
+        twins=random_twins(config, wildcards.dataset),
         confidence=config.evaluation.confidence,
-        replicates=config.evaluation.replicates,
-        seed=config.evaluation.seed,
         effective_groups=dataset.audit.effective_groups,
         largest_group=dataset.audit.largest_group,
     )

@@ -29,23 +29,36 @@ class BaselineSettings(Settings):
     background: bool = Field(False, description="Score background.parquet too.")
 
 
-class IntervalSettings(Resampling):
-    """How confidence intervals are made."""
+class GroupLimits(Settings):
+    """What intervals ask of the groups of records."""
 
     effective_groups: int = Field(description="Fewest effective groups of records for which there are intervals.")
     largest_group: float = Field(description="Largest share of the records that one group may hold without a caution.")
+
+
+class IntervalSettings(Resampling, GroupLimits):
+    """How confidence intervals are made."""
 
 
 class EvaluateSettings(IntervalSettings, Scoring):
     """How a run is scored."""
 
 
-class CompareSettings(IntervalSettings):
+class PairLimits(GroupLimits):
+    """How two runs are compared."""
+
+    confidence: float = Field(description="Level of the intervals.")
+
+
+class CompareSettings(PairLimits):
     """The runs that are compared on a data set."""
 
     dataset: Name
     kind: Kind
     runs: list[SeededRun]
+    twins: dict[Name, Name] = Field(
+        description="Pre-trained models, and for each the model of the same checkpoint with random weights."
+    )
 
 
 class ModelCardSettings(Settings):

@@ -1,8 +1,7 @@
-"""Comparison of run groups, paired on the test records and resampled by group of records; trained models are fixed.
+"""Comparison of run groups, paired on the test records: who is compared with whom, and p values of several tests.
 
 The statistic is the difference in the mean over seeds of the primary metric (MCC of classes, Spearman correlation of
-numbers). Its interval and p value come from the same symmetric studentised bootstrap (Hall 1992, chapter 3.5), so the
-interval excludes 0 exactly if p <= 1 - confidence. Neither includes the variation over seeds, which is in `by_seed`.
+numbers); its interval and p value are those of `differences`.
 """
 
 from collections.abc import Sequence
@@ -11,22 +10,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from dnalm.config.stages.evaluation import CompareSettings, IntervalSettings
+from dnalm.config.stages.evaluation import CompareSettings, PairLimits
 from dnalm.errors import UserError
 from dnalm.evaluation.statistics.clusters import Groups, match
-from dnalm.evaluation.statistics.grouped import standard_errors
-from dnalm.evaluation.statistics.primary import Statistic, primary_metric, primary_statistic, primary_value
-from dnalm.evaluation.statistics.resampling import SMALLEST_ERROR, caution, critical, draws, studentised, too_few
+from dnalm.evaluation.statistics.differences import Difference, side
+from dnalm.evaluation.statistics.primary import primary_value
+from dnalm.evaluation.statistics.resampling import caution, too_few
 from dnalm.evaluation.statistics.strata import strata
 from dnalm.tables.predictions import Predictions
 
 REFERENCE = "trf"
 """The baseline that made the labels of tandem repeats: compared like a model, never chosen as the baseline to beat."""
-POWER = 0.8
-"""Probability of finding a difference of the detectable size."""
+ALONE = "This p value is of this data set alone: it is not corrected for the other data sets of the workflow."
 
 
 @dataclass(frozen=True)
@@ -59,30 +55,31 @@ class RunGroup:
 
 
 def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: CompareSettings) -> dict[str, Any]:
-    """The content of a comparison.json: `primary`, `others`, `detectable`, `strata`, `note`.
+    """The content of a comparison.json: `primary`, `others`, `twins`, `references`, `detectable`, `strata`, `note`.
 
     The primary comparison is between the model and the baseline with the highest primary metric on validation, chosen
     without using test. The others compare every other model and the reference with the same baseline; they are
-    exploratory and Holm-corrected together. Of tied groups the first is taken.
+    exploratory and Holm-corrected together. Of tied groups the first is taken. `twins` compares each pre-trained model
+    with its random twin (`settings.twins`) of the same recipe, `references` each model with the baseline that made the
+    labels; each list is Holm-corrected together too.
 
-    table: the test split's sequence table. settings: kind, confidence, replicates, seed, effective_groups,
-    largest_group. Raises `UserError` for a prediction that does not match the table, and for runs without a test record
-    in common.
+    table: the test split's sequence table. settings: kind, confidence, effective_groups, largest_group, twins. Raises
+    `UserError` for a prediction that does not match the table, and for runs without a test record in common.
     """
     paired, clusters, missing = _paired(groups, table)
     rival = max((group for group in groups if group.is_rival), key=lambda group: group.on_validation, default=None)
     best = max((group for group in groups if group.is_model), key=lambda group: group.on_validation, default=None)
+    by_name = {group.name: group for group in paired}
     named = [group for group in paired if not group.is_rival]
-    results = []
-    if rival:
-        against = next(group for group in paired if group.name == rival.name)
-        found = differences(_tests(against), [_tests(group) for group in named], clusters, settings)
-        results = [_names(group, rival) | difference for group, difference in zip(named, found, strict=True)]
+    results = [_against(group, by_name[rival.name], clusters, settings) for group in named] if rival else []
     chosen = [best is not None and group.name == best.name for group in named]
     primary = next((one for one, first in zip(results, chosen, strict=False) if first), None)
     others = [one for one, first in zip(results, chosen, strict=False) if not first]
+    pairs = [(one, by_name.get(f"{settings.twins.get(one.model)}/{one.recipe}")) for one in paired if one.is_model]
+    twins = [_against(one, twin, clusters, settings) for one, twin in pairs if twin]
+    made_labels = [group for group in paired if not group.is_model and group.recipe == REFERENCE]
+    references = [_against(one, label, clusters, settings) for label in made_labels for one in paired if one.is_model]
     alpha = 1 - settings.confidence
-    corrected = holm([one["p"] for one in others])
     notes = [
         "" if best else "There is no model to compare.",
         "" if rival else "There is no baseline to compare with.",
@@ -91,57 +88,55 @@ def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: CompareSe
         else "",
     ]
     return {
-        "primary": primary and {**primary, "p_holm": None, "significant": _is_small(primary["p"], alpha)},
-        "others": [
-            {**one, "p_holm": p, "significant": _is_small(p, alpha)} for one, p in zip(others, corrected, strict=True)
-        ],
+        "primary": primary
+        and {**primary, "p_holm": None, "p_note": ALONE, "significant": _is_small(primary["p"], alpha)},
+        "others": _corrected(others, alpha),
+        "twins": _corrected(twins, alpha),
+        "references": _corrected(references, alpha),
         "detectable": primary and primary["detectable"],
         "strata": strata({group.name: _tests(group) for group in groups}, table, settings.kind),
         "note": " ".join(filter(None, notes)),
     }
 
 
-def differences(
-    rival: Sequence[Predictions],
-    candidates: Sequence[Sequence[Predictions]],
-    groups: np.ndarray,
-    settings: IntervalSettings,
-) -> list[dict[str, Any]]:
-    """Compare the runs of each candidate with those of a rival on the same records, whose `groups` are (n,).
+def _against(group: RunGroup, other: RunGroup, clusters: np.ndarray, settings: CompareSettings) -> dict[str, Any]:
+    names = {
+        "model": group.model,
+        "recipe": group.recipe,
+        "seeds": len(group.runs),
+        "against": other.model if other.is_model else other.recipe,
+    }
+    sides = (_tests(group), group.is_model), (_tests(other), other.is_model)
+    return names | difference(*sides, clusters, settings)
 
-    Keys: metric (mcc or spearman), value, against_value, difference; low, high, p, detectable (if None, `note` says
-    why); by_seed (the metric of each run of the candidate); groups_effective; note.
+
+def difference(
+    one: tuple[Sequence[Predictions], bool],
+    other: tuple[Sequence[Predictions], bool],
+    groups: np.ndarray,
+    settings: PairLimits,
+) -> dict[str, Any]:
+    """Compare two sides on the same records, whose `groups` are (n,). A side: its runs, and whether seeds vary them.
+
+    Keys: those of `Difference.entry`; low, high, p, detectable (if None, `note` says why); note.
     """
     codes = np.unique(groups, return_inverse=True)[1]
     facts = Groups.of(codes)
-    statistics = [[primary_statistic(run, codes, facts.number) for run in runs] for runs in (rival, *candidates)]
-    reason = too_few(facts, settings)
-    with threadpool_limits(limits=1):  # the order of sums would change results
-        observed = _resampled(statistics, np.ones((1, facts.number)))
-        weightings = draws(facts.number, 0 if reason else settings.replicates, settings.seed)
-        drawn = [_resampled(statistics, weights) for weights in weightings]
-    result = []
-    for i, runs in enumerate(candidates):
-        value, error = observed[0][i][0], observed[1][i][0]
-        by_seed = [primary_value(run) for run in runs]
-        entry = {
-            "metric": primary_metric(runs[0]),
-            "value": float(np.mean(by_seed)),
-            "against_value": float(np.mean([primary_value(run) for run in rival])),
-            "difference": float(value),
-            **dict.fromkeys(("low", "high", "p", "detectable")),
-            "by_seed": by_seed,
-            "groups_effective": facts.effective,
-            "note": reason,
-        }
-        if not reason and error < SMALLEST_ERROR:
-            entry["note"] = "the two do not differ in any resample"
-        elif not reason:
-            values, errors = (np.concatenate([part[j][i] for part in drawn]) for j in (0, 1))
-            entry |= _tested(value, error, values, errors, settings.confidence)
-            entry["note"] = caution(facts, settings)
-        result.append(entry)
-    return result
+    found = Difference(side(one[0], codes, facts, one[1]), side(other[0], codes, facts, other[1]), facts.effective)
+    entry = found.entry() | dict.fromkeys(("low", "high", "p", "detectable"))
+    if reason := too_few(facts, settings):
+        return entry | {"note": reason}
+    if not found.tells_apart:
+        return entry | {"note": "the two do not differ on any group of records"}
+    alpha = 1 - settings.confidence
+    low, high = found.limits(alpha)
+    tested = {"low": low, "high": high, "p": found.p, "detectable": found.detectable(alpha)}
+    return entry | tested | {"note": caution(facts, settings)}
+
+
+def _corrected(entries: Sequence[dict[str, Any]], alpha: float) -> list[dict[str, Any]]:
+    ps = holm([one["p"] for one in entries])
+    return [{**one, "p_holm": p, "significant": _is_small(p, alpha)} for one, p in zip(entries, ps, strict=True)]
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
@@ -163,10 +158,6 @@ def _tests(group: RunGroup) -> list[Predictions]:
     return [run["test"] for run in group.runs]
 
 
-def _names(group: RunGroup, rival: RunGroup) -> dict[str, Any]:
-    return {"model": group.model, "recipe": group.recipe, "seeds": len(group.runs), "against": rival.recipe}
-
-
 def _paired(groups: Sequence[RunGroup], table: pd.DataFrame) -> tuple[list[RunGroup], np.ndarray, int]:
     """Run groups with the test records that all runs scored, in the table's order; their clusters; records left out."""
     rows = [[match(run, table, f"{group.name}: test") for run in _tests(group)] for group in groups]
@@ -185,33 +176,3 @@ def _paired(groups: Sequence[RunGroup], table: pd.DataFrame) -> tuple[list[RunGr
             runs.append({**run, "test": run["test"].take(where[common])})
         paired.append(replace(group, runs=runs))
     return paired, table["group"].to_numpy(dtype=str)[common], len(table) - len(common)
-
-
-def _resampled(
-    statistics: Sequence[Sequence[Statistic]], weights: np.ndarray
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Differences of each candidate from the rival (the first) under B weightings (B, groups), and standard errors."""
-    means = []
-    for runs in statistics:
-        values, derivatives = np.zeros(len(weights)), np.zeros(weights.shape)
-        for statistic in runs:
-            value, slope = statistic(weights)
-            values += value / len(runs)
-            derivatives += slope / len(runs)
-        means.append((values, derivatives))
-    (against, base), *others = means
-    return [value - against for value, _ in others], [standard_errors(weights, slope - base) for _, slope in others]
-
-
-def _tested(
-    value: float, error: float, values: np.ndarray, errors: np.ndarray, confidence: float
-) -> dict[str, float | None]:
-    distances = studentised(value, values, errors)
-    margin = error * critical(distances, confidence)
-    beyond = int(np.sum(distances >= abs(value) / error))
-    return {
-        "low": float(max(value - margin, -2.0)),
-        "high": float(min(value + margin, 2.0)),
-        "p": (1 + beyond) / (1 + len(distances)),
-        "detectable": float(error * (norm.ppf((1 + confidence) / 2) + norm.ppf(POWER))),
-    }

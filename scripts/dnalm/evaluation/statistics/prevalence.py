@@ -1,13 +1,15 @@
 """Precision where label 1 is rare: data sets are balanced, genomes are not."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from dnalm.config.stages.evaluation import EvaluateSettings
 from dnalm.evaluation.report.text import per_cent
+from dnalm.evaluation.statistics.clusters import Groups
+from dnalm.evaluation.statistics.effective import grouped_share
 from dnalm.evaluation.statistics.thresholds import best_threshold
 from dnalm.names import BACKGROUND
 from dnalm.tables.predictions import ClassPredictions
@@ -16,33 +18,41 @@ LOW_RATE = 0.01
 """False-positive rate at which recall is given."""
 
 
-def prevalence(predictions: dict[str, ClassPredictions], settings: EvaluateSettings) -> dict[str, Any] | None:
+def prevalence(
+    predictions: dict[str, ClassPredictions], groups: Mapping[str, np.ndarray], settings: EvaluateSettings
+) -> dict[str, Any] | None:
     """Precision at each of `settings.prevalences`, at the threshold chosen on validation.
 
     None with more than two classes, or without positives or negatives. Positives are those of the test split; negatives
-    are the `background`, or those of the test split if there is none (`negatives` says which).
+    are the `background`, or those of the test split if there is none (`negatives` says which). groups: the group of
+    each record, (n,), of `test` and `background`.
 
     precision = prevalence * tpr / (prevalence * tpr + (1 - prevalence) * fpr). Its limits take tpr and fpr at opposite
-    ends of their Clopper-Pearson intervals, each at level 1 - alpha / 2, so that both hold at `confidence`
+    ends of their intervals (`grouped_share`), each at level 1 - alpha / 2, so that both hold at `confidence`
     (Bonferroni). Without a false positive the precision is None, as 1 would be no estimate; `low` is its lower bound.
     `recall_at_1_percent_fpr` is None if there are too few negatives to measure that rate.
     """
     test = predictions["test"]
     name = BACKGROUND if BACKGROUND in predictions else "test"
-    positives = test.scores[test.labels == 1, 1]
-    rest = predictions[name]
-    negatives = rest.scores[rest.labels == 0, 1]
+    positive, negative = test.labels == 1, predictions[name].labels == 0
+    positives, negatives = test.scores[positive, 1], predictions[name].scores[negative, 1]
     if test.classes != 2 or not len(positives) or not len(negatives):
         return None
+    codes, others = (
+        np.unique(groups[split][rows], return_inverse=True)[1] for split, rows in (("test", positive), (name, negative))
+    )
     value, _ = best_threshold(predictions["validation"])
-    found, alarms = int(np.sum(positives > value)), int(np.sum(negatives > value))
+    found, alarm = positives > value, negatives > value
+    alarms = int(alarm.sum())
     alpha = 1 - settings.confidence
-    low, high = clopper_pearson(alarms, len(negatives), alpha)
-    tpr = (found / len(positives), *clopper_pearson(found, len(positives), alpha / 2))
-    fpr = (alarms / len(negatives), *clopper_pearson(alarms, len(negatives), alpha / 2))
+    low, high = grouped_share(alarm, others, alpha)
+    tpr = (float(found.mean()), *grouped_share(found, codes, alpha / 2))
+    fpr = (float(alarm.mean()), *grouped_share(alarm, others, alpha / 2))
+    effective = {"positives": Groups.of(codes).effective, "negatives": Groups.of(others).effective}
     return {
         "negatives": name,
         "n_negatives": len(negatives),
+        "groups": effective,
         "threshold": value,
         "false_positives": alarms,
         "tpr": tpr[0],
@@ -59,7 +69,7 @@ def prevalence(predictions: dict[str, ClassPredictions], settings: EvaluateSetti
             }
             for share in settings.prevalences
         ],
-        "note": _note(name, len(negatives), alarms, high, settings.confidence),
+        "note": _note(name, len(negatives), effective["negatives"], alarms, high, settings.confidence),
     }
 
 
@@ -67,13 +77,6 @@ def precision(prevalence: float, tpr: float, fpr: float) -> float | None:
     """Probability that a record called positive is one (Bayes); None if nothing is called."""
     hits, alarms = prevalence * tpr, (1 - prevalence) * fpr
     return hits / (hits + alarms) if hits + alarms else None
-
-
-def clopper_pearson(count: int, size: int, alpha: float) -> tuple[float, float]:
-    """Two-sided interval of level 1 - alpha of a proportion (Clopper and Pearson 1934)."""
-    low = float(beta.ppf(alpha / 2, count, size - count + 1)) if count else 0.0
-    high = float(beta.ppf(1 - alpha / 2, count + 1, size - count)) if count < size else 1.0
-    return low, high
 
 
 def recall_at(rate: float, positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> float | None:
@@ -87,7 +90,7 @@ def recall_at(rate: float, positives: NDArray[np.float64], negatives: NDArray[np
     return float(np.mean(positives > np.sort(negatives)[-allowed - 1]))
 
 
-def _note(name: str, size: int, alarms: int, high: float, confidence: float) -> str:
+def _note(name: str, size: int, groups: float, alarms: int, high: float, confidence: float) -> str:
     if name == BACKGROUND:
         what = (
             f"False positives are counted in {size:,} windows at random places of the genome outside the masked"
@@ -102,4 +105,6 @@ def _note(name: str, size: int, alarms: int, high: float, confidence: float) -> 
     few = (
         f" They are too few to measure recall at a rate of {per_cent(LOW_RATE)}." if size * LOW_RATE < 1 - 1e-9 else ""
     )
-    return f"{what}{bound}{few} Intervals treat records as independent."
+    alone = groups > (1 - 1e-9) * size
+    related = "" if alone else f" They lie in groups of related records, worth {groups:,.0f} equal ones."
+    return f"{what}{bound}{few}{related}"

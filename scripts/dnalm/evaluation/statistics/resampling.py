@@ -6,23 +6,31 @@ is; variation over training seeds is not included.
 The method is the symmetric (Hall 1992, chapter 3.5) studentised bootstrap (Efron and Tibshirani 1993, chapter 12.5), on
 a scale that keeps the interval within a metric's range. It was chosen for its measured coverage: percentile and BCa
 intervals are too narrow for few groups or a metric near 1 (docs/lab-notebook.md).
+
+A bootstrap cannot draw errors that are not there. So where the effective number of records holds fewer than ten errors,
+or ten right answers, the interval of a classification metric is the exact one of `effective`; and no interval is more
+certain than that of a run without an error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from dnalm.config.stages.evaluation import IntervalSettings
+from dnalm.config.stages.evaluation import GroupLimits, IntervalSettings
 from dnalm.evaluation.statistics.clusters import Groups
+from dnalm.evaluation.statistics.effective import exact_interval, few_errors, metric_range, perfect_bounds
 from dnalm.evaluation.statistics.grouped import Estimate, GroupedMetrics
 from dnalm.evaluation.statistics.grouped_numbers import GroupedNumbers
+from dnalm.names import SMALLER_IS_BETTER
 from dnalm.tables.predictions import ClassPredictions, Predictions
 
 SMALLEST_ERROR = 1e-9
 """A standard error below this is rounding: the metric is constant over resamples."""
+SURE_GROUPS = 60
+"""With fewer effective groups, intervals miss the truth more often where a few groups fail as a whole."""
 _CELLS = 2**21
 """Weights drawn at a time: bounds memory for any number of replicates."""
 
@@ -53,10 +61,12 @@ def intervals(predictions: Predictions, groups: np.ndarray, settings: IntervalSe
     with threadpool_limits(limits=1):  # the order of sums would change results
         observed = metrics.measure(np.ones((1, facts.number)))
         parts = [metrics.measure(weights) for weights in draws(facts.number, settings.replicates, settings.seed)]
+    exact = _Exact(predictions, codes, facts, observed, 1 - settings.confidence)
     bounds, constant = {}, []
     for name, (value, error) in observed.items():
         values, errors = (np.concatenate([part[name][i] for part in parts]) for i in (0, 1))
         low, high = interval(name, (value, error), (values, errors), settings.confidence)
+        low, high = exact.mended(name, (float(value[0]), float(error[0])), (low, high))
         if np.isnan(low):
             constant.append(name)
         else:
@@ -64,6 +74,40 @@ def intervals(predictions: Predictions, groups: np.ndarray, settings: IntervalSe
     notes = [f"No interval of {', '.join(constant)}: it hardly varies over resamples." if constant else ""]
     notes.append(caution(facts, settings))
     return Intervals(bounds, " ".join(filter(None, notes)))
+
+
+class _Exact:
+    """The exact intervals of class predictions with few errors; of numbers, none."""
+
+    def __init__(
+        self, predictions: Predictions, codes: np.ndarray, facts: Groups, observed: dict[str, Estimate], alpha: float
+    ) -> None:
+        self._groups, self._alpha, self._classes = facts.effective, alpha, 0
+        if isinstance(predictions, ClassPredictions):
+            self._classes = predictions.classes
+            self._perfect: Mapping[str, float] = perfect_bounds(predictions.labels, codes, self._classes)(alpha)
+            self._right, error = (float(part[0]) for part in observed["accuracy"])
+            self._few = few_errors(self._right, error, self._groups, (0.0, 1.0))
+
+    def mended(self, name: str, observed: tuple[float, float], bounds: tuple[float, float]) -> tuple[float, float]:
+        """The interval of a metric from its value and error, and that of the bootstrap; NaN if it does not vary."""
+        if not self._classes:
+            return bounds
+        (value, error), ends, smaller = observed, metric_range(name, self._classes), name in SMALLER_IS_BETTER
+        if not error > SMALLEST_ERROR:
+            if smaller and self._right == 1:
+                return ends[0], max(value, self._perfect[name])
+            if value == ends[1] and not smaller:
+                return self._perfect[name], value
+            if value not in ends:
+                return np.nan, np.nan
+            bounds = exact_interval(value, 0.0, self._groups, ends, self._alpha)
+        elif self._few or few_errors(value, error, self._groups, ends) or np.isnan(bounds[0]):
+            bounds = exact_interval(value, error, self._groups, ends, self._alpha)
+        if name == "log_loss":  # it has no end that a failure would reach
+            return bounds
+        worst = self._perfect[name]
+        return (bounds[0], max(bounds[1], worst)) if smaller else (min(bounds[0], worst), bounds[1])
 
 
 def group_facts(groups: np.ndarray) -> dict[str, float]:
@@ -77,7 +121,7 @@ def group_facts(groups: np.ndarray) -> dict[str, float]:
     }
 
 
-def too_few(facts: Groups, settings: IntervalSettings) -> str:
+def too_few(facts: Groups, settings: GroupLimits) -> str:
     """Why no interval is given (too few effective groups, Kish 1965: n^2 / sum n_i^2), or an empty string."""
     least = settings.effective_groups
     if facts.effective >= least:
@@ -85,11 +129,17 @@ def too_few(facts: Groups, settings: IntervalSettings) -> str:
     return f"{_floor(facts.effective)} effective groups of records, at least {least} are needed"
 
 
-def caution(facts: Groups, settings: IntervalSettings) -> str:
-    """A sentence if the largest group holds too many of the records, or an empty string."""
-    if facts.largest_fraction <= settings.largest_group:
-        return ""
-    return f"One group holds {facts.largest_fraction:.1%} of the records: the intervals may be too narrow."
+def caution(facts: Groups, settings: GroupLimits) -> str:
+    """Sentences if the groups are few, or the largest holds too many of the records; or an empty string."""
+    notes = []
+    if facts.effective < SURE_GROUPS:
+        notes.append(
+            f"Only {_floor(facts.effective)} effective groups of records, fewer than {SURE_GROUPS}: if a few groups"
+            " fail as a whole, the intervals may be too narrow."
+        )
+    if facts.largest_fraction > settings.largest_group:
+        notes.append(f"One group holds {facts.largest_fraction:.1%} of the records: the intervals may be too narrow.")
+    return " ".join(notes)
 
 
 def _floor(number: float) -> str:

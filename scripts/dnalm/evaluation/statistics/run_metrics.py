@@ -27,9 +27,10 @@ def evaluate(
     `objective`; the test split's metrics and `n`, and the same names under `validation`; `intervals` of the test
     metrics by name, with `intervals_note`; `groups` of the test records. Classification metrics are those of the most
     probable class (`split_metrics`), as in the literature, with `threshold`, `calibration` and `prevalence` from the
-    modules of these names; regression adds `residuals`, the distribution of target - prediction in test.
+    modules of these names, and `collapsed`, whether one class is predicted throughout the test split; regression adds
+    `residuals`, the distribution of target - prediction in test.
 
-    groups: the group of each record, (n,), for `validation` and `test`.
+    groups: the group of each record, (n,), of every split.
     """
     numbers = {split: part for split, part in predictions.items() if isinstance(part, NumberPredictions)}
     classes = {split: part for split, part in predictions.items() if isinstance(part, ClassPredictions)}
@@ -79,9 +80,10 @@ def _of_classes(
         "validation": validation,
         "intervals": bounds,
         "intervals_note": found.note,
+        "collapsed": len(np.unique(predictions["test"].predicted)) == 1,
         "threshold": threshold(predictions),
         "calibration": {**calibrated, "brier_interval": bounds.get("brier")},
-        "prevalence": prevalence(predictions, settings),
+        "prevalence": prevalence(predictions, groups, settings),
     }
 
 

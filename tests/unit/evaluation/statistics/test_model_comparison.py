@@ -5,57 +5,20 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from closeness import close
 from clustered import SETTINGS, group_sizes, simulate
 from hypothesis import given
 from hypothesis import strategies as st
+from run_groups import LIMITS, group, predictions, table
 from script_runs import run_script, start_script
 from sklearn.metrics import matthews_corrcoef
 
 from dnalm.config.runs import SeededRun
 from dnalm.config.stages.evaluation import CompareSettings
 from dnalm.errors import UserError
-from dnalm.evaluation.statistics.comparison import RunGroup, compare, differences, holm
+from dnalm.evaluation.statistics.comparison import RunGroup, compare, difference, holm
 from dnalm.tables.predictions import ClassPredictions, write_predictions
-
-LIMITS = CompareSettings(
-    replicates=SETTINGS.replicates, dataset="d", kind="table", runs=[], effective_groups=30, largest_group=0.05
-)
-
-
-def predictions(ids, labels, skill: float, seed: int) -> ClassPredictions:
-    """Guesses that are right with probability `skill`."""
-    labels = np.asarray(labels)
-    right = np.random.default_rng(seed).random(len(labels)) < skill
-    score = np.where(right, 0.9, 0.1)
-    return ClassPredictions(np.asarray(ids, object), labels, np.where((labels == 1)[:, None], np.column_stack((1 - score, score)), np.column_stack((score, 1 - score))).round(6))  # fmt: skip
-
-
-def table(size: int = 240) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    return pd.DataFrame(
-        {
-            "id": [f"test-{i}" for i in range(size)],
-            "sequence": ["".join(rng.choice(list("ACGT"), 30)) for _ in range(size)],
-            "label": np.arange(size) % 2,
-            "group": [f"g{i // 4}" for i in range(size)],
-            "source": "table",
-        }
-    )
-
-
-def group(model: str, recipe: str, *skills: tuple[float, float], rows: slice = slice(None)) -> RunGroup:
-    """A run for each (skill on validation, skill on test)."""
-    test = table()
-    runs = []
-    for seed, (on_validation, on_test) in enumerate(skills):
-        number = seed + 7 * len(model + recipe)
-        ids = [f"validation-{i}" for i in range(len(test))]
-        scored = predictions(ids, test["label"], on_validation, number + 1)
-        runs.append({"validation": scored, "test": predictions(test["id"][rows], test["label"][rows], on_test, number)})
-    return RunGroup(model, recipe, runs)
 
 
 def test_primary_is_chosen_on_validation_and_the_reference_is_no_rival():
@@ -82,13 +45,14 @@ def test_primary_is_chosen_on_validation_and_the_reference_is_no_rival():
     assert primary["against_value"] == pytest.approx(matthews_corrcoef(rival.labels, rival.predicted))
     assert close(primary["difference"], primary["value"] - primary["against_value"], 1e-12, scale=1)
     assert primary["low"] < primary["difference"] < primary["high"] and primary["low"] > 0
-    assert primary["significant"] and primary["p_holm"] is None and primary["p"] == pytest.approx(1 / 401)
+    assert primary["significant"] and primary["p_holm"] is None and primary["p"] < 0.001
+    assert primary["p_note"].startswith("This p value is of this data set alone")
     assert primary["detectable"] == pytest.approx(found["detectable"]) and 0 < found["detectable"] < 0.3
     assert [one["p_holm"] for one in found["others"]] == holm([one["p"] for one in found["others"]])
     assert {name for axis in found["strata"] for part in axis["bins"] for name in part["values"]} == {
         one.name for one in groups
     }
-    assert found["note"] == "" == primary["note"] and primary["groups_effective"] == 60
+    assert found["note"] == "" == primary["note"] and primary["groups_effective"] == 60 and found["twins"] == []
 
 
 def test_pairing_sees_a_difference_that_unpaired_intervals_do_not():
@@ -98,7 +62,8 @@ def test_pairing_sees_a_difference_that_unpaired_intervals_do_not():
     scores = worse.scores.copy()
     mended = np.flatnonzero(worse.predicted != labels)[:12]
     scores[mended] = scores[mended, ::-1]
-    (found,) = differences([worse], [[ClassPredictions(worse.ids, labels, scores)]], np.arange(400) // 2, LIMITS)
+    better = ClassPredictions(worse.ids, labels, scores)
+    found = difference(([better], True), ([worse], False), np.arange(400) // 2, LIMITS)
     assert close(found["difference"], 0.06, 0.03) and found["p"] < 0.01 and found["low"] > 0
 
 
@@ -176,20 +141,21 @@ def test_holm_by_hand():
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_p_values_hold_their_level(seeds):
     """Equally good runs are called different 5 times of 100."""
-    rng, repeats, rejected = np.random.default_rng(3 + seeds), 600, 0
-    for repeat in range(repeats):
+    rng, repeats, rejected = np.random.default_rng(3 + seeds), 400, 0
+    for _ in range(repeats):
         sizes = group_sizes(rng, 100, 4, 0.8, largest=0.05)
         (rival, *runs), codes = simulate(rng, sizes, 1.0, runs=1 + seeds)
-        (found,) = differences([rival], [runs], codes, SETTINGS.model_copy(update={"replicates": 200, "seed": repeat}))
+        found = difference((runs, True), ([rival], False), codes, SETTINGS)
+        assert found["about"] == "models"
         rejected += found["p"] <= 0.05
         assert (found["p"] <= 0.05) == (not found["low"] <= 0 <= found["high"])
-    assert 0.03 <= rejected / repeats <= 0.07, rejected
+    assert 0.02 <= rejected / repeats <= 0.07, rejected
 
 
 def test_the_detectable_difference_is_2_8_standard_errors():
     """An interval of 95 % is about 1.96 of them to each side, with many groups."""
     (rival, one), codes = simulate(np.random.default_rng(5), np.full(2000, 1), 1.0, runs=2)
-    (found,) = differences([rival], [[one]], codes, LIMITS)
+    found = difference(([one], True), ([rival], False), codes, LIMITS)
     assert (found["high"] - found["low"]) / 2 / found["detectable"] == pytest.approx(1.96 / 2.80, rel=0.08)
 
 

@@ -17,7 +17,7 @@ from dnalm.config.stages.evaluation import CompareSettings
 from dnalm.errors import UserError
 from dnalm.evaluation.report.summary import summarize
 from dnalm.evaluation.statistics.clusters import match
-from dnalm.evaluation.statistics.comparison import RunGroup, compare, differences
+from dnalm.evaluation.statistics.comparison import RunGroup, compare, difference
 from dnalm.evaluation.statistics.grouped_numbers import GroupedNumbers
 from dnalm.evaluation.statistics.metric_names import METRICS
 from dnalm.evaluation.statistics.resampling import intervals
@@ -188,7 +188,7 @@ def test_models_are_chosen_and_compared_by_spearman():
         groups,
         table,
         CompareSettings(
-            replicates=SETTINGS.replicates, dataset="d", kind="table", runs=[], effective_groups=2, largest_group=1.0
+            dataset="d", kind="table", runs=[], twins={}, confidence=0.95, effective_groups=2, largest_group=1.0
         ),
     )
     primary = found["primary"]
@@ -206,15 +206,15 @@ def test_models_are_chosen_and_compared_by_spearman():
 def test_equal_predictions_never_differ():
     parts, table, _ = splits()
     test, groups = parts["test"], table["group"].to_numpy(str)
-    (found,) = differences([test], [[numbers(test.targets, 10 * test.predicted)]], groups, SETTINGS)
+    found = difference(([numbers(test.targets, 10 * test.predicted)], True), ([test], False), groups, SETTINGS)
     assert close(found["difference"], 0, 1e-12, scale=1) and found["p"] is None and "do not differ" in found["note"]
 
 
 def test_two_equally_good_models_differ_as_often_as_they_should():
     rng, found = np.random.default_rng(7), 0
-    for seed in range(60):
+    for _ in range(60):
         (one, other), codes = simulate_numbers(rng, group_sizes(rng, 60, 4, 0.6), runs=2)
-        (result,) = differences([one], [[other]], codes, SETTINGS.model_copy(update={"replicates": 200, "seed": seed}))
+        result = difference(([other], True), ([one], False), codes, SETTINGS)
         found += result["p"] <= 0.05
     assert found <= 8  # of 60, at a true rate of .05 with probability .995
 

@@ -5,7 +5,9 @@ import pytest
 from scipy.stats import binom
 
 from dnalm.config.stages.evaluation import EvaluateSettings
-from dnalm.evaluation.statistics.prevalence import clopper_pearson, precision, prevalence, recall_at
+from dnalm.evaluation.statistics.effective import clopper_pearson, grouped_share
+from dnalm.evaluation.statistics.prevalence import precision, recall_at
+from dnalm.evaluation.statistics.prevalence import prevalence as grouped_prevalence
 from dnalm.tables.predictions import ClassPredictions
 
 SETTINGS = EvaluateSettings(effective_groups=30, largest_group=0.05)
@@ -17,6 +19,11 @@ def binary(positives: int, found: int, negatives: int, alarms: int) -> ClassPred
     score = np.repeat([0.9, 0.1, 0.7, 0.2], [found, positives - found, alarms, negatives - alarms])
     labels = np.repeat([1, 0], [positives, negatives])
     return ClassPredictions(np.arange(len(score)), labels, np.column_stack((1 - score, score)))
+
+
+def prevalence(predictions, settings):
+    """Of records that are groups of their own."""
+    return grouped_prevalence(predictions, {name: part.ids for name, part in predictions.items()}, settings)
 
 
 def test_the_periodicity_number_of_chromosome_2():
@@ -39,9 +46,11 @@ def test_background_by_hand():
     # at most 10 of 1,000 may be above: the 20 at .7 are too many, so the threshold is .7, above which 90 of 100 lie
     assert found["recall_at_1_percent_fpr"] == 0.9
     tpr, fpr = clopper_pearson(90, 100, 0.025), clopper_pearson(20, 1000, 0.025)
-    assert rare[0.01]["low"] == pytest.approx(0.01 * tpr[0] / (0.01 * tpr[0] + 0.99 * fpr[1]))
-    assert rare[0.01]["high"] == pytest.approx(0.01 * tpr[1] / (0.01 * tpr[1] + 0.99 * fpr[0]))
-    assert (found["fpr_low"], found["fpr_high"]) == pytest.approx(clopper_pearson(20, 1000, 0.05))
+    # each record is a group: the intervals of shares are nearly those of independent records
+    assert rare[0.01]["low"] == pytest.approx(0.01 * tpr[0] / (0.01 * tpr[0] + 0.99 * fpr[1]), rel=0.01)
+    assert rare[0.01]["high"] == pytest.approx(0.01 * tpr[1] / (0.01 * tpr[1] + 0.99 * fpr[0]), rel=0.01)
+    assert (found["fpr_low"], found["fpr_high"]) == pytest.approx(clopper_pearson(20, 1000, 0.05), rel=0.01)
+    assert found["groups"] == {"positives": pytest.approx(100), "negatives": pytest.approx(1000)}
 
 
 def test_no_false_positive_is_no_perfect_precision():
@@ -81,6 +90,33 @@ def test_the_interval_holds_at_least_as_often_as_it_says():
         found = prevalence({"validation": VALIDATION, "test": test}, SETTINGS)
         covered += found["precision"][1]["low"] <= truth <= found["precision"][1]["high"]
     assert covered >= 190
+
+
+def test_related_windows_of_the_background_widen_the_interval():
+    """200 families of 50 windows, on 3 % of which the model fails as a whole."""
+    rng, truth, held, narrow = np.random.default_rng(2), precision(0.01, 0.9, 0.03), 0, 0
+    families = np.repeat(np.arange(200), 50)
+    for _ in range(200):
+        test = binary(150, rng.binomial(150, 0.9), 10, 0)
+        score = np.where((rng.random(200) < 0.03)[families], 0.7, 0.2)
+        background = ClassPredictions(np.arange(10_000), np.zeros(10_000, int), np.column_stack((1 - score, score)))
+        scored = {"validation": VALIDATION, "test": test, "background": background}
+        groups = {"test": test.ids, "background": families}
+        found = grouped_prevalence(scored, groups, SETTINGS)["precision"][1]
+        held += found["low"] <= truth <= found["high"]
+        alone = prevalence(scored, SETTINGS)["precision"][1]
+        narrow += alone["low"] <= truth <= alone["high"]
+    assert held >= 190 and narrow < 150, (held, narrow)
+
+
+def test_a_share_in_groups():
+    codes = np.repeat(np.arange(40), 10)
+    none = np.zeros(400, bool)
+    assert grouped_share(none, codes, 0.05) == (0.0, pytest.approx(1 - 0.025 ** (1 / 40)))
+    assert grouped_share(~none, codes, 0.05) == (pytest.approx(0.025 ** (1 / 40)), 1.0)
+    apart = np.random.default_rng(0).random(400) < 0.2
+    whole, single = (np.ptp(grouped_share(hits, codes, 0.05)) for hits in (codes < 8, apart))
+    assert whole > 2 * single
 
 
 def test_recall_at_a_rate():
