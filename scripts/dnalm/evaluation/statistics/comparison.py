@@ -55,12 +55,13 @@ class RunGroup:
 
 
 def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: CompareSettings) -> dict[str, Any]:
-    """The content of a comparison.json: `primary`, `others`, `twins`, `detectable`, `strata`, `note`.
+    """The content of a comparison.json: `primary`, `others`, `twins`, `references`, `detectable`, `strata`, `note`.
 
     The primary comparison is between the model and the baseline with the highest primary metric on validation, chosen
     without using test. The others compare every other model and the reference with the same baseline; they are
     exploratory and Holm-corrected together. Of tied groups the first is taken. `twins` compares each pre-trained model
-    with its random twin (`settings.twins`) of the same recipe, Holm-corrected together too.
+    with its random twin (`settings.twins`) of the same recipe, `references` each model with the baseline that made the
+    labels; each list is Holm-corrected together too.
 
     table: the test split's sequence table. settings: kind, confidence, effective_groups, largest_group, twins. Raises
     `UserError` for a prediction that does not match the table, and for runs without a test record in common.
@@ -76,6 +77,8 @@ def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: CompareSe
     others = [one for one, first in zip(results, chosen, strict=False) if not first]
     pairs = [(one, by_name.get(f"{settings.twins.get(one.model)}/{one.recipe}")) for one in paired if one.is_model]
     twins = [_against(one, twin, clusters, settings) for one, twin in pairs if twin]
+    made_labels = [group for group in paired if not group.is_model and group.recipe == REFERENCE]
+    references = [_against(one, label, clusters, settings) for label in made_labels for one in paired if one.is_model]
     alpha = 1 - settings.confidence
     notes = [
         "" if best else "There is no model to compare.",
@@ -89,6 +92,7 @@ def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: CompareSe
         and {**primary, "p_holm": None, "p_note": ALONE, "significant": _is_small(primary["p"], alpha)},
         "others": _corrected(others, alpha),
         "twins": _corrected(twins, alpha),
+        "references": _corrected(references, alpha),
         "detectable": primary and primary["detectable"],
         "strata": strata({group.name: _tests(group) for group in groups}, table, settings.kind),
         "note": " ".join(filter(None, notes)),
