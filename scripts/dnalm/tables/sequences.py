@@ -21,6 +21,10 @@ TABLE, SHUFFLED = "table", "shuffled"
 """Sources of records: a user's table; shuffles of positives."""
 
 
+GIVEN_GROUP, BATCH = "given_group", "batch"
+"""Columns of a user's table: what must stay in one split, and the batch that a record comes from."""
+
+
 SOFT_MASKED = "soft_masked"
 """Column of the fraction of a sequence's letters that were lower case in its table or genome."""
 
