@@ -37,8 +37,8 @@ def import_tables(
     predict; the result then has a column `target` instead of `label`, and label_column and labels are not used. extra:
     columns of groups, chromosomes and batches, by their name in the result (`GIVEN_GROUP`, chrom, `BATCH`); an empty
     value is missing there. Other columns of the tables are ignored. Sequences are stripped of blanks and in upper case.
-    Ids are the part (`table` for all) and the row's number, from 1. Facts: `ambiguous`, the number of sequences of each part with a letter other than
-    A, C, G, T; `missing`, the number of rows without a value in each of the extra columns.
+    Ids are the part (`table` for all) and the row's number, from 1. Facts: `ambiguous`, the number of sequences of each
+    part with a letter other than A, C, G, T; `missing`, the number of rows without a value in each extra column.
     Raises `UserError` naming file and line for a row that is not a nucleotide sequence with a label or target.
     """
     tables, ambiguous, extra = [], {}, extra or {}
