@@ -26,7 +26,7 @@ def run() -> None:
     args = arguments.parse_args()
 
     from dnalm.evaluation.audit.checks import Subject
-    from dnalm.evaluation.audit.findings import COLUMNS, audit, check_tables
+    from dnalm.evaluation.audit.findings import COLUMNS, USED_IF_PRESENT, audit, check_tables
     from dnalm.evaluation.audit.token_counts import read_token_counts
     from dnalm.files import read_json, read_table, write_json
     from dnalm.names import SPLITS
@@ -37,7 +37,7 @@ def run() -> None:
     tables = {split: read_table(place) for split, place in places.items()}
     check_tables(tables, places)
     truth = truth_column(tables[SPLITS[0]])
-    wanted = [*COLUMNS, truth, "soft_masked"]
+    wanted = [*COLUMNS, truth, *USED_IF_PRESENT]
     tables = {split: table[[name for name in wanted if name in table]] for split, table in tables.items()}
     tokens = read_token_counts(args.tokens, settings.models, {split: len(table) for split, table in tables.items()})
     limits = settings.audit.model_dump()

@@ -33,7 +33,7 @@ def run() -> None:
     relatives = files.read_table(args.relatives, list(TABLE))
     ids = [one for split in SPLITS for one in tables[split]["id"]]
     called = read_calls(args.calls, ids) if args.calls else None
-    files.write_json(args.output, compare(tables, relatives, catalogues, called, args.settings.kind))
+    files.write_json(args.output, compare(tables, relatives, catalogues, called, args.settings))
 
 
 if __name__ == "__main__":

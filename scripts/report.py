@@ -1,4 +1,4 @@
-"""Write the report: one self-contained HTML page with the verdict, all runs, the data and their provenance.
+"""Write the report: a self-contained HTML page for each data set, and an index of them if there are several.
 
 Data sets are listed in the order of the config's runs.
 """
@@ -13,7 +13,7 @@ def run() -> None:
     """Command line."""
     arguments = parser(__doc__, ReportSettings)
     arguments.add_argument("--results", type=Path, required=True, help="folder of the data sets' results")
-    arguments.add_argument("--output", type=Path, required=True, help="the page (HTML)")
+    arguments.add_argument("--output", type=Path, required=True, help="folder of the pages; the first is index.html")
     args = arguments.parse_args()
 
     from dnalm.evaluation.report.page import render
@@ -24,8 +24,9 @@ def run() -> None:
     runs, configs = settings.runs, settings.datasets
     order = dict.fromkeys([*(run.dataset for run in runs), *configs])
     datasets = [read_dataset(args.results, name, configs[name], runs) for name in order]
-    with atomic(args.output) as temporary:
-        temporary.write_text(render(datasets, settings.config), encoding="utf-8")
+    for name, page in render(datasets, settings).items():
+        with atomic(args.output / f"{name}.html") as temporary:
+            temporary.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def run() -> None:
     from dnalm.names import SPLITS
 
     ledgers = [files.read_json(path) for path in args.ledgers]
-    records, relatives = files.read_table(args.records), files.read_table(args.relatives, ["id_a", "id_b"])
+    records, relatives = files.read_table(args.records), files.read_table(args.relatives)
     tables, manifest = divide(records, relatives, ledgers, args.settings)
     for split in SPLITS:
         files.write_table(getattr(args, split), tables[split])

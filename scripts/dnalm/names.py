@@ -13,8 +13,9 @@ HUB_ID = r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?"
 """What a repository of the Hugging Face hub may be called; neither `--` nor `..` may be in it."""
 
 RESERVED_DATASETS = frozenset(
-    {"summary", "report", "benchmark", "genomes", "catalogues", "models", "pretrainings", "embeddings"}
+    {"summary", "report", "benchmark", "genomes", "catalogues", "models", "pretrainings", "embeddings", "index"}
 )
+"""Folders of results, and the report's first page."""
 RESERVED_MODELS = frozenset({"baseline"})
 
 SPLITS = ("train", "validation", "test")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "accelerate", "numpy", "pandas", "peft", "pyarrow", "pysam",
-    "rapidfuzz", "scikit-learn", "scipy", "tokenizers", "torch", "transformers",
+    "accelerate", "edlib", "numpy", "pandas", "parasail", "peft", "pyarrow", "pydustmasker", "pysam",
+    "scikit-learn", "scipy", "tokenizers", "torch", "transformers",
 )  # fmt: skip
 
 

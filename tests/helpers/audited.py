@@ -61,16 +61,22 @@ def divided(table):
 def leakage(tables, kind="table"):
     """The facts of a data set without any leak."""
     pair = {"exact": 0, "reverse_complement": 0, "near": dict(NOTHING), "locus": dict(PLACED)}
-    of_repeats = {name: dict(NOTHING) if kind == "repeats" else None for name in ("motif_family", "array_identity")}
+    of_repeats = {"motif_family": dict(NOTHING) if kind == "repeats" else None, "given_group": dict(NOTHING)}
     n = int(sum((table["label"] == 0).sum() for table in tables.values())) if "label" in tables["test"] else 0
     conflicts = (
-        {"conflicting_labels": {"sequences": 0, "records": 0, "examples": []}}
+        {
+            "conflicting_labels": {
+                "same": {"sequences": 0, "records": 0},
+                "near": {"records": 0, "with_relatives": 0},
+                "examples": [],
+            }
+        }
         if "label" in tables["test"]
         else {
             "conflicting_targets": {
                 "apart": 0.5,
                 "same": {"sequences": 0, "records": 0},
-                "near": {"records": 0},
+                "near": {"records": 0, "with_relatives": 0},
                 "examples": [],
             }
         }

@@ -45,6 +45,10 @@ def add_audit(
     write_json(results / dataset / "audit.json", {"dataset": dataset, "checks": checks, "shortcuts": shortcuts, "status": status, "stops": []})  # fmt: skip
 
 
+PLAN = {"sha256": "cd" * 32, "looks": 1, "earlier": [], "changed": ""}
+"""A plan at its first look."""
+
+
 def comparison(model: str, recipe: str, against: str, value: float, against_value: float, **more) -> dict:
     """One comparison, of MCC unless `metric` says otherwise, with an interval of .02 to both sides."""
     difference = value - against_value
@@ -52,6 +56,7 @@ def comparison(model: str, recipe: str, against: str, value: float, against_valu
         "model": model, "recipe": recipe, "seeds": 1, "against": against, "metric": "mcc", "value": value, "against_value": against_value,
         "difference": difference, "low": difference - 0.02, "high": difference + 0.02, "p": 0.0004 if abs(difference) > 0.02 else 0.31,
         "p_holm": None, "by_seed": [value], "significant": abs(difference) > 0.02, "detectable": 0.028, "groups_effective": 74.2, "note": "",
+        "about": "methods", "about_note": "", "seed_sd": None, "against_seed_sd": None, "against_seeds": 1, "against_by_seed": [against_value],
     } | more  # fmt: skip
 
 
@@ -62,8 +67,9 @@ def add_comparison(
     primary: dict | None = None,
     others: list[dict] | None = None,
     note: str = "",
+    **more,
 ) -> None:
-    """Write a comparison.json whose strata name these run groups."""
+    """Write a comparison.json whose strata name these run groups; `more` replaces other parts."""
     noise = np.random.default_rng(len(keys))
     strata = []
     for axis, title, labels in (
@@ -82,4 +88,13 @@ def add_comparison(
         bins = [{**part, "note": ""} for part in bins]
         bins[-1] |= {"values": dict.fromkeys(keys), "note": "one class only"}
         strata.append({"axis": axis, "title": title, "note": "", "bins": bins})
-    write_json(results / dataset / "comparison.json", {"primary": primary, "others": others or [], "detectable": 0.028, "strata": strata if keys else [], "note": note})  # fmt: skip
+    found = {
+        "primary": primary,
+        "others": others or [],
+        "twins": [],
+        "references": [],
+        "plan": PLAN,
+        "detectable": 0.028,
+        "note": note,
+    }
+    write_json(results / dataset / "comparison.json", found | {"strata": strata if keys else []} | more)  # fmt: skip

@@ -3,8 +3,17 @@
 import re
 from html.parser import HTMLParser
 
-SAID = {"evaluation": {"confidence": 0.95}}
-"""What a page reads of the config."""
+from dnalm.config.stages.evaluation import ReportSettings
+from dnalm.evaluation.report.page import render
+from dnalm.evaluation.report.results import Dataset
+
+
+def pages_of(datasets: list[Dataset], variants: dict | None = None, ladder: list[str] | None = None) -> dict[str, str]:
+    """The report's pages for these data sets."""
+    settings = ReportSettings(
+        runs=[], datasets={}, confidence=0.95, config={}, variants=variants or {}, ladder=ladder or []
+    )
+    return render(datasets, settings)
 
 
 class Checker(HTMLParser):
@@ -25,6 +34,7 @@ class Checker(HTMLParser):
         assert tag not in ("link", "iframe", "img", "object", "use", "image", "form", "base")
         assert not any(name.startswith("on") for name in values)
         if "download" in values:
+            assert values["download"] not in self.files, "two files of one name"
             self.files[values["download"]] = values.pop("href")
         self.ids += [values["id"]] if "id" in values else []
         self.references += [values[name] for name in ("href", "src", "xlink:href") if name in values]

@@ -37,7 +37,7 @@ def flat(settings, prefix=""):
 @pytest.mark.parametrize("name", LADDERS)
 def test_each_rung_takes_one_thing_away(name):
     rungs = {key: dict(flat(rung.model_dump())) for key, rung in ladder(name).datasets.items()}
-    assert list(rungs) == list(TAKEN_AWAY)
+    assert list(rungs) == list(TAKEN_AWAY) == ladder(name).evaluation.ladder
     for (before, after), taken in zip(
         zip(rungs.values(), list(rungs.values())[1:], strict=False), list(TAKEN_AWAY.values())[1:], strict=True
     ):

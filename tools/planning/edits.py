@@ -223,7 +223,7 @@ EDITS: dict[str, list[Edit]] = {
     "runs[].seeds": [Edit("0", [1, 2, 3]), Edit("0", [1])],
     **_each(
         "evaluation", "", confidence=0.9, replicates=1000, seed=2, calibration_bins=10, temperature=True,
-        prevalences=[0.5, 0.1],
+        prevalences=[0.5, 0.1], ladder=["arrays", "diverged"],
     ),
     "device": [Edit("", "auto")],
     "checkpoint_minutes": [Edit("", 10)],

@@ -111,9 +111,11 @@ rule relate:
         runtime=60,
     params:
         code=code("relate.py"),
+        spec=section("relate"),
         script=script("relate.py"),
     shell:
-        "python {params.script:q} --records {input.records:q} --output {output:q} 2> {log:q}"
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --records {input.records:q} --output {output:q} 2> {log:q}"
 
 
 # For the audit and the baseline `trf`. Not an input of `split_labels`: installing trf must not re-train anything.

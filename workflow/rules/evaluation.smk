@@ -160,7 +160,7 @@ rule report:
             file=["data/manifest.json", "audit.json", "comparison.json"],
         ),
     output:
-        report("results/report/index.html", caption="../report/report.rst", category="Results"),
+        [report(page, caption="../report/report.rst", category="Results") for page in paths.pages(CONFIG.datasets)],
     log:
         "logs/report.log",
     benchmark:
@@ -176,6 +176,7 @@ rule report:
         spec=section("report"),
         script=script("report.py"),
         results=results,
+        folder=lambda wildcards, output: str(Path(output[0]).parent),
     shell:
         "printf %s {params.spec:q} | python {params.script:q} --spec -"
-        " --results {params.results:q} --output {output:q} 2> {log:q}"
+        " --results {params.results:q} --output {params.folder:q} 2> {log:q}"

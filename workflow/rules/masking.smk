@@ -1,6 +1,35 @@
 # The genome with its repeats masked, cut into the pieces that negatives are drawn from.
 
 
+# For a catalogue whose positions, if any, are those of another assembly.
+rule place_catalogue:
+    input:
+        catalogue=lambda wildcards: paths.catalogue(wildcards.catalogue),
+        genome=files("genome_fasta"),
+    output:
+        places="results/genomes/{genome}/placed/{catalogue}.parquet",
+        ledger="results/genomes/{genome}/placed/{catalogue}.json",
+    log:
+        "logs/place_catalogue/{genome}/{catalogue}.log",
+    benchmark:
+        "logs/place_catalogue/{genome}/{catalogue}.tsv"
+    wildcard_constraints:
+        catalogue=one_of(name for name, catalogue in CONFIG.catalogues.items() if catalogue.is_placed),
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        code=code("place_catalogue.py"),
+        spec=section("place_catalogue"),
+        script=script("place_catalogue.py"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec - --catalogue {input.catalogue:q}"
+        " --genome {input.genome[0]:q} --output {output.places:q} --ledger {output.ledger:q} 2> {log:q}"
+
+
 rule mask:
     input:
         genome=files("genome_fasta"),

@@ -51,7 +51,8 @@ class Catalogue(Settings):
     genome: Name | None = Field(
         None,
         description="The genome its positions lie on; checked against its sequence. Without it only the catalogue's "
-        "own sequences are used.",
+        "own sequences are used: they are the positives, and every copy of them that a data set's genome holds is "
+        "masked.",
     )
     url: Text | None = Field(None, description="http(s) or ftp address.")
     path: Text | None = Field(None, description="A file.")
@@ -95,3 +96,8 @@ class Catalogue(Settings):
     def home(self) -> str | None:
         """The genome that its records lie on; None for sequences without positions, such as simulated arrays."""
         return None if self.simulate else self.genome
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether it is placed on a data set's genome by its sequences; simulated arrays are on none."""
+        return self.genome is None

@@ -42,6 +42,10 @@ def dangling(config: Config) -> Iterator[str]:
             if key in seen:
                 yield f"{place}: {'/'.join(key[:3])}/seed{seed} is listed twice"
             seen.add(key)
+    for index, rung in enumerate(config.evaluation.ladder):
+        yield from _unknown(f"evaluation.ladder[{index}]", rung, config.datasets)
+        if rung in config.evaluation.ladder[:index]:
+            yield f"evaluation.ladder[{index}]: '{rung}' is listed twice; each rung is a data set of its own"
 
 
 def misplaced(config: Config) -> Iterator[str]:
@@ -52,10 +56,11 @@ def misplaced(config: Config) -> Iterator[str]:
     for name, dataset in config.datasets.items():
         if isinstance(dataset, Repeats):
             for entry in dataset.mask.catalogues:
-                if config.catalogues[entry].home != dataset.genome:
+                masked = config.catalogues[entry]
+                if masked.home != dataset.genome and not masked.is_placed:
                     yield (
                         f"datasets.{name}.mask.catalogues: '{entry}' does not lie on genome '{dataset.genome}'; "
-                        "only such catalogues can be masked"
+                        "only such catalogues can be masked, and those without `genome`, by their sequences"
                     )
             if len("+".join(masked := dataset.masked_catalogues(config.catalogues))) > LONGEST_MASK:
                 yield (
@@ -92,6 +97,16 @@ def misplaced(config: Config) -> Iterator[str]:
             )
         if recipe.method == "none" and (model.architecture is not None or model.initialisation == "random"):
             yield f"runs[{index}]: recipe '{run.recipe}' trains nothing and model '{run.model}' has random weights"
+    rungs = config.evaluation.ladder
+    if len(rungs) == 1:
+        yield "evaluation.ladder: one rung is no ladder; list the data sets that are compared, or leave it out"
+    for index, rung in enumerate(rungs[1:], 1):
+        first, here = config.datasets[rungs[0]].truth, config.datasets[rung].truth
+        if first != here:
+            yield (
+                f"evaluation.ladder[{index}]: the records of '{rung}' have a {here}, those of '{rungs[0]}' a {first}; "
+                "rungs are compared by one metric"
+            )
 
 
 def _unknown(place: str, name: str, known: Mapping[str, Any]) -> Iterator[str]:

@@ -19,14 +19,17 @@ Check = Literal[
     "duplicates",
     "shared_sequences",
     "near_duplicates",
+    "given_groups",
     "conflicting_labels",
     "conflicting_targets",
     "locus_overlap",
     "motif_families",
-    "array_identity",
     "negatives_in_catalogue",
     "negatives_called_by_trf",
     "shortcuts",
+    "markers",
+    "origin",
+    "split_balance",
     "overlong",
     "unknown_tokens",
     "effective_groups",
@@ -39,7 +42,9 @@ class Mask(Settings):
 
     soft: bool = Field(True, description="Mask soft-masked (lower-case) bases too.")
     catalogues: list[Name] = Field(
-        [], description="Catalogues whose intervals are masked. Soft-masking misses most VNTRs, so give at least one."
+        [],
+        description="Catalogues whose intervals are masked; one without `genome` is placed by its sequences. "
+        "Soft-masking misses most VNTRs, so give at least one.",
     )
 
 
@@ -89,11 +94,19 @@ class Splitting(Settings):
 
     method: Literal["grouped", "random", "chromosome"] = Field(
         "grouped",
-        description="`grouped`: a motif family, a locus or near-identical sequences are never in two splits. "
+        description="`grouped`: similar sequences, a motif family or a locus are kept in one split. "
         "`random`: by record. `chromosome`: by the lists below.",
     )
     fractions: Fractions = Field(Fractions(), description="Share of each split (grouped, random).")
     chromosomes: dict[Split, list[Text]] | None = Field(None, description="Chromosomes of each split (chromosome).")
+    largest_group: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Largest share of the records that links of similar sequences and motifs may join into one group. "
+        "Links are made in order of identity; one that would make a larger group is refused and counted, and the audit "
+        "reports the relatives that are then in different splits (grouped).",
+    )
     seed: Seed = Field(42, description="Seed of the split.")
 
     @model_validator(mode="after")
@@ -190,9 +203,24 @@ class Audit(Settings):
     )
 
 
+class Related(Settings):
+    """When two sequences are relatives: for the groups that a split keeps together, and for the audit."""
+
+    identity: float = Field(
+        0.8, ge=0.7, le=1, description="Least identity of a local alignment, on either strand; gaps are differences."
+    )
+    coverage: float = Field(
+        0.5, gt=0, le=1, description="Least length of that alignment, as a fraction of the shorter sequence."
+    )
+    exact: int = Field(
+        30, ge=20, le=64, description="Or so many exact bases in common, whatever the rest of the sequences."
+    )
+
+
 class Dataset(Settings):
     """What every kind of data set has."""
 
+    related: Related = Field(Related(), description="When two sequences are relatives.")
     split: RepeatedSplitting = Field(RepeatedSplitting(), description="How records are divided.")
     baselines: list[Baseline] | None = Field(
         None,
@@ -260,8 +288,8 @@ class Repeats(Dataset):
     catalogue: Name = Field(description="Catalogue whose arrays are the positives.")
     mask: Mask = Field(
         Mask(),
-        description="What is masked before negatives are drawn; the positives' own catalogue always is, if it lies on "
-        "this genome.",
+        description="What is masked before negatives are drawn; the positives' own catalogue always is: at its "
+        "positions or, without `genome`, wherever this genome holds half of an array or more at 90 % identity.",
     )
     min_length: int = Field(26, ge=1, le=1_000_000, description="Shortest array and shortest unmasked piece, in bases.")
     flank: int = Field(
@@ -294,8 +322,8 @@ class Repeats(Dataset):
         return self
 
     def masked_catalogues(self, catalogues: Mapping[str, Catalogue]) -> list[str]:
-        """Catalogues masked before negatives are drawn: those asked for, and the positives' own if it lies here."""
-        own = [self.catalogue] if catalogues[self.catalogue].home == self.genome else []
+        """Catalogues masked before negatives are drawn: those asked for, and the positives' own unless simulated."""
+        own = [] if catalogues[self.catalogue].simulate else [self.catalogue]
         return sorted({*self.mask.catalogues, *own})
 
     @property

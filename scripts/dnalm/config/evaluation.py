@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dnalm.config.base import Seed, Settings
+from dnalm.config.base import Name, Seed, Settings
 
 
 class Resampling(Settings):
@@ -15,8 +15,8 @@ class Resampling(Settings):
     seed: Seed = Field(1, description="Seed of the bootstrap and of permutations.")
 
 
-class Evaluation(Resampling):
-    """How results are measured."""
+class Scoring(Resampling):
+    """How a run is scored."""
 
     calibration_bins: int = Field(
         15, ge=2, le=100, description="Bins of the calibration error, of equal numbers of records."
@@ -28,4 +28,14 @@ class Evaluation(Resampling):
         [0.5, 0.01, 0.001],
         min_length=1,
         description="Prevalences of label 1 at which precision is given (two classes).",
+    )
+
+
+class Evaluation(Scoring):
+    """How results are measured."""
+
+    ladder: list[Name] = Field(
+        [],
+        description="Data sets that remove one shortcut after another, the first rung first: the report shows how much "
+        "of a score is left on each. Empty: it lists the data sets as unrelated.",
     )

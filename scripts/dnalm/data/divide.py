@@ -38,7 +38,8 @@ def divide(
     or target.
     """
     extra = [column for column in CARRIED if column in records]
-    records = records.assign(group=group_records(records, relatives)).reset_index(drop=True)
+    grouping = group_records(records, relatives, settings.largest_group)
+    records = records.assign(group=grouping.groups).reset_index(drop=True)
     assigned = _assign(records, settings)
     check_splits(records, assigned, rule(settings))
     keep = cap(records, assigned, settings.caps, settings.seed)
@@ -48,7 +49,9 @@ def divide(
     tables = {split: sequence_table(records[assigned == split].reset_index(drop=True), extra) for split in SPLITS}
     ledgers = list(ledgers)
     inferred = sum(one.get("motifs_inferred", 0) for one in ledgers)
-    groups = manifest.describe_groups(records, assigned, definition(settings.kind, bool(inferred)))
+    words = definition(settings.kind, settings.related, settings.largest_group, bool(inferred))
+    groups = manifest.describe_groups(records, assigned, words)
+    groups["refused"] = grouping.refused
     if settings.kind == "repeats":
         missing = int(records.loc[records["label"] == 1, "motif"].isna().sum())
         groups |= {"motifs_inferred": inferred, "motifs_missing": missing}

@@ -75,6 +75,13 @@ def warnings(manifest: Mapping[str, Any], method: str) -> list[str]:
     """One sentence for each fact in a manifest that makes a score less trustworthy than it looks."""
     result = []
     groups = manifest["groups"]
+    refused = {kind: count for kind, count in groups.get("refused", {}).items() if count}
+    if method == "grouped" and refused:
+        links = " and ".join(f"{count:,} of {kind.replace('_', ' ')}" for kind, count in refused.items())
+        result.append(
+            f"Links between relatives were refused, as a group would have become too large ({links}): the audit counts "
+            "the relatives that are in different splits."
+        )
     if method == "grouped" and groups["largest_fraction"] > LARGE_GROUP:
         result.append(
             f"One group holds {groups['largest_fraction']:.0%} of the records ({groups['largest']}), "

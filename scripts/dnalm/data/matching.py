@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dnalm.data.genomes import read_bases
-from dnalm.data.placement import WindowSampler
 from dnalm.data.sampling import apportion
+from dnalm.data.window_sampler import WindowSampler
 
 if TYPE_CHECKING:
     import pysam

@@ -56,8 +56,8 @@ def catalogue_genome(config: Config, wildcards: Wildcards) -> list[str]:
 
 
 def masked_catalogues(config: Config, wildcards: Wildcards) -> list[str]:
-    """The catalogues named by a mask's folder, e.g. `soft+danbing`."""
-    return [paths.catalogue(name) for name in wildcards.mask.split("+")[1:]]
+    """The catalogues named by a mask's folder, e.g. `soft+danbing`, as intervals of the genome."""
+    return [_on_genome(config, wildcards.genome, name) for name in wildcards.mask.split("+")[1:]]
 
 
 def positives_catalogue(config: Config, wildcards: Wildcards) -> list[str]:
@@ -103,11 +103,10 @@ def ledgers(config: Config, wildcards: Wildcards) -> list[str]:
     own, positives = (prepared(config, wildcards, f"{name}.json") for name in ("records", "positives"))
     if not isinstance(dataset, Repeats):
         return own
+    masked = dataset.masked_catalogues(config.catalogues)
     return [
-        *(
-            paths.catalogue(name, "json")
-            for name in sorted({dataset.catalogue, *dataset.masked_catalogues(config.catalogues)})
-        ),
+        *(paths.catalogue(name, "json") for name in sorted({dataset.catalogue, *masked})),
+        *(paths.placed_catalogue(dataset.genome, name, "json") for name in masked if config.catalogues[name].is_placed),
         *positives,
         *(path for source in dataset.piece_sources() for path in pieces(config, wildcards, source, "json")),
         *own,
@@ -124,7 +123,12 @@ def located_catalogues(config: Config, wildcards: Wildcards) -> list[str]:
     dataset = config.datasets[wildcards.dataset]
     if not isinstance(dataset, Repeats):
         return []
-    return [paths.catalogue(name) for name in dataset.masked_catalogues(config.catalogues)]
+    return [_on_genome(config, dataset.genome, name) for name in dataset.masked_catalogues(config.catalogues)]
+
+
+def _on_genome(config: Config, genome: str, name: str) -> str:
+    """A catalogue's intervals on a genome: its own, or where its sequences were found."""
+    return paths.placed_catalogue(genome, name) if config.catalogues[name].is_placed else paths.catalogue(name)
 
 
 def called_records(config: Config, wildcards: Wildcards) -> list[str]:

@@ -49,6 +49,11 @@ def catalogue(name: str, suffix: str = "parquet") -> str:
     return f"results/catalogues/{name}.{suffix}"
 
 
+def placed_catalogue(genome: str, name: str, suffix: str = "parquet") -> str:
+    """Where a genome holds the arrays of a catalogue without positions, or the ledger (json)."""
+    return f"results/genomes/{genome}/placed/{name}.{suffix}"
+
+
 def pieces(genome: str, mask: str, source: str, least: int, shard: int, suffix: str = "parquet") -> str:
     """The pieces of one shard of a masked genome with at least `least` bases, or their ledger (json)."""
     return f"results/genomes/{genome}/{mask}/{source}/min{least}/{shard}.{suffix}"
@@ -91,3 +96,9 @@ def run(one: SeededRun) -> str:
 def events(dataset: str, model: str, recipe: str, seed: str) -> str:
     """TensorBoard's folder of a training."""
     return f"logs/tensorboard/{dataset}/{model}/{recipe}/seed{seed}"
+
+
+def pages(datasets: Iterable[str]) -> list[str]:
+    """The report's pages: the index, which is the page of a single data set, and one for each of several."""
+    names = list(datasets)
+    return [f"results/report/{name}.html" for name in ("index", *(names if len(names) > 1 else []))]

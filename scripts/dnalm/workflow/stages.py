@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from dnalm.config.base import Labels, Settings
 from dnalm.config.datasets import Dataset, Table
+from dnalm.config.evaluation import Scoring
 from dnalm.config.genomes import Simulation
 from dnalm.config.models import Model, Tokenizer
 from dnalm.config.root import Config
@@ -80,6 +81,12 @@ def import_catalogue(config: Config, wildcards: Wildcards) -> data.ImportCatalog
 
 
 @stage
+def place_catalogue(config: Config, wildcards: Wildcards) -> data.PlaceCatalogueSettings:
+    """The catalogue's name, for the ledger."""
+    return data.PlaceCatalogueSettings(catalogue=wildcards.catalogue)
+
+
+@stage
 def simulate_arrays(config: Config, wildcards: Wildcards) -> data.SimulateArraysSettings:
     """The config's own section, with the catalogue's name for the ledger."""
     simulation = config.catalogues[wildcards.catalogue].simulate
@@ -142,11 +149,18 @@ def import_table(config: Config, wildcards: Wildcards) -> data.ImportTableSettin
 
 
 @stage
+def relate(config: Config, wildcards: Wildcards) -> data.RelateSettings:
+    """When two sequences are relatives."""
+    return data.RelateSettings(**dict(config.datasets[wildcards.dataset].related))
+
+
+@stage
 def split_labels(config: Config, wildcards: Wildcards) -> data.SplitLabelsSettings:
     """How a data set is divided, or that it was published with its splits."""
     dataset = config.datasets[wildcards.dataset]
     return data.SplitLabelsSettings(
         kind=dataset.kind,
+        related=dataset.related,
         given=isinstance(dataset, Table) and not dataset.path,
         labels=_labels(dataset),
         caps=dataset.caps(),
@@ -169,8 +183,9 @@ def draw_background(config: Config, wildcards: Wildcards) -> data.DrawBackground
 
 @stage
 def compare_splits(config: Config, wildcards: Wildcards) -> data.CompareSplitsSettings:
-    """The kind of the data set."""
-    return data.CompareSplitsSettings(kind=config.datasets[wildcards.dataset].kind)
+    """The kind of the data set, and when two sequences are relatives."""
+    dataset = config.datasets[wildcards.dataset]
+    return data.CompareSplitsSettings(kind=dataset.kind, related=dataset.related)
 
 
 @stage
@@ -276,8 +291,9 @@ def baseline(config: Config, wildcards: Wildcards) -> evaluation.BaselineSetting
 def evaluate(config: Config, wildcards: Wildcards) -> evaluation.EvaluateSettings:
     """How results are measured, and how many groups intervals need."""
     limits = config.datasets[wildcards.dataset].audit
+    scoring = {key: getattr(config.evaluation, key) for key in Scoring.model_fields}
     return evaluation.EvaluateSettings(
-        effective_groups=limits.effective_groups, largest_group=limits.largest_group, **dict(config.evaluation)
+        effective_groups=limits.effective_groups, largest_group=limits.largest_group, **scoring
     )
 
 
@@ -326,6 +342,8 @@ def report(config: Config, wildcards: Wildcards) -> evaluation.ReportSettings:
         runs=[*runs(config)],
         datasets=printed["datasets"],
         variants=variants,
+        confidence=config.evaluation.confidence,
+        ladder=config.evaluation.ladder,
         config=printed | {"datasets": written},
     )
 

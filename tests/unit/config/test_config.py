@@ -56,6 +56,9 @@ def test_baselines_follow_what_is_learnt():
     config = load_config({**BASE, "datasets": {**BASE["datasets"], "n": table}}, check_paths=False)
     assert config.datasets["d"].simple_models == config.datasets["t"].simple_models == sorted(["majority", *others])
     assert config.datasets["n"].simple_models == sorted(["mean", *others]) and config.datasets["n"].truth == "target"
+    mixed = {**BASE, "datasets": {**BASE["datasets"], "n": table}, "evaluation": {"ladder": ["d", "n"]}}
+    with pytest.raises(UserError, match=r"^evaluation\.ladder\[1\]: the records of 'n' have a target, those of 'd' a"):
+        load_config(mixed, check_paths=False)
     none = load_config({**BASE, "datasets": {**BASE["datasets"], "n": {**table, "baselines": []}}}, check_paths=False)
     assert none.datasets["n"].simple_models == []
     section_of = json.loads(section(config, "import_table", SimpleNamespace(dataset="n")))
@@ -92,7 +95,11 @@ def test_baselines_follow_what_is_learnt():
         (["datasets", "$(touch x)"], BASE["datasets"]["d"], "'$(touch x)' is not allowed here"),
         (["datasets", "x\n"], BASE["datasets"]["d"], "is not allowed here"),
         (["datasets", "summary"], BASE["datasets"]["d"], "datasets.summary: this name is reserved"),
+        (["datasets", "index"], BASE["datasets"]["d"], "datasets.index: this name is reserved"),
         (["models", "baseline"], BASE["models"]["m"], "models.baseline: this name is reserved"),
+        (["evaluation", "ladder"], ["t", "dd"], "evaluation.ladder[1]: no entry 'dd'; did you mean 'd'?"),
+        (["evaluation", "ladder"], ["d", "t", "d"], "evaluation.ladder[2]: 'd' is listed twice"),
+        (["evaluation", "ladder"], ["d"], "evaluation.ladder: one rung is no ladder"),
         (["genomes", "g"], {"url": "file:///etc/passwd"}, "'file:///etc/passwd' is not an http, https or ftp address"),
         (["genomes", "g"], {"url": "http://x/{chromosome}.fa"}, "needs `chromosomes`"),
         (["genomes", "g"], {"url": "http://x", "path": "y"},

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from with_relatives import grouped
+from with_relatives import RELATED, grouped
 
-from dnalm.data.groups import definition
+from dnalm.data.groups import definition, group_records
 from dnalm.tables.sequences import sequence_table
 
 
@@ -76,18 +76,37 @@ def test_overlaps_are_those_of_all_pairs_in_any_order(places, random):
     assert groups == [f"r{label[n]:02d}" for n in order]
 
 
-def test_arrays_that_are_alike_are_one_group_though_their_motifs_differ():
-    """7 % of scattered changes are more than near-identity allows; of what is no array, they make another sequence."""
-    (one,) = unrelated(1, 100, 1)
-    other = "".join(
-        dict(zip("ACGT", "CGTA", strict=True))[base] if at % 14 == 3 else base for at, base in enumerate(one)
-    )
-    rows = [{"id": "a", "sequence": one, "motif": one[:20]}, {"id": "b", "sequence": other, "motif": other[60:83]}]
-    arrays = table([{**row, "label": 1, "source": "vntrseek"} for row in rows])
-    assert grouped(arrays) == ["a", "a"]
-    assert grouped(table([{"id": row["id"], "sequence": row["sequence"]} for row in rows])) == ["a", "b"]
+def pairs(*rows):
+    return pd.DataFrame(rows, columns=["id_a", "id_b", "kind", "identity"])
+
+
+def test_a_link_that_would_make_too_large_a_group_is_refused_the_strongest_come_first():
+    records = table([{} for _ in range(10)])
+    chain = [(f"r{n}", f"r{n + 1}", "similar_sequence", 0.8 + n / 100) for n in range(6)]
+    whole = group_records(records, pairs(*chain), 1.0)
+    assert whole.groups == ["r0"] * 7 + ["r7", "r8", "r9"] and whole.refused == {}
+    bounded = group_records(records, pairs(*chain), 0.4)  # r5-r6 is the best link
+    assert bounded.groups == ["r0", "r0", "r0", *["r3"] * 4, "r7", "r8", "r9"]
+    assert bounded.refused == {"similar_sequence": 1}
+    shuffled = group_records(records, pairs(*chain[::-1]), 0.4)
+    assert shuffled == bounded
+
+
+def test_same_sequences_loci_and_given_groups_are_never_refused():
+    records = table([{} for _ in range(6)])
+    links = [("r0", "r1", "same_sequence", 1.0), ("r1", "r2", "locus", 1.0), ("r2", "r3", "given_group", 1.0)]
+    found = group_records(records, pairs(*links, ("r3", "r4", "motif_family", 1.0)), 0.2)
+    assert found.groups == ["r0"] * 4 + ["r4", "r5"] and found.refused == {"motif_family": 1}
+
+
+def test_what_a_later_link_joins_is_not_counted_as_refused():
+    records = table([{} for _ in range(8)])
+    links = [("r0", "r1", "similar_sequence", 0.9), ("r0", "r2", "similar_sequence", 0.85), ("r3", "r4", "locus", 1.0)]
+    links += [("r2", "r3", "similar_sequence", 0.84), ("r1", "r2", "similar_sequence", 0.83)]
+    found = group_records(records, pairs(*links), 0.4)
+    assert found.groups[:5] == ["r0", "r0", "r0", "r3", "r3"] and found.refused == {"similar_sequence": 1}
 
 
 def test_the_definition_says_what_is_done():
-    assert len(definition("repeats")) == 6
-    assert len(definition("table")) == 2
+    assert len(definition("repeats", RELATED, 0.1)) == 5 and "10%" in definition("repeats", RELATED, 0.1)[-1]
+    assert "80%" in definition("table", RELATED, 0.1)[1] and "30 exact" in definition("table", RELATED, 0.1)[1]

@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from script_runs import run_script, start_script
 from simulated_splits import mutated, random_sequences, simulate
-from with_relatives import compared, divided
+from with_relatives import RELATED, compared, divided
 
 from dnalm.config.stages.data import SplitLabelsSettings
-from dnalm.data import leakage as leakage_module
 from dnalm.data.labelled_tables import import_tables
 from dnalm.data.relatives import find_relatives
 from dnalm.files import read_user_table, sha256
@@ -38,7 +37,7 @@ def add(tables, split, **record):
 def numbers(facts):
     """Every count that is not 0, by path."""
     counts = [pair for place in ("within", "across", "conflicting_labels") for pair in walk(facts[place], place)]
-    beside = ("located_left", "located_right", "examples", "families")
+    beside = ("located_left", "located_right", "examples", "with_relatives")
     return {path: value for path, value in counts if value and path.split(".")[-1] not in beside}
 
 
@@ -56,10 +55,10 @@ def test_a_clean_set_is_clean(clean):
     assert facts["splits"]["train"] == {"records": 180, "sequences": 180}
     assert facts["negatives"] == {"n": 150, "in_catalogue": None, "called_by_trf": None}
     assert list(facts["across"]) == PAIRS
-    assert facts["across"]["train/test"]["motif_family"] == {"records_left": 0, "records_right": 0, "families": 0}
+    assert facts["across"]["train/test"]["motif_family"] == {"records_left": 0, "records_right": 0}
     table = compared(simulate(300, "table"), [], "table")
     assert numbers(table) == {} and table["negatives"] == {"n": 0, "in_catalogue": None, "called_by_trf": None}
-    assert table["across"]["train/test"]["motif_family"] is table["across"]["train/test"]["array_identity"] is None
+    assert table["across"]["train/test"]["motif_family"] is None
 
 
 def test_an_exact_copy_across(clean):
@@ -116,10 +115,10 @@ def test_like_arrays_across(clean):
     tables = add(tables, "test", sequence=mutated(np.random.default_rng(1), UNIT * 6, 0.06), label=1, source="trf")
     facts = compared(tables, [], "repeats")
     assert numbers(facts) == {
-        "across.train/test.array_identity.records_left": 1,
-        "across.train/test.array_identity.records_right": 1,
+        "across.train/test.near.records_left": 1,
+        "across.train/test.near.records_right": 1,
     }
-    assert facts["examples"] == {"array_identity train/test": [["new-train", "new-test"]]}
+    assert facts["examples"] == {"near train/test": [["new-train", "new-test"]]}
 
 
 def test_flanks_are_no_part_of_an_array(clean):
@@ -128,16 +127,8 @@ def test_flanks_are_no_part_of_an_array(clean):
     left, right, other, another = random_sequences(rng, [200] * 4)
     tables = add(clean, "train", sequence=left + UNIT * 6 + right, start=1000, **place)
     facts = compared(add(tables, "test", sequence=other + UNIT * 6 + another, start=1000, **place), [], "repeats")
-    assert facts["across"]["train/test"]["array_identity"]["records_right"] == 1
+    assert facts["across"]["train/test"]["near"]["records_right"] == 1
     assert facts["across"]["train/test"]["exact"] == 0
-
-
-def test_arrays_too_long_to_align_are_counted(clean, monkeypatch):
-    monkeypatch.setattr(leakage_module, "LONGEST", 119)
-    tables = {split: table[table["sequence"].str.len() < 110] for split, table in clean.items()}
-    facts = compared(add(tables, "test", sequence=UNIT * 6, label=1), [], "repeats")
-    across = facts["across"]
-    assert [across[pair]["array_identity"]["not_aligned"] for pair in PAIRS] == [0, 1, 1]
 
 
 def test_a_motif_family_across(clean):
@@ -147,9 +138,10 @@ def test_a_motif_family_across(clean):
     assert numbers(facts) == {
         "across.train/test.motif_family.records_left": 1,
         "across.train/test.motif_family.records_right": 1,
+        "across.train/test.near.records_left": 1,
+        "across.train/test.near.records_right": 1,
     }
-    assert facts["across"]["train/test"]["motif_family"]["families"] == 1
-    assert facts["examples"] == {"motif_family train/test": [["new-train", "new-test"]]}
+    assert facts["examples"]["motif_family train/test"] == [["new-train", "new-test"]]
     no_motifs = compared({split: table.assign(motif=None) for split, table in clean.items()}, [], "repeats")
     assert no_motifs["across"]["train/test"]["motif_family"] is None
 
@@ -186,8 +178,8 @@ def test_conflicting_labels(clean):
     facts = compared(add(clean, "train", sequence=copy, label=1), [], "table")
     assert numbers(facts) == {
         "within.train.reverse_complement": 1,
-        "conflicting_labels.sequences": 1,
-        "conflicting_labels.records": 2,
+        "conflicting_labels.same.sequences": 1,
+        "conflicting_labels.same.records": 2,
     }
     assert facts["conflicting_labels"]["examples"] == ["r000000"]
     assert facts["examples"]["conflicting_labels"] == [["r000000", "new-train"]]
@@ -210,13 +202,6 @@ def test_negatives_in_a_catalogue_and_called_by_trf(clean):
     assert facts == {"n": 151, "in_catalogue": found, "called_by_trf": found}
     facts = compared(tables, [near.assign(start=near["start"] + 1)], "repeats")["negatives"]
     assert facts["in_catalogue"]["number"] == 0
-
-
-def test_shuffles_are_compared_as_arrays(clean):
-    tables = add(clean, "train", sequence=UNIT * 6, source="shuffled")
-    facts = compared(add(tables, "test", sequence=UNIT * 6, source="shuffled"), [], "repeats")
-    assert facts["across"]["train/test"]["array_identity"]["records_right"] == 1
-    assert facts["across"]["train/test"]["near"]["records_right"] == 0
 
 
 records = st.lists(st.tuples(st.text("AC", min_size=1, max_size=3), st.integers(0, 1)), max_size=8)
@@ -250,7 +235,7 @@ def test_exact_counts_are_those_of_sets(rows):
         labels.setdefault(min(sequence, reverse_complement(sequence)), []).append(label)
     several = [found for found in labels.values() if len(set(found)) > 1]
     expected = {"sequences": len(several), "records": sum(map(len, several))}
-    assert {name: facts["conflicting_labels"][name] for name in expected} == expected
+    assert facts["conflicting_labels"]["same"] == expected
 
 
 def test_published_splits_of_core_promoters(shared):
@@ -265,7 +250,7 @@ def test_published_splits_of_core_promoters(shared):
         "train/test": 42,
         "validation/test": 8,
     }
-    assert facts["conflicting_labels"]["sequences"] == 64
+    assert facts["conflicting_labels"]["same"]["sequences"] == 64
 
 
 def test_the_loci_of_arrays_reach_the_split_tables():
@@ -279,7 +264,14 @@ def test_the_loci_of_arrays_reach_the_split_tables():
         table,
         [],
         SplitLabelsSettings(
-            kind="repeats", method="random", fractions=fractions, seed=1, caps=caps, given=False, labels=None
+            kind="repeats",
+            related=RELATED,
+            method="random",
+            fractions=fractions,
+            seed=1,
+            caps=caps,
+            given=False,
+            labels=None,
         ),
     )
     assert compared(tables, [], "repeats")["across"]["train/test"]["locus"]["located_right"] == 8
@@ -288,13 +280,13 @@ def test_the_loci_of_arrays_reach_the_split_tables():
 def call(folder, *arguments, kind="repeats", run=run_script):
     places = ["--data", folder, "--relatives", folder / "relatives.parquet", *arguments]
     places += ["--output", folder / "leakage.json"]
-    return run("compare_splits.py", *places, spec={"kind": kind})
+    return run("compare_splits.py", *places, spec={"kind": kind, "related": {}})
 
 
 def write(tables, folder):
     for split, table in tables.items():
         table.to_parquet(folder / f"{split}.parquet", index=False)
-    find_relatives(pd.concat(tables.values())).to_parquet(folder / "relatives.parquet", index=False)
+    find_relatives(pd.concat(tables.values()), RELATED).to_parquet(folder / "relatives.parquet", index=False)
 
 
 def test_the_script_writes_the_same_bytes_again(tmp_path, clean):
@@ -353,7 +345,7 @@ def test_conflicting_targets():
     tables = {split: table.iloc[i::3].reset_index(drop=True) for i, split in enumerate(SPLITS)}
     facts = compared(tables, [], "table")
     found = facts["conflicting_targets"]
-    assert found["same"] == {"sequences": 2, "records": 4} and found["near"] == {"records": 0}
+    assert found["same"] == {"sequences": 2, "records": 4} and found["near"] == {"records": 0, "with_relatives": 0}
     assert sorted(map(sorted, facts["examples"]["conflicting_targets"])) == [["r00", "r06"], ["r01", "r07"]]
     assert "conflicting_labels" not in facts and "conflicting_targets" in facts["definitions"]
     assert facts["negatives"] == {"n": 0, "in_catalogue": None, "called_by_trf": None}

@@ -3,10 +3,10 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_splits import mutated, random_sequences
+from with_relatives import RELATED
 
-from dnalm.data import relatives as module
 from dnalm.data.loci import Places, overlapping
-from dnalm.data.relatives import Pairs, find_relatives, link_similar_arrays, link_similar_sequences
+from dnalm.data.relatives import find_relatives
 from dnalm.data.relatives_by_split import EXAMPLES, RelativesBySplit
 from dnalm.sequence.alphabet import reverse_complement
 from dnalm.tables.sequences import sequence_table
@@ -60,70 +60,6 @@ def test_counts_are_those_of_all_pairs_of_records(case):
         assert all(i < j and related(i, j) for i, j in relatives.examples(here, here))
 
 
-def linked(link, sequences):
-    """Pairs of sequences that are linked."""
-    pairs = Pairs(len(sequences))
-    link(pairs, sequences)
-    return set(zip(*map(np.ndarray.tolist, pairs.found()), strict=True))
-
-
-def test_similar_sequences_of_either_strand_and_overlapping_windows():
-    one, other, third = random_sequences(RNG, [300, 300, 500])
-    copy = reverse_complement(mutated(RNG, one, 0.02))
-    sequences = [one, other, third[:300], copy, third[80:380], third[200:]]
-    assert linked(link_similar_sequences, sequences) == {(0, 3), (2, 4)}
-
-
-def test_a_third_of_another_sequence_is_not_similar():
-    long = random_sequences(RNG, [300])[0]
-    assert linked(link_similar_sequences, [long, long[:100], "ACG", ""]) == set()
-
-
-def test_similar_arrays_are_alike_in_whole():
-    """A far copy, a shorter array of the unit and an array of another unit are not."""
-    unit, other = random_sequences(RNG, [20, 20])
-    array = unit * 6
-    near, far = mutated(RNG, array, 0.08), mutated(RNG, array, 0.35)
-    shifted = reverse_complement(array[3:] + unit[:1])
-    arrays = [array, near, shifted, far, unit * 4, other * 6]
-    assert linked(link_similar_arrays, arrays) == {(0, 1), (0, 2), (1, 2)}
-
-
-def test_low_complexity_alone_makes_no_arrays_alike():
-    assert linked(link_similar_arrays, ["ATTTT" * 20, "ATTTTT" * 16, "AC" * 50, "AG" * 50]) == set()
-    assert linked(link_similar_arrays, ["AC" * 50, "CA" * 52, "GT" * 47]) == {(0, 1), (0, 2), (1, 2)}
-
-
-def test_nearly_all_arrays_at_the_threshold_are_found():
-    arrays = random_sequences(RNG, [100] * 400)
-    copies = []
-    for array in arrays:
-        places = set(RNG.choice(100, 10, replace=False).tolist())
-        copies.append("".join("ACGT"["ACGT".index(x) - 1] if i in places else x for i, x in enumerate(array)))
-    found = linked(link_similar_arrays, arrays + copies)
-    assert found <= {(row, row + 400) for row in range(400)} and len(found) >= 370
-
-
-@given(st.lists(st.lists(st.tuples(*[st.integers(0, 5)] * 2), max_size=6), max_size=6))
-def test_pairs_are_kept_once_and_found_again_by_nobody(batches):
-    pairs, kept = Pairs(6), set()
-    for batch in batches:
-        left, right = np.array([pair for pair in batch if pair[0] != pair[1]], np.int64).reshape(-1, 2).T
-        new = pairs.wanted(left, right)
-        expected = [tuple(sorted(pair)) not in kept for pair in zip(left.tolist(), right.tolist(), strict=True)]
-        assert new.tolist() == expected
-        pairs.link(left[new], right[new])
-        kept |= {tuple(sorted(pair)) for pair in zip(left.tolist(), right.tolist(), strict=True)}
-    assert set(zip(*map(np.ndarray.tolist, pairs.found()), strict=True)) == kept
-
-
-def test_a_record_with_many_relatives_is_compared_with_other_groups_only(monkeypatch):
-    monkeypatch.setattr(module, "MOST_RELATIVES", 2)
-    pairs = Pairs(6)
-    pairs.link(np.array([0, 0, 1, 1]), np.array([2, 3, 2, 3]))
-    assert pairs.wanted(np.array([0, 0, 4]), np.array([1, 4, 5])).tolist() == [False, True, True]
-
-
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 40), st.integers(1, 30)), max_size=12))
 def test_overlaps_are_those_of_all_pairs(places):
     ends = np.array([(start, start + size) for _, start, size in places], float).reshape(-1, 2).T
@@ -151,17 +87,19 @@ def test_every_kind_of_relative_is_named_by_ids_whatever_the_row_order():
         {"id": "g", "sequence": other, "chrom": "chr1", "start": 249, "end": 399},
     ]
     records = sequence_table(pd.DataFrame([{"label": 0, "source": "unique"} | row for row in rows]))
-    found = find_relatives(records)
-    assert list(found) == ["id_a", "id_b", "kind"]
+    records["given_group"] = ["one", None, None, None, None, None, "one"]
+    found = find_relatives(records, RELATED)
+    assert list(found) == ["id_a", "id_b", "kind", "identity"]
     named = {kind: {*zip(part["id_a"], part["id_b"], strict=True)} for kind, part in found.groupby("kind")}
     assert named == {
         "same_sequence": {("a", "b"), ("c", "d")},
-        "near_identical": {("a", "b"), ("a", "f"), ("c", "d")},
-        "similar_sequence": {("a", "f")},
+        "similar_sequence": {("a", "f"), ("c", "e")},
         "same_array": {("c", "d")},
-        "similar_array": {("c", "e")},
+        "given_group": {("d", "g")},
         "motif_family": {("c", "d"), ("c", "e")},
         "locus": {("b", "g")},
     }
-    again = find_relatives(records.sample(frac=1, random_state=1))
+    same = found["kind"].isin(["same_sequence", "same_array", "locus", "given_group"])
+    assert (found["identity"][same] == 1).all() and found["identity"].between(0.8, 1).all()
+    again = find_relatives(records.sample(frac=1, random_state=1), RELATED)
     pd.testing.assert_frame_equal(found, again)

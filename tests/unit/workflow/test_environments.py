@@ -10,7 +10,12 @@ import pytest
 import yaml
 from conftest import ROOT
 
-PYPI = {"pytorch": "torch", "huggingface_hub": "huggingface-hub"}
+PYPI = {
+    "parasail-python": "parasail",
+    "python-edlib": "edlib",
+    "pytorch": "torch",
+    "huggingface_hub": "huggingface-hub",
+}
 NOT_ON_PYPI = {"python", "trf"}
 
 
@@ -50,7 +55,14 @@ RULES = {
     for match in re.finditer(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", path.read_text(), re.MULTILINE | re.DOTALL)
     if "shell:" in match[2]
 }
-CALLED = {"torch": "pytorch", "sklearn": "scikit-learn", "pynvml": "nvidia-ml-py", "yaml": "pyyaml"}
+CALLED = {
+    "edlib": "python-edlib",
+    "parasail": "parasail-python",
+    "torch": "pytorch",
+    "sklearn": "scikit-learn",
+    "pynvml": "nvidia-ml-py",
+    "yaml": "pyyaml",
+}
 NOT_LISTED = {
     ("training", "triton"): "comes with PyTorch's CUDA builds, and is asked for on a GPU alone",
     ("training", "wandb"): "report_to: whoever asks for it installs it",

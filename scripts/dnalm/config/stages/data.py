@@ -6,7 +6,7 @@ from pydantic import Field
 
 from dnalm.config.base import Labels, Md5, Name, Settings, Sha256, Text
 from dnalm.config.catalogues import ArraySimulation
-from dnalm.config.datasets import Balance, Kind, Source, Splitting
+from dnalm.config.datasets import Balance, Kind, Related, Source, Splitting
 
 Pieces = Literal["unique", "interspersed", "context"]
 """Which part of a genome is left when the rest is masked."""
@@ -39,6 +39,12 @@ class ImportCatalogueSettings(Settings):
     catalogue: Name
     format: Text
     filters: list[Text] | None = Field(description="VCF FILTER values to keep; None for all.")
+
+
+class PlaceCatalogueSettings(Settings):
+    """A catalogue that is placed on a genome by its sequences."""
+
+    catalogue: Name = Field(description="Its name, for the ledger.")
 
 
 class SimulateArraysSettings(ArraySimulation):
@@ -93,10 +99,15 @@ class ImportTableSettings(Settings):
     )
 
 
+class RelateSettings(Related):
+    """When two sequences are relatives."""
+
+
 class SplitLabelsSettings(Splitting):
     """How a data set is divided."""
 
     kind: Kind
+    related: Related
     given: bool = Field(description="Whether it was published with its splits.")
     labels: Labels | None
     caps: dict[str, int | None] = Field(description="Maximum number of records of each split; None for no limit.")
@@ -111,6 +122,7 @@ class DrawBackgroundSettings(Settings):
 
 
 class CompareSplitsSettings(Settings):
-    """The kind of the data set."""
+    """The kind of the data set, and when two sequences are relatives."""
 
     kind: Kind
+    related: Related

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from dnalm.config.base import Labels, Name, Settings, Text
 from dnalm.config.datasets import Audit, Baseline, Kind
-from dnalm.config.evaluation import Evaluation, Resampling
+from dnalm.config.evaluation import Resampling, Scoring
 from dnalm.config.runs import SeededRun
 from dnalm.config.variants import Variant
 
@@ -36,7 +36,7 @@ class IntervalSettings(Resampling):
     largest_group: float = Field(description="Largest share of the records that one group may hold without a caution.")
 
 
-class EvaluateSettings(IntervalSettings, Evaluation):
+class EvaluateSettings(IntervalSettings, Scoring):
     """How a run is scored."""
 
 
@@ -68,5 +68,7 @@ class ReportSettings(Settings):
 
     runs: list[SeededRun] = Field(description="Their order is that of the report's data sets.")
     datasets: dict[Name, dict[str, Any]] = Field(description="Config of each data set.")
-    variants: dict[Name, Variant] = Field({}, description="Those data sets that are variants of another one.")
-    config: dict[str, Any]
+    variants: dict[Name, Variant] = Field({}, description="Data sets that are variants of another one.")
+    confidence: float = Field(description="Level of the intervals.")
+    ladder: list[Name] = Field([], description="Data sets that are rungs, from the top down.")
+    config: dict[str, Any] = Field(description="The whole config, to print.")

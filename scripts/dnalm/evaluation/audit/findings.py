@@ -8,8 +8,12 @@ import pandas as pd
 
 from dnalm.errors import UserError
 from dnalm.evaluation.audit import checks, leaks, targets
-from dnalm.evaluation.audit.checks import Check, Subject, worst
-from dnalm.evaluation.audit.probes import run_probes
+from dnalm.evaluation.audit.balance import compare_splits, split_balance
+from dnalm.evaluation.audit.checks import Subject, worst
+from dnalm.evaluation.audit.family import correct
+from dnalm.evaluation.audit.markers import find_markers, markers
+from dnalm.evaluation.audit.origin import OPTIONAL, find_origins, origin
+from dnalm.evaluation.audit.probes import judge, measure_probes
 from dnalm.evaluation.audit.shortcuts import shortcuts
 from dnalm.evaluation.audit.token_counts import TokenCounts
 from dnalm.evaluation.statistics.clusters import Groups
@@ -17,7 +21,9 @@ from dnalm.names import LABEL, SPLITS, TARGET
 from dnalm.tables.sequences import truth_column
 
 COLUMNS = ("id", "sequence", "group")
-"""Columns that the audit needs, with `label` or `target`; `soft_masked` is optional."""
+"""Columns that the audit needs, with `label` or `target`."""
+USED_IF_PRESENT = ("soft_masked", *OPTIONAL)
+"""Columns that the audit looks at if the tables have them."""
 
 
 def audit(
@@ -30,23 +36,38 @@ def audit(
 
     tables: the sequence table of each split, checked by `check_tables`. leakage: the output of `compare_splits.py` for
     them. tokens: of each model, in the order of the splits' records. The probes pool all splits, as their models are
-    not used again.
+    not used again. The p values of all probes, markers, origins and comparisons of splits are corrected together.
     """
     _check_facts(leakage, tables)
     records = pd.concat([tables[split] for split in SPLITS], ignore_index=True)
     limits = subject.limits
-    probes = run_probes(records, tokens, limits, subject.kind)
     repeats = subject.kind == "repeats"
     of_numbers = subject.truth == TARGET
+    probes, marked, origins, compared, distances = correct(
+        measure_probes(records, tokens, limits),
+        find_markers(records),
+        find_origins(subject, records),
+        compare_splits(subject, tables),
+        targets.distances(tables) if of_numbers else [],
+    )
+    probes = judge(probes, subject.truth, limits, subject.kind)
     found = [
-        *(_of_targets(subject, tables) if of_numbers else [checks.classes(subject, _by_label(tables))]),
+        *(
+            [targets.sizes(subject, tables), targets.target_distributions(subject, distances)]
+            if of_numbers
+            else [checks.classes(subject, _by_label(tables))]
+        ),
         leaks.duplicates(subject, leakage),
         leaks.shared_sequences(subject, leakage),
         leaks.relatives("near_duplicates", subject, leakage),
+        leaks.relatives("given_groups", subject, leakage),
         targets.conflicting_targets(subject, leakage) if of_numbers else leaks.conflicting_labels(subject, leakage),
         *(leaks.relatives(name, subject, leakage) for name in leaks.OF_REPEATS if repeats),
         *(leaks.negatives(name, subject, leakage) for name in leaks.OF_NEGATIVES if repeats),
         shortcuts(subject, probes, "soft_masked" in records),
+        markers(subject, marked),
+        origin(subject, origins, records),
+        split_balance(subject, compared),
         *([checks.overlong(subject, tokens), checks.unknown_tokens(subject, tokens)] if tokens else []),
         checks.effective_groups(subject, Groups.of(pd.factorize(tables["test"]["group"])[0])),
     ]
@@ -60,10 +81,6 @@ def audit(
         "status": worst([check["status"] for check in made]),
         "stops": [name for name in failed if name in stopping or "all" in stopping],
     }
-
-
-def _of_targets(subject: Subject, tables: Mapping[str, pd.DataFrame]) -> list[Check]:
-    return [targets.sizes(subject, tables), targets.target_distributions(subject, tables)]
 
 
 def check_tables(tables: Mapping[str, pd.DataFrame], places: Mapping[str, Any]) -> None:

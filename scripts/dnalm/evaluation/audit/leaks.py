@@ -8,7 +8,7 @@ from dnalm.evaluation.audit.checks import Check, Subject, above, check, sentence
 from dnalm.evaluation.report.text import percent, plural
 from dnalm.names import SCORED_SPLITS, SPLITS
 
-OF_REPEATS = ("locus_overlap", "motif_families", "array_identity")
+OF_REPEATS = ("locus_overlap", "motif_families")
 OF_NEGATIVES = ("negatives_in_catalogue", "negatives_called_by_trf")
 """Checks for data sets of tandem repeats only."""
 
@@ -70,8 +70,8 @@ def shared_sequences(subject: Subject, facts: Mapping[str, Any]) -> Check:
 
 _RELATIVES = {
     "near_duplicates": (
-        "near", "Near duplicates across splits", "a near-identical sequence",
-        "A near copy of a training record can be answered from memory; scores say little about new sequences.",
+        "near", "Similar sequences across splits", "a similar sequence",
+        "A relative of a training record can be answered from memory; scores say little about new sequences.",
     ),
     "locus_overlap": (
         "locus", "Loci shared by splits", "an overlapping locus",
@@ -81,9 +81,9 @@ _RELATIVES = {
         "motif_family", "Motif families shared by splits", "the same motif family",
         "Arrays of one family repeat the same unit: a model can memorise the unit without learning what a repeat is.",
     ),
-    "array_identity": (
-        "array_identity", "Similar arrays across splits", "a similar array (by alignment)",
-        "Low-complexity arrays can be similar although their motifs differ; to a model they are the same record.",
+    "given_groups": (
+        "given_group", "Groups of the table shared by splits", "a record of the same group",
+        "The table says that these records belong together; a model can recognise one by the other.",
     ),
 }  # fmt: skip
 
@@ -91,7 +91,7 @@ _RELATIVES = {
 def relatives(name: str, subject: Subject, facts: Mapping[str, Any]) -> Check | None:
     """Records with a relative in another split; None if that relation was not searched for.
 
-    name: near_duplicates, locus_overlap, motif_families or array_identity.
+    name: near_duplicates, given_groups, locus_overlap or motif_families.
     """
     fact, heading, relation, why = _RELATIVES[name]
     fractions, words, details = [0.0], [], {}
@@ -109,9 +109,6 @@ def relatives(name: str, subject: Subject, facts: Mapping[str, Any]) -> Check | 
                 )
     if not any(found.get("located_left", 1) + found.get("located_right", 1) for found in details.values()):
         return None  # no record has coordinates
-    not_aligned = max(found.get("not_aligned", 0) for found in details.values())
-    if not_aligned:
-        words.append(f"{plural(not_aligned, 'array')} too long to be aligned, and not checked")
     text = sentence(words) or f"No record of test or validation has {relation} in another split."
     rest = (
         "If that is set already, this relation is wider than that of its groups (see the definition);"
@@ -141,26 +138,39 @@ def _pairs() -> list[tuple[str, tuple[str, str]]]:
 
 
 def conflicting_labels(subject: Subject, facts: Mapping[str, Any]) -> Check:
-    """Sequences with several labels."""
+    """The same or similar sequences with several labels."""
     found = facts["conflicting_labels"]
+    same, near = found["same"], found["near"]
     records = sum(facts["splits"][split]["records"] for split in SPLITS)
-    value, limit = found["records"] / records if records else 0.0, subject.limits["duplicates"]
-    text = (
-        f"{plural(found['sequences'], 'sequence')} ({plural(found['records'], 'record')}) with more than one label, on"
-        " either strand."
-        if found["records"]
-        else "No sequence has two labels."
-    )
-    status = "fail" if value > limit else "warn" if found["records"] else "pass"
+    conflicts = same["records"] + near["records"]
+    value, limit = conflicts / records if records else 0.0, subject.limits["duplicates"]
+    words = []
+    if same["records"]:
+        words.append(
+            f"{plural(same['sequences'], 'sequence')} ({plural(same['records'], 'record')}) with more than one label,"
+            " on either strand"
+        )
+    if near["records"]:
+        words.append(
+            f"{plural(near['records'], 'record')} ({percent(near['records'], records)}) similar to a record with"
+            f" another label, of {near['with_relatives']:,} that have a similar sequence at all"
+        )
+    text = sentence(words) or "No sequence has two labels, nor have similar ones."
+    status = "fail" if value > limit else "warn" if words else "pass"
     fix = (
         f"{subject.key('mask.catalogues')}: name every catalogue of repeats, so that no negative is cut from one."
         if subject.kind == "repeats"
-        else "Decide on one label for each of these sequences in the table, or leave them out."
+        else "Decide on one label for each of these sequences in the table, or leave them out; negatives cut from"
+        " positives make a task of their own (which part of a sequence it is), and should be described as such."
     )
-    why = "No model can be right about both records, and they contradict each other in training."
+    why = (
+        "No model can be right about both records of one sequence. Similar records with different labels turn what was"
+        " learnt in training into errors, or show that one class was cut from the other."
+    )
     return check(
-        "conflicting_labels", "Conflicting labels", status, text, why, fix, value, limit, examples=found["examples"]
-    )
+        "conflicting_labels", "Conflicting labels", status, text, why, fix, value, limit,
+        same=dict(same), near=dict(near), examples=found["examples"],
+    )  # fmt: skip
 
 
 _CALLERS = {

@@ -101,11 +101,11 @@ MEASURES = {
         effective=lambda labels, codes: weakest_class(labels, codes) if len(np.unique(labels)) > 1 else 0.0,
         counted="effective groups in the scarcest class",
         undefined="Not measured: no fold holds records of two classes.",
-        none="No shortcut: {} says next to nothing about the label.",
-        weak="A weak shortcut: {} alone says something about the label.",
+        none="No shortcut: next to nothing can be told of the label from {}.",
+        weak="A weak shortcut: something can be told of the label from {} alone.",
         strong="A shortcut: the classes can be told apart by {} alone.",
-        below="A matching artifact, not a pass: a model of {} fitted on some groups does worse than chance on the"
-        " others, as happens if matched records are not kept in one group.",
+        below="An artifact, not a pass: a model of {} fitted on some groups does worse than chance on the others, as"
+        " happens if the classes were balanced by it across groups.",
         summary="The classes can be told apart by {} alone",
         clean="No simple property tells the classes apart.",
     ),
@@ -119,8 +119,8 @@ MEASURES = {
         effective=lambda _, codes: Groups.of(codes).effective,
         counted="effective groups",
         undefined="Not measured: no fold holds two different targets.",
-        none="No shortcut: {} says next to nothing about the target.",
-        weak="A weak shortcut: {} alone says something about the target.",
+        none="No shortcut: next to nothing can be told of the target from {}.",
+        weak="A weak shortcut: something can be told of the target from {} alone.",
         strong="A shortcut: the target can be predicted from {} alone.",
         below="An artifact, not a pass: a model of {} fitted on some groups ranks the others worse than chance, as"
         " happens if groups were balanced by their targets.",

@@ -5,7 +5,7 @@ the question is whether the data set has shortcuts, and no fitted model is used 
 record is scored by a model fitted on a relative. Deterministic.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,17 @@ from sklearn.model_selection import GroupKFold
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from tqdm import tqdm
 
+from dnalm.evaluation.audit.family import LEVEL, beyond_chance, sample_groups
 from dnalm.evaluation.audit.measures import MEASURES, Measure
-from dnalm.evaluation.audit.properties import CONTROL, ENDS, features, title
+from dnalm.evaluation.audit.properties import (
+    COMPOSITION,
+    CONTROL_OF,
+    OF_REPEATS,
+    Features,
+    features,
+    title,
+    wide_features,
+)
 from dnalm.evaluation.audit.token_counts import TokenCounts
 from dnalm.evaluation.report.text import decimal
 from dnalm.evaluation.statistics.bounded import Bounded
@@ -24,13 +33,16 @@ from dnalm.names import TARGET
 from dnalm.tables.sequences import truth_column
 
 FOLDS = 5
+MOST_RECORDS = 20_000
+"""Records, of whole groups at random, on which probes with thousands of columns are run."""
 
 
 @dataclass(frozen=True)
 class Probe:
     """The result of a probe: `found` is the value of `metric`, `status` is pass, warn or fail, `note` a sentence.
 
-    excused: whether its property is known not to be a shortcut, so that it cannot fail the audit.
+    excused: whether its property is known not to be a shortcut, so that it cannot fail the audit. p_holm: the p value
+    against chance, corrected over all tests of the audit.
     """
 
     name: str
@@ -41,13 +53,19 @@ class Probe:
     status: str = "pass"
     note: str = ""
     excused: bool = False
+    p_holm: float | None = None
+
+    @property
+    def p(self) -> float | None:
+        """The p value against chance; None where there is no interval, and for controls, which are not judged."""
+        return None if self.name in CONTROL_OF.values() else self.found.p
 
     def as_json(self) -> dict[str, Any]:
         """The probe's entry in audit.json."""
         rounded = {
             key: None if number is None else round(number, 6)
             for key, number in (("value", self.found.value), ("low", self.found.low), ("high", self.found.high))
-        }
+        } | {"p_holm": None if self.p_holm is None else float(f"{self.p_holm:.3g}")}
         counts = {"n": self.records, "groups_effective": round(self.groups_effective, 1)}
         return {
             "probe": self.name,
@@ -59,31 +77,51 @@ class Probe:
         }
 
 
-def run_probes(
-    records: pd.DataFrame, tokens: Mapping[str, TokenCounts], limits: Mapping[str, Any], kind: str
-) -> list[Probe]:
-    """Run and assess every probe on `records` (columns sequence, label or target, group, optionally soft_masked).
+def measure_probes(records: pd.DataFrame, tokens: Mapping[str, TokenCounts], limits: Mapping[str, Any]) -> list[Probe]:
+    """Every probe on `records` (columns sequence, label or target, group, optionally soft_masked), not yet judged.
 
-    limits: the config's `audit`, with the limits of lower bounds and `effective_groups`, the minimum for an interval.
-    On kind `repeats` the label means periodicity, so that probe warns at most.
+    limits: the config's `audit`, with `effective_groups`, the minimum for an interval.
     """
+    measured = [*measure(features(records, tokens), records, limits)]
+    sample = records.iloc[sample_groups(group_codes(records), MOST_RECORDS)]
+    return [*measured, *measure(wide_features(sample["sequence"].tolist()), sample, limits)]
+
+
+def measure(
+    properties: Iterable[tuple[str, Features]], records: pd.DataFrame, limits: Mapping[str, Any]
+) -> Iterator[Probe]:
+    """How well each property predicts the labels or targets of `records`, out of fold."""
     column = truth_column(records)
-    truth, measure = records[column].to_numpy(np.float64 if column == TARGET else np.int64), MEASURES[column]
-    codes = pd.factorize(records["group"], sort=True)[0]
-    effective = measure.effective(truth, codes)
-    folds = _folds(codes)
-    probes = []
+    truth = records[column].to_numpy(np.float64 if column == TARGET else np.int64)
+    of, codes = MEASURES[column], group_codes(records)
+    effective, folds = of.effective(truth, codes), _folds(codes)
     with threadpool_limits(limits=1):  # the order of sums would change results
-        for name, matrix in tqdm(features(records, tokens), desc="probes", unit="probe", mininterval=1):
-            found = measure.cross_validated(matrix, truth, codes, folds)
+        for name, matrix in tqdm(properties, desc="probes", unit="probe", mininterval=1):
+            found = of.cross_validated(matrix, truth, codes, folds)
             if effective < limits["effective_groups"]:
                 found = Bounded(found.value)
-            probes.append(Probe(name, measure.metric, found, len(records), effective))
-    control = next(probe.found for probe in probes if probe.name == CONTROL)
-    limit = limits[measure.limit]
-    return [
-        _assessed(probe, measure, limit, control, kind == "repeats" and probe.name == "periodicity") for probe in probes
-    ]
+            yield Probe(name, of.metric, found, len(records), effective)
+
+
+def group_codes(records: pd.DataFrame) -> np.ndarray:
+    """The group of each record as an integer from 0, (n,)."""
+    return np.asarray(pd.factorize(records["group"], sort=True)[0])
+
+
+def judge(probes: Sequence[Probe], truth: str, limits: Mapping[str, Any], kind: str) -> list[Probe]:
+    """The probes with status and note, given their corrected p values. truth: the column to predict.
+
+    Pass: within chance, or hardly above it (`Measure.noteworthy`). Fail: the lower bound of the interval is above the
+    config's limit. Else, warn. A place in the sequence that predicts no better than its control, k-mer composition, and
+    on kind `repeats` what a repeat is, warn at most.
+    """
+    values = {probe.name: probe.found.value for probe in probes}
+    count = sum(probe.p is not None for probe in probes)
+    judged = []
+    for probe in probes:
+        control = values.get(CONTROL_OF.get(probe.name, ""))
+        judged.append(_judged(probe, MEASURES[truth], limits, control, kind, count))
+    return judged
 
 
 def _folds(codes: np.ndarray) -> np.ndarray:
@@ -96,32 +134,44 @@ def _folds(codes: np.ndarray) -> np.ndarray:
     return folds
 
 
-def _assessed(probe: Probe, measure: Measure, limit: float, control: Bounded, is_label: bool) -> Probe:
-    """The probe with its status and note. control: result for inner bases; is_label: the label means this property."""
+def _judged(
+    probe: Probe, measure: Measure, limits: Mapping[str, Any], control: float | None, kind: str, count: int
+) -> Probe:
+    """The probe with its status and note. control: the value of its control; count: probes that were tested."""
     name, found, chance = title(probe.name), probe.found, measure.chance
-    if probe.name == CONTROL:
-        note = "A control: how well bases inside the sequence predict; the ends are compared with it."
+    if probe.name in CONTROL_OF.values():
+        note = (
+            "A control: how well composition alone predicts at any place; places in the sequence are compared with it."
+        )
         return replace(probe, note=note, excused=True)
     if found.value is None:
         return replace(probe, status="warn", note=measure.undefined)
     if found.low is None or found.high is None:
         groups = f"{probe.groups_effective:.1f} {measure.counted}"
-        status = "warn" if found.value > measure.noteworthy else "pass"
-        return replace(probe, status=status, note=f"Interval not given: {groups}, too few to assess {name}.")
-    if found.high < chance and found.value < 2 * chance - measure.noteworthy:
-        return replace(probe, status="warn", note=measure.below.format(name))
-    if found.low <= chance or found.value <= measure.noteworthy:
+        return replace(probe, note=f"Interval not given: {groups}, too few to assess {name}.")
+    if abs(found.value - chance) <= measure.noteworthy - chance:
         return replace(probe, note=measure.none.format(name))
-    if probe.name in ENDS and (control.value or 0.0) >= found.low:
-        value = f"{measure.title} {decimal(control.value)}"
-        note = f"Composition, not the ends: as many bases from inside predict as well ({value})."
+    if not beyond_chance(probe):
+        note = f"Within chance, p above {LEVEL:g} corrected for all {count} probes and the other tests of this audit."
+        return replace(probe, note=note)
+    if found.value < chance:
+        return replace(probe, status="warn", note=measure.below.format(name))
+    if control is not None and control >= found.low:
+        value = f"{measure.title} {decimal(control)}"
+        note = f"Composition, not the place: bases from other places predict as well ({value})."
         return replace(probe, status="warn", note=note, excused=True)
-    if is_label:
+    if kind == "repeats" and probe.name in OF_REPEATS:
         note = (
             "This is what the label means, not a flaw of the data: compare models with the baseline `periodicity`, as"
             f" only what they add to this number counts ({measure.title} {decimal(found.value)})."
         )
         return replace(probe, status="warn", note=note, excused=True)
-    if found.low > limit:
+    if probe.name in COMPOSITION:
+        note = (
+            "Composition, which is often what is to be learnt, and no flaw by itself: compare models with the baselines"
+            f" `kmer` and `boosting`, as only what they add counts ({measure.title} {decimal(found.value)})."
+        )
+        return replace(probe, status="warn", note=note, excused=True)
+    if found.low > limits[measure.limit]:
         return replace(probe, status="fail", note=measure.strong.format(name))
     return replace(probe, status="warn", note=measure.weak.format(name))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from dnalm.evaluation.audit import composition
 from dnalm.evaluation.audit.token_counts import TokenCounts
 from dnalm.evaluation.baselines.features import length_gc
 from dnalm.sequence.kmers import OTHER, encode
@@ -37,7 +38,15 @@ _PLACES: dict[str, Callable[[str], str]] = {
     "last_kmer": lambda text: text[-END_BASES:],
 }
 """Functions that cut out the bases of a probe."""
-ENDS = frozenset(_PLACES) - {CONTROL}
+POSITIONS = "positions"
+ROTATED = "rotated_positions"
+"""The control of `POSITIONS`: the same with each sequence rotated, which keeps its composition alone."""
+CONTROL_OF = {"first_kmer": CONTROL, "last_kmer": CONTROL, POSITIONS: ROTATED}
+"""Probes of places in the sequence, and the control that says how well composition does there."""
+COMPOSITION = frozenset({"kmers"})
+"""Probes of what a sequence is made of, in all detail: often what the label means, so they warn and never fail."""
+OF_REPEATS = frozenset({"periodicity", "dinucleotide_entropy", "gc_skew", "homopolymer"})
+"""What a tandem repeat is: a few words, again and again."""
 
 
 def title(probe: str) -> str:
@@ -56,6 +65,13 @@ _TITLES = {
     "first_kmer": f"the first {END_BASES} bases",
     "last_kmer": f"the last {END_BASES} bases",
     "periodicity": "best self-match at any period",
+    "length_parity": "the remainder of the length modulo 2 and 3",
+    "dinucleotide_entropy": "dinucleotide entropy",
+    "gc_skew": "GC skew",
+    "homopolymer": "the longest run of each base",
+    "kmers": f"{composition.KMERS[0]}-mer to {composition.KMERS[-1]}-mer composition",
+    "positions": "the bases at single positions",
+    "rotated_positions": "the bases at single positions of rotated sequences (control)",
     "tokens": "the number of tokens",
 }
 
@@ -78,6 +94,17 @@ def features(records: pd.DataFrame, tokens: Mapping[str, TokenCounts]) -> Iterat
     for name, cut in _PLACES.items():
         yield name, _in_batches(lambda batch, cut=cut: triplets([cut(text) for text in batch]), sequences)  # type: ignore[misc]
     yield "periodicity", best_self_match(sequences)[:, None]
+    yield "length_parity", _in_batches(composition.length_remainders, sequences)
+    yield "dinucleotide_entropy", _in_batches(composition.dinucleotide_entropy, sequences)
+    yield "gc_skew", _in_batches(composition.gc_skew, sequences)
+    yield "homopolymer", _in_batches(composition.homopolymers, sequences)
+
+
+def wide_features(sequences: Sequence[str]) -> Iterator[tuple[str, Features]]:
+    """Name and features of the probes with so many columns that they are run on a sample of the records."""
+    yield "kmers", _in_batches(composition.kmers, sequences)
+    yield POSITIONS, composition.positions(sequences)
+    yield ROTATED, composition.positions(composition.rotated(sequences))
 
 
 def _in_batches(make: Callable[[Sequence[str]], Features], sequences: Sequence[str]) -> Features:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dnalm.evaluation.audit.checks import Check, Subject, check, sentence, worst
 from dnalm.evaluation.audit.measures import MEASURES, Measure
 from dnalm.evaluation.audit.probes import Probe
-from dnalm.evaluation.audit.properties import ENDS, title
+from dnalm.evaluation.audit.properties import CONTROL_OF, title
 from dnalm.evaluation.report.text import decimal, listed
 from dnalm.names import TARGET
 
@@ -46,23 +46,34 @@ def _described(probe: Probe, measure: Measure) -> str:
 
 
 _COMPOSITION = frozenset({"length", "gc", "length_gc", "tokens"})
+_PARITY = frozenset({"length_parity"})
+_DETAILED = frozenset({"dinucleotide_entropy", "gc_skew", "homopolymer", "kmers"})
+_PLACES = frozenset(CONTROL_OF)
 _LETTERS = frozenset({"case", "ambiguity"})
 _PERIODICITY = frozenset({"periodicity"})
 
 
 def _against_shortcuts(subject: Subject, found: Sequence[Probe]) -> str:
     """Advice against the shortcuts that were found."""
-    names = {probe.name.partition("/")[0] for probe in found if not (probe.excused and probe.name in ENDS)}
+    names = {probe.name.partition("/")[0] for probe in found if not (probe.excused and probe.name in _PLACES)}
     return sentence([advice for shortcuts, advice in _advice(subject) if names & shortcuts])
 
 
 def _advice(subject: Subject) -> list[tuple[frozenset[str], str]]:
     """(Names of shortcuts, advice against them)."""
+    return [
+        *_by_kind(subject),
+        (_PARITY, "cut all sequences to lengths drawn in the same way (whole codons in one class, say, tell it)"),
+        (_DETAILED, "compare with the baselines `kmer` and `boosting`: only what a model adds to them counts"),
+    ]
+
+
+def _by_kind(subject: Subject) -> list[tuple[frozenset[str], str]]:
     if subject.kind == "repeats":
         matching = f"{subject.key('balance.match')}: [length, gc] with a lower {subject.key('balance.gc_tolerance')}"
         return [
             (_COMPOSITION, f"{matching} matches the classes"),
-            (ENDS, f"a {subject.key('flank')} above 0 hides where an array begins and ends"),
+            (_PLACES, f"a {subject.key('flank')} above 0 hides where an array begins and ends"),
             (_LETTERS, f"give `interspersed` negatives a weight in {subject.key('negatives')}"),
             (_PERIODICITY, f"compare with the baseline `periodicity`; {subject.key('negatives')}: shuffled is harder"),
         ]
@@ -74,9 +85,9 @@ def _advice(subject: Subject) -> list[tuple[frozenset[str], str]]:
                 " compare with the baseline `length_gc`",
             ),
             (
-                ENDS,
-                "unless the model should learn the ends, cut all sequences in the same way, without adapters or"
-                " restriction sites",
+                _PLACES,
+                "unless the model should learn what lies at these places, cut all sequences in the same way, without"
+                " adapters or restriction sites",
             ),
             (
                 _LETTERS,
@@ -89,7 +100,11 @@ def _advice(subject: Subject) -> list[tuple[frozenset[str], str]]:
         ]
     return [
         (_COMPOSITION, "match the classes of the table by length and GC"),
-        (ENDS, "cut the sequences of all classes in the same way, without adapters or restriction sites"),
+        (
+            _PLACES,
+            "cut the sequences of all classes in the same way, without adapters or restriction sites, unless they are"
+            " centred on what is to be learnt (a start of transcription, a splice site)",
+        ),
         (
             _LETTERS,
             "take the classes from sequence of one quality, or leave out records with letters other than ACGT",

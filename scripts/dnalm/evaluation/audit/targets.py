@@ -1,22 +1,33 @@
 """Checks of regression targets: enough of them, the same distribution in every split, no conflicts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import ks_2samp
+from scipy.stats import ks_2samp, kstwobign
 
 from dnalm.evaluation.audit.checks import FEW_RECORDS, Check, Subject, check, sentence
+from dnalm.evaluation.audit.family import beyond_chance
 from dnalm.evaluation.report.text import decimal, percent, plural
 from dnalm.evaluation.statistics.clusters import Groups
 from dnalm.names import SPLITS, TARGET
 
 DIFFERENT = 0.1
 """Kolmogorov-Smirnov distance of two splits' targets above which a significant difference gives a warning."""
-CHANCE = 1.63
-"""Critical value at level 0.01: the distance of samples of n and m exceeds it times sqrt(1/n + 1/m) (Smirnov 1948)."""
+
+
+@dataclass(frozen=True)
+class Distance:
+    """Kolmogorov-Smirnov distance of the targets of two splits, and the p value of no difference."""
+
+    pair: tuple[str, str]
+    distance: float
+    medians: tuple[float, float]
+    p: float | None
+    p_holm: float | None = None
 
 
 def sizes(subject: Subject, tables: Mapping[str, pd.DataFrame]) -> Check:
@@ -43,23 +54,32 @@ def sizes(subject: Subject, tables: Mapping[str, pd.DataFrame]) -> Check:
     )  # fmt: skip
 
 
-def target_distributions(subject: Subject, tables: Mapping[str, pd.DataFrame]) -> Check:
-    """Do targets have the same distribution in all splits? Kolmogorov-Smirnov distances; n is the effective groups."""
+def distances(tables: Mapping[str, pd.DataFrame]) -> list[Distance]:
+    """The targets of each two splits compared, not yet judged.
+
+    p: of the asymptotic Kolmogorov distribution (Smirnov 1948), with the effective groups in place of the records.
+    """
     effective = {split: Groups.of(pd.factorize(tables[split]["group"])[0]).effective for split in SPLITS}
-    distances, different = {}, []
+    found = []
     for pair in combinations(SPLITS, 2):
         one, other = (tables[split][TARGET].to_numpy(np.float64) for split in pair)
-        if not len(one) or not len(other):
-            continue
-        distance = float(ks_2samp(one, other, method="asymp").statistic)
-        distances["/".join(pair)] = round(distance, 6)
-        if distance > max(DIFFERENT, CHANCE * np.sqrt(sum(1 / effective[split] for split in pair))):
-            medians = " against ".join(f"{np.median(values):.4g}" for values in (one, other))
-            names = " and ".join(pair)
-            different.append(f"the targets of {names} differ (distance {decimal(distance)}; median {medians})")
-    listed_distances = "; ".join(
-        f"{pair.replace('/', ' and ')} {decimal(distance)}" for pair, distance in distances.items()
-    )
+        if len(one) and len(other):
+            distance = float(ks_2samp(one, other, method="asymp").statistic)
+            p = float(kstwobign.sf(distance / np.sqrt(sum(1 / effective[split] for split in pair))))
+            medians = (float(np.median(one)), float(np.median(other)))
+            found.append(Distance((pair[0], pair[1]), distance, medians, p))
+    return found
+
+
+def target_distributions(subject: Subject, found: Sequence[Distance]) -> Check:
+    """Do targets have the same distribution in all splits? It warns, given the corrected p values of the distances."""
+    different = [
+        f"the targets of {' and '.join(one.pair)} differ (distance {decimal(one.distance)};"
+        f" median {' against '.join(f'{median:.4g}' for median in one.medians)})"
+        for one in found
+        if one.distance > DIFFERENT and beyond_chance(one)
+    ]
+    listed_distances = "; ".join(f"{' and '.join(one.pair)} {decimal(one.distance)}" for one in found)
     return check(
         "target_distributions", "Same targets in every split", "warn" if different else "pass",
         sentence(different) or f"Kolmogorov-Smirnov distances of the targets: {listed_distances}.",
@@ -67,13 +87,13 @@ def target_distributions(subject: Subject, tables: Mapping[str, pd.DataFrame]) -
         " a good ranking.",
         f"Try another {subject.key('split.seed')} or more records; {subject.key('split.method')}: random, if no records"
         " are related.",
-        max(distances.values(), default=None), DIFFERENT,
-        distances=distances, effective_groups={split: round(value, 1) for split, value in effective.items()},
+        max((one.distance for one in found), default=None), DIFFERENT,
+        distances={"/".join(one.pair): round(one.distance, 6) for one in found},
     )  # fmt: skip
 
 
 def conflicting_targets(subject: Subject, facts: Mapping[str, Any]) -> Check:
-    """Identical or near-identical sequences with very different targets."""
+    """Identical or similar sequences with very different targets."""
     found = facts["conflicting_targets"]
     total = sum(facts["splits"][split]["records"] for split in SPLITS)
     same, near = found["same"], found["near"]
@@ -88,13 +108,13 @@ def conflicting_targets(subject: Subject, facts: Mapping[str, Any]) -> Check:
     if near["records"]:
         beside, share = "more " if words else "", percent(near["records"], total)
         words.append(
-            f"{near['records']:,} {beside}records ({share}) have a near-identical sequence with"
+            f"{near['records']:,} {beside}records ({share}) have a similar sequence with"
             f" {'such a difference' if words else apart}"
         )
     status = "fail" if value > limit else "warn" if words else "pass"
     return check(
         "conflicting_targets", "Conflicting targets", status, sentence(words) or f"No similar sequences have {apart}.",
-        "No model can be right about both records of one sequence, and hardly about near-identical ones, unless single"
+        "No model can be right about both records of one sequence, and hardly about similar ones, unless single"
         " bases matter.",
         "Decide on one target for each of these sequences in the table (such as the median of its measurements), or"
         " leave them out.",

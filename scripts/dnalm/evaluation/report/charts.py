@@ -62,7 +62,7 @@ def baseline_style(name: str) -> Style:
 
 
 def curves_chart(curves: Sequence[tuple[Style, Curve]], kind: str, key: str, about: str) -> Markup:
-    """Curves of several runs in one chart; kind: `roc` or `precision_recall`."""
+    """Curves of several groups in one chart; kind: `roc` or `precision_recall`."""
     x, y = {
         "roc": ("False positive rate", "True positive rate"),
         "precision_recall": ("Recall", "Precision"),
@@ -96,39 +96,45 @@ def _unit(field: str, title: str, ticks: Sequence[float] = (0, 0.2, 0.4, 0.6, 0.
     return channel(f"{field}:Q", scale=alt.Scale(domain=[0, 1], nice=False), axis=axis)
 
 
-def log_chart(log: pd.DataFrame, columns: dict[str, tuple[str, str]], title: str, kept: float, key: str) -> Markup:
-    """Columns of a training log over epochs, the kept epoch marked.
+def log_chart(
+    logs: Sequence[tuple[pd.DataFrame, float]], columns: dict[str, tuple[str, str]], title: str, key: str
+) -> Markup:
+    """Columns of training logs over epochs, each log with the epoch that was kept, which is marked.
 
-    columns: {column of the log: (name in the legend, colour)}.
+    columns: {column of a log: (name in the legend, colour)}.
     """
     names = [name for name, _ in columns.values()]
-    data = log.rename(columns={column: name for column, (name, _) in columns.items()})
-    data = data[["epoch", *names]].melt("epoch", var_name="series").dropna()
+    parts = []
+    for number, (log, kept) in enumerate(logs):
+        part = log.rename(columns={column: name for column, (name, _) in columns.items()})
+        part = part[["epoch", *names]].melt("epoch", var_name="series").dropna()
+        parts.append(part.assign(run=number, kept=part["epoch"] == kept))
+    data = pd.concat(parts, ignore_index=True)
     data["value"] = data["value"].round(5)
     colour = alt.Color(
         "series:N",
         scale=alt.Scale(domain=names, range=[colour for _, colour in columns.values()]),
         legend=alt.Legend(title=None, orient="top", symbolType="stroke", symbolStrokeWidth=2.5),
     )
-    last = float(log["epoch"].max())
-    ticks = max(1, min(8, round(last - float(log["epoch"].min()))))
+    first, last = float(data["epoch"].min()), float(data["epoch"].max())
+    ticks = max(1, min(8, round(last - first)))
     epochs = alt.X(
         "epoch:Q",
-        scale=alt.Scale(domain=[min(float(log["epoch"].min()), 1.0) if last > 1 else 0, last], nice=False),
+        scale=alt.Scale(domain=[min(first, 1.0) if last > 1 else 0, last], nice=False),
         axis=alt.Axis(title="Epoch", tickCount=ticks, format="~r", grid=False, labelFlush=False),
     )
     value = alt.Y("value:Q", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(title=title, tickCount=5))
-    base = alt.Chart(data).encode(x=epochs, y=value, color=colour)
-    rule = alt.Chart(pd.DataFrame({"epoch": [kept]})).mark_rule(color=MUTED, strokeDash=[3, 3]).encode(x=epochs)
-    chosen = base.transform_filter(alt.datum.epoch == kept).mark_point(size=70, filled=True, opacity=1)
-    chart = alt.layer(rule, base.mark_line(strokeWidth=2, point={"size": 18}), chosen)
+    base = alt.Chart(data).encode(x=epochs, y=value, color=colour, detail="run:N")
+    rules = pd.DataFrame({"epoch": sorted({kept for _, kept in logs})})
+    rule = alt.Chart(rules).mark_rule(color=MUTED, strokeDash=[3, 3]).encode(x=epochs)
+    lines = base.mark_line(strokeWidth=2, point={"size": 18}) if len(logs) == 1 else base.mark_line(strokeWidth=1.2)
+    chosen = base.transform_filter(alt.datum.kept).mark_point(size=70, filled=True, opacity=1)
     ends = "; ".join(
         f"{name} {group.value.iloc[0]:g} to {group.value.iloc[-1]:g}"
-        for name, group in data.groupby("series", sort=False)
+        for (name, _), group in data.groupby(["series", "run"], sort=False)
     )
-    return as_svg(
-        chart.properties(width=390, height=180), key, f"{title} by epoch", f"{ends}; epoch {kept:g} was kept."
-    )
+    chart = alt.layer(rule, lines, chosen).properties(width=390, height=180)
+    return as_svg(chart, key, f"{title} by epoch", f"{ends}; dashed: the epochs that were kept.")
 
 
 Bin = dict[str, Any]

@@ -6,10 +6,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from dnalm.evaluation.report import datacard, trust
+from dnalm.evaluation.report import datacard, plans, pretraining, seeds, trust
 from dnalm.evaluation.report.certificates import certificate
 from dnalm.evaluation.report.descriptions import Description
-from dnalm.evaluation.report.page import TEMPLATES
+from dnalm.evaluation.report.rendering import TEMPLATES
 from dnalm.evaluation.report.results import Dataset, Run
 from dnalm.evaluation.report.text import as_yaml, count, decimal, duration, energy, per_cent, significant
 from dnalm.evaluation.report.verdict import audit_summary, compared
@@ -57,9 +57,10 @@ def model_card(dataset: Dataset, checkpoint: str | None, confidence: float) -> s
         level=per_cent(confidence),
         comparisons=_comparisons(dataset, confidence),
         audit=audit_summary(dataset.audit)[1],
-        findings=[check for check in trust.checks(dataset.audit) if check["status"] != "pass"],
+        findings=trust.checks(dataset.audit)["found"],
+        seen_before=pretraining.seen_before(dataset),
         rare=_rare(run),
-        cautions=datacard.cautions(dataset),
+        cautions=[*seeds.remarks(dataset), *plans.looks(dataset), *datacard.cautions(dataset)],
         certificate=certificate(run),
         time=duration(record["seconds"]),
         energy="" if record.get("training_joules") is None else energy(record["training_joules"]),
@@ -127,11 +128,11 @@ def _comparisons(dataset: Dataset, confidence: float) -> list[str]:
     run = dataset.members[0][1]
     primary = dataset.comparison["primary"]
     sentences = []
-    for one in [primary, *dataset.comparison["others"]] if primary else dataset.comparison["others"]:
+    for one in [*([primary] if primary else []), *dataset.comparison["others"]]:
         if (one["model"], one["recipe"]) == (run.model, run.recipe):
             subject = f"{run.name} (mean of {one['seeds']} seeds)" if one["seeds"] > 1 else run.name
             _, headline, meaning = compared(one, subject, dataset.description, confidence)
-            sentences.append(f"{headline} {meaning}")
+            sentences.append(f"{headline} {meaning} {one['about_note']}".strip())
     return sentences
 
 

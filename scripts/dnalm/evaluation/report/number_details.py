@@ -21,39 +21,34 @@ _BINNED = ("low", "high", "target_median", "n", "mean", "quartile_1", "median", 
 def of_numbers(dataset: Dataset) -> Details:
     """The sections of the page, values for its template, and tables to download."""
     if not dataset.groups:
-        return Details([], {}, {})
+        return Details({}, {})
     shown = {"scatters": scatters(dataset), "residuals": residuals(dataset), "errors": errors(dataset)}
-    parts = [("test", "Test set"), ("errors", "Residuals")]
-    return Details(parts, shown, {"residuals": _rows_of_bins(dataset)})
+    return Details(shown, {"residuals": _rows_of_bins(dataset)})
 
 
 def scatters(dataset: Dataset) -> list[dict[str, Any]]:
-    """Predicted against true for every run, all on the range of the test targets."""
+    """Predicted against true for the first seed of every group, all on the range of the test targets."""
     look = styles(dataset.groups)
     every = np.concatenate([run.predictions["test"].truth for _, run in dataset.members])
     span = (float(every.min()), float(every.max()))
     result: list[dict[str, Any]] = []
     for group in ranked(dataset):
-        for run in group.runs:
-            key = f"{dataset.name}-scatter{len(result)}"
-            scores = [
-                f"{metric.prose} {metric.text(run.metrics[metric.name])}" for metric in dataset.description.metrics
-            ]
-            predictions = _tested(run)
-            chart = number_charts.scatter_chart(predictions, span, look[group.name], run_name(run, group), key, scores)
-            beyond = int(np.sum((predictions.predicted < span[0]) | (predictions.predicted > span[1])))
-            note = f"{plural(beyond, 'prediction')} beyond, drawn at the edge" if beyond else ""
-            result.append({"name": run_name(run, group), "chart": chart, "note": note})
+        run, key = group.runs[0], f"{dataset.name}-scatter{len(result)}"
+        scores = [f"{metric.prose} {metric.text(run.metrics[metric.name])}" for metric in dataset.description.metrics]
+        predictions = _tested(run)
+        chart = number_charts.scatter_chart(predictions, span, look[group.name], run_name(run, group), key, scores)
+        beyond = int(np.sum((predictions.predicted < span[0]) | (predictions.predicted > span[1])))
+        note = f"{plural(beyond, 'prediction')} beyond, drawn at the edge" if beyond else ""
+        result.append({"name": run_name(run, group), "chart": chart, "note": note})
     return result
 
 
 def residuals(dataset: Dataset) -> list[dict[str, Any]]:
-    """Residuals of every run by quantiles of the target, all on one scale."""
+    """Residuals of the first seed of every group by quantiles of the target, all on one scale."""
     look = styles(dataset.groups)
     binned = [
-        (run_name(run, group), look[group.name], residuals_by_target(_tested(run)))
+        (run_name(group.runs[0], group), look[group.name], residuals_by_target(_tested(group.runs[0])))
         for group in ranked(dataset)
-        for run in group.runs
     ]
     ends = [part[side] for _, _, bins in binned for part in bins for side in ("quartile_1", "quartile_3")]
     span = (min(0.0, *ends), max(0.0, *ends))
@@ -86,7 +81,7 @@ def errors(dataset: Dataset) -> Table:
             )
     names = ["Run", "Mean", "SD", "Median", "quartiles", "range", "RMSE, lowest targets", "RMSE, highest targets"]
     note = "True minus predicted, in the targets' unit: above 0 where the prediction is too low. A mean of 0: no bias."
-    return Table("Residuals", note, list(map(Column, names)), rows)
+    return Table("Residuals by run", note, list(map(Column, names)), rows)
 
 
 def targets(dataset: Dataset) -> Markup | None:

@@ -1,72 +1,73 @@
-"""The report: one self-contained page, verdict first."""
+"""The report: a page for each data set, verdict first, and an index of them if there are several."""
 
-import base64
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
-
-from dnalm.evaluation.report import datacard, origins, plots, trust, views
+from dnalm.config.stages.evaluation import ReportSettings
+from dnalm.evaluation.report import datacard, origins, plans, plots, pretraining, seeds, trust, views
 from dnalm.evaluation.report.class_details import of_classes
 from dnalm.evaluation.report.ladder import ladder
+from dnalm.evaluation.report.learning_curves import learning_curves
 from dnalm.evaluation.report.number_details import of_numbers, targets
+from dnalm.evaluation.report.overview import overview
+from dnalm.evaluation.report.rendering import as_html
 from dnalm.evaluation.report.results import Dataset
 from dnalm.evaluation.report.table_links import downloads
 from dnalm.evaluation.report.text import as_yaml, listed, per_cent, plural
 from dnalm.evaluation.report.verdict import verdict
 
 _DETAILS = {"classification": of_classes, "regression": of_numbers}
-TEMPLATES = Path(__file__).parent / "templates"
+_TITLE = "DNA language model fine-tuning"
+INDEX = "index"
+"""The name of the first page."""
 
 
-def render(datasets: Sequence[Dataset], config: dict[str, Any]) -> str:
-    """The report's HTML: the ladder, a section for each data set, then the whole config (only `evaluation` is used).
+def render(datasets: Sequence[Dataset], settings: ReportSettings) -> dict[str, str]:
+    """The report's pages as HTML, by name: `index`, and one for each of several data sets.
 
-    The same results give the same page. All text is escaped except our own SVG, CSS and script, and the page's security
-    policy forbids every request.
+    A single data set has no page of its own: the index is its page. The same results give the same pages. All text is
+    escaped except our own SVG, CSS and script, and each page's security policy forbids every request.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+    level = per_cent(settings.confidence)
+    runs = [group for dataset in datasets for group in dataset.groups]
+    models, baselines = (sum(len(group.runs) for group in runs if group.is_baseline is kind) for kind in (False, True))
+    bases = [dataset for dataset in datasets if dataset.name not in settings.variants]
+    counts = [plural(len(bases), "data set"), plural(models, "model run"), plural(baselines, "baseline")]
+    first = {
+        "title": _TITLE,
+        "subtitle": f"{listed(counts)}: how well models do, and how they compare with simple rules.",
+        "back": "",
+        "config": as_yaml(settings.config),
+    }
+    if len(datasets) == 1:
+        return {INDEX: as_html("page", d=_context(datasets[0], settings.confidence), level=level, **first)}
+    named = {dataset.name: dataset for dataset in datasets}
+    rungs = [named[name] for name in settings.ladder]
+    index = as_html(
+        "index",
+        overview=overview(datasets, settings.variants, settings.confidence),
+        ladder=ladder(rungs) if rungs else None,
+        learning=learning_curves(datasets, settings.variants),
+        level=level,
+        **first,
     )
-    environment.filters["code"] = code
-    models = sum(len(group.runs) for dataset in datasets for group in dataset.models)
-    baselines = sum(len(dataset.baselines) for dataset in datasets)
-    counts = [plural(len(datasets), "data set"), plural(models, "model run"), plural(baselines, "baseline")]
-    script = (TEMPLATES / "report.js").read_text()
-    confidence = config["evaluation"]["confidence"]
-    return environment.get_template("report.html.j2").render(
-        title="DNA language model fine-tuning",
-        subtitle=f"{listed(counts)}: how well models do, and how they compare with simple rules.",
-        css=Markup((TEMPLATES / "report.css").read_text()),  # noqa: S704  (ours)
-        script=Markup(script),  # noqa: S704  (ours)
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        level=per_cent(confidence),
-        ladder=ladder(datasets),
-        datasets=[_context(dataset, confidence) for dataset in datasets],
-        config=as_yaml(config),
-    )
-
-
-def code(text: str) -> Markup:
-    """Escaped text, with text between backticks as code."""
-    parts = text.split("`")
-    return Markup("").join(
-        Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts)
-    )
+    rest = {"title": _TITLE, "subtitle": "", "back": f"{INDEX}.html", "config": ""}
+    return {INDEX: index} | {
+        name: as_html("page", d=_context(dataset, settings.confidence), level=level, **rest)
+        for name, dataset in named.items()
+    }
 
 
 def _context(dataset: Dataset, confidence: float) -> dict[str, Any]:
     description = dataset.description
     details = _DETAILS[description.objective](dataset)
-    context = {
+    return {
         "key": f"data-{dataset.name}",
         "name": dataset.name,
         "about": datacard.about(dataset),
         "verdict": verdict(dataset, confidence),
-        "cautions": datacard.cautions(dataset),
+        "seen_before": pretraining.seen_before(dataset),
+        "cautions": [*seeds.remarks(dataset), *plans.looks(dataset), *datacard.cautions(dataset)],
         "metric": description.primary,
         "details": details.shown,
         "template": f"{description.objective}.html.j2",
@@ -76,6 +77,8 @@ def _context(dataset: Dataset, confidence: float) -> dict[str, Any]:
         "board": views.leaderboard(dataset),
         "comparisons": views.comparisons(dataset),
         "comparison_note": dataset.comparison["note"],
+        "twins": bool(dataset.comparison["twins"]),
+        "plan": plans.declared(dataset),
         "strata": views.strata(dataset),
         "training": plots.training(dataset),
         "warnings": dataset.manifest["warnings"],
@@ -86,13 +89,3 @@ def _context(dataset: Dataset, confidence: float) -> dict[str, Any]:
         "hashes": datacard.hashes(dataset),
         "downloads": downloads(dataset, details.files),
     }
-    parts = [
-        ("runs", "Runs", dataset.groups),
-        ("audit", "Audit", True),
-        *((key, name, True) for key, name in details.parts),
-        ("strata", "Strata", context["strata"]),
-        ("training", "Training", context["training"]),
-        ("data", "Data", True),
-        ("origin", "Origin", True),
-    ]
-    return context | {"parts": [(key, name) for key, name, found in parts if found]}

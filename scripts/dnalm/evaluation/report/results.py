@@ -27,6 +27,9 @@ BASELINE_NAMES = {
     "trf": "Tandem Repeats Finder",
 }
 
+CONSTANT = "majority"
+"""The baseline that answers one class by its nature."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -44,6 +47,23 @@ class Run:
     def is_baseline(self) -> bool:
         """Whether this is one of the simple models."""
         return self.model == "baseline"
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether it answers one class throughout the test split, though more than one occurs there; False for numbers.
+
+        Of the rule that always answers the commonest label that is no finding.
+        """
+        counts = self.metrics.get("confusion_matrix")
+        if counts is None or self.recipe == CONSTANT:
+            return False
+        return len(counts) > 1 and sum(any(column) for column in zip(*counts, strict=True)) == 1
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it begins from the weights of a checkpoint."""
+        spec = self.record.get("spec", {})
+        return bool(spec.get("checkpoint")) and spec.get("initialisation") != "random"
 
     @property
     def name(self) -> str:
@@ -82,6 +102,11 @@ class Group:
         """Whether these are simple models."""
         return self.runs[0].is_baseline
 
+    @property
+    def collapsed(self) -> list[Run]:
+        """The runs that answer one class only."""
+        return [run for run in self.runs if run.collapsed]
+
     def values(self, metric: str, split: str = "test") -> list[float]:
         """A metric of each run where it is defined."""
         sources = (run.metrics if split == "test" else run.metrics[split] for run in self.runs)
@@ -107,11 +132,9 @@ class Group:
 class Details:
     """What a page shows of the test set beside the scores; depends on the objective.
 
-    parts: (key, name) of its sections; shown: values for the objective's template; files: tables to download, by name,
-    as columns and rows.
+    shown: values for the objective's template; files: tables to download, by name, as columns and rows.
     """
 
-    parts: Sequence[tuple[str, str]]
     shown: Mapping[str, Any]
     files: Mapping[str, tuple[Sequence[str], list[list[Any]]]]
 

@@ -40,6 +40,11 @@ def chance(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {decimal(p)}"
 
 
+def p_value(p: float | None) -> str:
+    """A p value without its name, for a column; a dash for None."""
+    return MISSING if p is None else chance(p).removeprefix("p").removeprefix(" = ").strip()
+
+
 def per_cent(fraction: float) -> str:
     """A fraction in per cent with up to four significant digits: `95 %`, `0.1 %`."""
     return f"{100 * fraction:.4g} %"

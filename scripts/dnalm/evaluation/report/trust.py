@@ -6,7 +6,7 @@ from typing import Any
 
 from dnalm.evaluation.audit.properties import title
 from dnalm.evaluation.report.charts import Style
-from dnalm.evaluation.report.text import between, decimal
+from dnalm.evaluation.report.text import between, decimal, plural
 from dnalm.evaluation.report.views import Scale
 
 _SEVERITY = {"fail": 0, "warn": 1, "pass": 2}
@@ -29,7 +29,7 @@ _MEASURES = {
         "AUROC",
         "shortcut_auroc",
         (0.4, 1.0),
-        "One half is chance; a value far below is no pass either, but an artifact of the matching.",
+        "One half is chance; a value far below is no pass either, but an artifact of how the classes were balanced.",
     ),
     "spearman": _ProbeMeasure(
         "Spearman correlation",
@@ -40,13 +40,20 @@ _MEASURES = {
 }
 
 
-def checks(audit: dict[str, Any]) -> list[dict[str, str]]:
-    """The audit's checks, failed ones first, each with its status in words."""
+def checks(audit: dict[str, Any]) -> dict[str, Any]:
+    """The audit's checks, each with its status in words: `found` something, failed ones first, and `passed`."""
     order = sorted(audit["checks"], key=lambda check: _SEVERITY[check["status"]])
-    return [
+    told = [
         {key: check[key] for key in ("title", "status", "found", "why", "fix")} | {"word": _WORDS[check["status"]]}
         for check in order
     ]
+    passed = [check for check in told if check["status"] == "pass"]
+    verb = "passed" if len(passed) < len(told) or not told else "passed, all of them"
+    return {
+        "found": [check for check in told if check["status"] != "pass"],
+        "passed": passed,
+        "passed_title": f"{plural(len(passed), 'check')} {verb}",
+    }
 
 
 def probes(audit: dict[str, Any], limits: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -4,9 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dnalm.evaluation.report import seeds
 from dnalm.evaluation.report.descriptions import Description
 from dnalm.evaluation.report.results import Dataset, Group
 from dnalm.evaluation.report.text import between, chance, decimal, listed, per_cent, plural, signed
+
+MODELS = "models"
+"""What a comparison is about if it has too few seeds to say anything of the methods."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,15 @@ def verdict(dataset: Dataset, confidence: float) -> Verdict:
     rival = primary and dataset.group(f"baseline/{primary['against']}")
     if primary and model and rival:
         subject = "The best model" if len(dataset.models) > 1 else "The model"
+        subject += " as trained here" if primary["about"] == MODELS else ""
         tone, headline, meaning = compared(primary, subject, description, confidence)
         if tone == "above" and status == "fail":
             headline = f"{headline.removesuffix('.')}, but the audit of the data failed."
-        details = [meaning, _origin("model", model, description), _origin("baseline", rival, description)]
+        details = [
+            f"{meaning} {primary['about_note']}".strip(),
+            _origin("model", model, description),
+            _origin("baseline", rival, description),
+        ]
         caution = primary["note"] if primary["low"] is not None else ""
         return Verdict(
             tone, headline, details, status, found, _caveat(model, description, caution, dataset.comparison["note"])
@@ -115,11 +124,10 @@ def _origin(what: str, group: Group, description: Description) -> str:
     """A sentence on how a group was chosen and how well it does."""
     metric, beside = description.primary, description.metric(description.beside)
     values = group.values(metric.name)
-    spread = (
-        f" (mean of {len(values)} seeds, {metric.text(min(values))} to {metric.text(max(values))})"
-        if values[1:]
-        else ""
-    )
+    note = seeds.brief(group, description)
+    span = f"from {metric.text(min(values))} to {metric.text(max(values))}" if values[1:] else ""
+    said = "; ".join(filter(None, (span, note)))
+    spread = f" ({said})" if said else ""
     chosen = f"{metric.prose} ({metric.text(group.mean(metric.name, 'validation'))})"
     scores = f"{metric.prose} {metric.text(group.mean(metric.name))}{spread}"
     return (

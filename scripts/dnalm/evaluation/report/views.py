@@ -4,11 +4,13 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dnalm.evaluation.report import charts
+from dnalm.evaluation.report import charts, seeds
 from dnalm.evaluation.report.descriptions import Metric
 from dnalm.evaluation.report.results import Dataset, Group, Run
-from dnalm.evaluation.report.text import MISSING, between, chance, count, decimal, signed
+from dnalm.evaluation.report.text import between, count, decimal, p_value, signed
 
+ORDER = {"model": 0, "baseline": 1, "reference": 2}
+"""Kinds of groups in the order of a legend."""
 _DIFFERENT = 0.02
 """Differences of MCC or correlation from this on tint a cell of the strata."""
 
@@ -122,13 +124,14 @@ def leaderboard(dataset: Dataset) -> dict[str, Any]:
         several = len(group.runs) > 1
         cells = [_cell(group, metric, best[metric.name]) for metric in metrics]
         cells += [_validated(group, metrics[0]), _size(*{run.metrics["n"] for run in group.runs})]
-        note = f"mean of {len(group.runs)} seeds" if several else ""
+        note = seeds.brief(group, dataset.description)
         rows = [{"name": group.name, "kind": group.kind, "is_seed": False, "cells": cells, "note": note}]
         for run in group.runs if several else []:
             single = Group([run])
             cells = [_plain(metric, single.mean(metric.name), _interval(single, metric)) for metric in metrics]
             cells += [_validated(single, metrics[0]), _size(run.metrics["n"])]
-            rows.append({"name": f"seed {run.seed}", "kind": "", "is_seed": True, "cells": cells, "note": ""})
+            note = seeds.brief(single, dataset.description)
+            rows.append({"name": f"seed {run.seed}", "kind": "", "is_seed": True, "cells": cells, "note": note})
         blocks.append(rows)
     notes = [
         (run_name(run, group), note)
@@ -173,31 +176,36 @@ def _size(*sizes: int) -> dict[str, Any]:
 
 
 def comparisons(dataset: Dataset) -> list[dict[str, Any]]:
-    """Comparisons with the best baseline, one row each, the primary one first."""
-    primary = dataset.comparison["primary"]
-    rows = []
-    for one in [primary, *dataset.comparison["others"]] if primary else []:
-        group, rival = dataset.group(f"{one['model']}/{one['recipe']}"), dataset.group(f"baseline/{one['against']}")
-        withheld = one["low"] is None
-        rows.append(
-            {
-                "name": group.name if group else f"{one['model']} · {one['recipe']}",
-                "against": rival.name if rival else one["against"],
-                "is_primary": one is primary,
-                "difference": signed(one["difference"]),
-                "interval": "withheld" if withheld else between(one["low"], one["high"]),
-                "p": _p(one["p"]),
-                "holm": "" if one is primary else _p(one["p_holm"]),
-                "said": one["note"] if withheld else _said(one),
-                "detectable": decimal(one["detectable"]),
-            }
-        )
-    return rows
+    """Comparisons, one row each: the primary one, others with the best baseline, then those with another model.
+
+    tag: what sets a row apart.
+    """
+    found, primary = dataset.comparison, dataset.comparison["primary"]
+    against_baseline = [primary, *found["others"]] if primary else []
+    return [
+        *(
+            _compared(dataset, one, f"baseline/{one['against']}", "primary" if one is primary else "")
+            for one in against_baseline
+        ),
+        *(_compared(dataset, one, f"{one['against']}/{one['recipe']}", "random twin") for one in found["twins"]),
+        *(_compared(dataset, one, f"baseline/{one['against']}", "reference") for one in found["references"]),
+    ]
 
 
-def _p(value: float | None) -> str:
-    """A p value without its name, for a column."""
-    return MISSING if value is None else chance(value).removeprefix("p").removeprefix(" = ").strip()
+def _compared(dataset: Dataset, one: dict[str, Any], against: str, tag: str) -> dict[str, Any]:
+    group, rival = dataset.group(f"{one['model']}/{one['recipe']}"), dataset.group(against)
+    withheld = one["low"] is None
+    return {
+        "name": group.name if group else f"{one['model']} · {one['recipe']}",
+        "against": rival.name if rival else one["against"],
+        "tag": tag,
+        "difference": signed(one["difference"]),
+        "interval": "withheld" if withheld else between(one["low"], one["high"]),
+        "p": p_value(one["p"]),
+        "holm": "" if tag == "primary" else p_value(one["p_holm"]),
+        "said": one["note"] if withheld else _said(one),
+        "detectable": decimal(one["detectable"]),
+    }
 
 
 def _said(one: dict[str, Any]) -> str:

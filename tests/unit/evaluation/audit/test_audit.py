@@ -12,7 +12,7 @@ from needed import SHARED, needs
 from script_runs import run_script, start_script
 from small_models import call, error_line
 
-from dnalm.config.datasets import Audit, Check
+from dnalm.config.datasets import Audit, Check, Related
 from dnalm.data.relatives import find_relatives
 from dnalm.errors import UserError
 from dnalm.evaluation.audit.checks import worst
@@ -34,7 +34,7 @@ def clean():
 @pytest.fixture(autouse=True)
 def _no_probes(monkeypatch):
     """Probes have tests of their own; these are about the rest."""
-    monkeypatch.setattr("dnalm.evaluation.audit.findings.run_probes", lambda *_: [])
+    monkeypatch.setattr("dnalm.evaluation.audit.findings.measure_probes", lambda *_: [])
 
 
 def judged(tables, facts=None, kind="table", tokens=None, **limits):
@@ -45,7 +45,7 @@ def judged(tables, facts=None, kind="table", tokens=None, **limits):
 def test_a_clean_set_passes_every_check_that_applies(clean):
     tokens = {"m": TokenCounts(np.full(320, 20), 0, 512)}
     checks, result = judged(clean, kind="repeats", tokens=tokens, fail_on=["all"])
-    assert list(checks) == [name for name in Check.__args__ if name not in OF_TARGETS]
+    assert list(checks) == [name for name in Check.__args__ if name not in (*OF_TARGETS, "origin")]
     assert {name for name, check in checks.items() if check["status"] != "pass"} <= {"shortcuts"}
     assert result["stops"] == [] and all(check["fix"] == "" for check in checks.values() if check["status"] == "pass")
     assert "negatives_in_catalogue" not in judged(clean)[0]
@@ -68,10 +68,10 @@ FLAWS = {
     "duplicates": (put("within", "train", "reverse_complement", 40), "40 of 192 in train (40 as reverse complements)"),
     "shared_sequences": (put("across", "train/test", "exact", 3), "3 in both train and test"),
     "near_duplicates": (put("across", "train/test", "near", {"records_left": 9, "records_right": 2}), "2 of 64 test records (3.1 %)"),
-    "conflicting_labels": (put("conflicting_labels", {"sequences": 2, "records": 5, "examples": []}), "2 sequences (5 records)"),
+    "conflicting_labels": (put("conflicting_labels", {"same": {"sequences": 2, "records": 5}, "near": {"records": 0, "with_relatives": 0}, "examples": []}), "2 sequences (5 records)"),
     "locus_overlap": (put("across", "validation/test", "locus", {"records_left": 1, "records_right": 0, "located_left": 9}), "1 of 64 validation records"),
     "motif_families": (put("across", "train/validation", "motif_family", {"records_left": 0, "records_right": 4}), "the same motif family in train"),
-    "array_identity": (put("across", "train/test", "array_identity", {"records_left": 1, "records_right": 1}), "a similar array (by alignment) in train"),
+    "given_groups": (put("across", "train/test", "given_group", {"records_left": 1, "records_right": 1, "groups": 1}), "a record of the same group in train"),
     "negatives_in_catalogue": (put("negatives", "in_catalogue", {"number": 16, "by_source": {"unique": {"number": 16, "of": 160}}}), "16 of 160 negatives (10.0 %) overlap"),
     "negatives_called_by_trf": (put("negatives", "called_by_trf", {"number": 8, "by_source": {"unique": {"number": 8, "of": 80}, "shuffled": {"number": 0, "of": 80}}}), "(shuffled 0.0 %, unique 10.0 %)"),
 }  # fmt: skip
@@ -103,7 +103,10 @@ def test_limits_of_the_config_decide(clean):
 
 def test_few_conflicts_are_a_warning(clean):
     facts = leakage(clean)
-    put("conflicting_labels", {"sequences": 1, "records": 2, "examples": ["a"]})(facts)
+    put(
+        "conflicting_labels",
+        {"same": {"sequences": 1, "records": 2}, "near": {"records": 0, "with_relatives": 0}, "examples": ["a"]},
+    )(facts)
     check = judged(clean, facts)[0]["conflicting_labels"]
     assert check["status"] == "warn" and "1 sequence (2 records)" in check["found"] and "table" in check["fix"]
 
@@ -113,12 +116,11 @@ def test_what_was_not_checked_is_said(clean):
     facts["negatives"] |= {"in_catalogue": None, "called_by_trf": None}
     nowhere = {**NOTHING, "located_left": 0, "located_right": 0}
     for pair in facts["across"].values():
-        pair |= {"motif_family": None, "locus": nowhere, "array_identity": {**NOTHING, "not_aligned": 2}}
+        pair |= {"motif_family": None, "locus": nowhere}
     checks, _ = judged(clean, facts, "repeats")
     for name in ("negatives_in_catalogue", "negatives_called_by_trf"):
         assert checks[name]["status"] == "warn" and checks[name]["found"].startswith("Not checked")
     assert not {"motif_families", "locus_overlap"} & set(checks)
-    assert checks["array_identity"]["found"] == "2 arrays too long to be aligned, and not checked."
 
 
 def test_a_class_that_a_split_lacks(clean):
@@ -254,7 +256,7 @@ def test_the_scripts_audit_and_let_pass(clean, tmp_path):
         written.add((tmp_path / "audit.json").read_bytes())
     assert len(written) == 1
     found = json.loads(written.pop())
-    assert found["stops"] == [] and len(found["shortcuts"]) == 9
+    assert found["stops"] == [] and len(found["shortcuts"]) == 16
     assert next(c for c in found["checks"] if c["name"] == "overlong")["details"]["models"]["m"]["limit"] == 12
     assert run_script("gate.py", "--audit", tmp_path / "audit.json", "--output", tmp_path / "audit.ok").returncode == 0
     assert (tmp_path / "audit.ok").read_text().startswith("pass\tclasses\t")
@@ -306,10 +308,18 @@ def test_the_shared_sequences_of_a_published_benchmark(tmp_path, monkeypatch):
     on_disk(tmp_path, tables)
     leaks = tmp_path / "leakage.json"
     relatives = tmp_path / "relatives.parquet"
-    write_table(relatives, find_relatives(pd.concat(tables.values(), ignore_index=True)))
+    write_table(relatives, find_relatives(pd.concat(tables.values(), ignore_index=True), Related()))
     options = ["--data", tmp_path, "--relatives", relatives, "--output", leaks]
-    assert call(monkeypatch, "compare_splits.py", *options, spec={"kind": "table"}) == 0
-    check = judged(tables, json.loads(leaks.read_text()))[0]["shared_sequences"]
+    assert call(monkeypatch, "compare_splits.py", *options, spec={"kind": "table", "related": {}}) == 0
+    checks = judged(tables, json.loads(leaks.read_text()))[0]
+    near, conflicts = checks["near_duplicates"], checks["conflicting_labels"]
+    assert near["status"] == conflicts["status"] == "fail"
+    assert (
+        near["details"]["across"]["train/test"]["records_right"] > 1300
+    )  # 1,322 share 30 bases with a training record
+    of = conflicts["details"]["near"]
+    assert of["records"] > 0.5 * of["with_relatives"] > 5000  # negatives were cut from positives
+    check = checks["shared_sequences"]
     assert check["status"] == "fail"
     assert "54 in both train and validation" in check["found"] and "42 in both train and test" in check["found"]
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 from fake_findings import add_audit, add_comparison, check, comparison, probe
 from fake_results import CERTIFICATE, add_manifest, add_run, distribution, run_of
-from pages import SAID, checked
+from pages import checked, pages_of
 from script_runs import run_script, start_script
 
 from dnalm.config.runs import SeededRun
@@ -21,7 +21,8 @@ from dnalm.config.stages.evaluation import ReportSettings
 from dnalm.errors import UserError
 from dnalm.evaluation.report import charts, class_details, datacard, table_links, trust, views
 from dnalm.evaluation.report.descriptions import DESCRIPTIONS
-from dnalm.evaluation.report.page import code, render
+from dnalm.evaluation.report.page import render
+from dnalm.evaluation.report.rendering import code
 from dnalm.evaluation.report.results import read_dataset
 from dnalm.files import write_json
 
@@ -42,8 +43,8 @@ FEW = "6.3 effective groups of records, at least 30 are needed"
 
 
 def told(runs: list[SeededRun], datasets: dict) -> ReportSettings:
-    config = {**SAID, "datasets": datasets, "runs": [dict(run) for run in runs]}
-    return ReportSettings(runs=runs, datasets=datasets, config=config)
+    config = {"datasets": datasets, "runs": [dict(run) for run in runs]}
+    return ReportSettings(runs=runs, datasets=datasets, confidence=0.95, config=config)
 
 
 @pytest.fixture(scope="module")
@@ -102,20 +103,45 @@ def tree(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(tree):
+def pages(tree):
     results, settings = tree
     datasets = [read_dataset(results, name, config, settings.runs) for name, config in settings.datasets.items()]
-    return render(datasets, settings.config)
+    return render(datasets, settings)
 
 
-def test_the_page_is_whole_and_needs_no_network(page):
-    checker = checked(page)
-    assert len(set(checker.ids)) == len(checker.ids)
-    assert {reference for reference in checker.references if not reference.startswith("#")} == set()
-    assert {reference[1:] for reference in checker.references} <= set(checker.ids)
-    assert set(re.findall(r"https?://[^\"'< ]*", page)) <= {"http://www.w3.org/2000/svg"}
-    assert "@import" not in page and "url(http" not in page
-    assert len(page) < 1_000_000
+@pytest.fixture(scope="module")
+def page(pages):
+    return pages["rich"]
+
+
+def test_every_page_is_whole_and_needs_no_network(pages):
+    assert list(pages) == ["index", "rich", "table", "three", "bare"]
+    for name, page in pages.items():
+        checker = checked(page)
+        assert len(set(checker.ids)) == len(checker.ids)
+        others = {reference for reference in checker.references if not reference.startswith("#")}
+        assert others == ({f"{other}.html" for other in pages if other != name} if name == "index" else {"index.html"})
+        assert {reference[1:] for reference in checker.references if reference.startswith("#")} <= set(checker.ids)
+        assert set(re.findall(r"https?://[^\"'< ]*", page)) <= {"http://www.w3.org/2000/svg"}
+        assert "@import" not in page and "url(http" not in page
+    assert max(map(len, pages.values())) < 400_000 and len(pages["index"]) < 60_000
+
+
+def test_what_is_not_the_verdict_is_folded(page):
+    """The verdict, the scores and what the audit found are seen at once; the rest is opened by a click, or by print."""
+    folded = "".join(re.findall('<details class="part".*?</details>', page, re.DOTALL))
+    for seen in ("Runs side by side", "Against the baseline to beat", "GC &lt;alone&gt; tells."):
+        assert seen in page and seen not in folded
+    for title in (
+        "The test set in detail",
+        "Are the probabilities calibrated?",
+        "Who is better where",
+        "Training",
+        "Data",
+        "Every class in every split",
+    ):
+        assert f">{title}<" in folded
+    assert "beforeprint" in page and ".part::details-content" in page
 
 
 def test_the_page_forbids_itself_every_request_and_every_script_but_its_own(page):
@@ -127,7 +153,7 @@ def test_the_page_forbids_itself_every_request_and_every_script_but_its_own(page
 
 def test_the_details_of_a_run_show_the_certificate_of_its_checkpoint(page):
     details = re.findall("<details>.*?</details>", page, re.DOTALL)
-    (shown,) = (part for part in details if "Certificate of the checkpoint" in part)
+    (shown,) = (part for part in details if "Certificate of the checkpoint" in part.split("<summary>")[-1])
     assert "grover" in shown.split("</summary>")[0]
     for name, result in (
         ("Two loads", "same outputs"),
@@ -136,11 +162,20 @@ def test_the_details_of_a_run_show_the_certificate_of_its_checkpoint(page):
         assert f'<th scope="row">{name}</th><td class="text wrap">{result}</td>' in re.sub(r">\s+<", "><", shown)
 
 
-def test_tables_can_be_taken_along(page, tree):
+def test_every_table_sorts_and_can_be_taken_along(page, pages, tree):
+    assert set(re.findall("<table[^>]*>", page)) <= {
+        '<table class="leaderboard sortable blocks wide">', '<table class="heat sortable">', '<table class="sortable">',
+    }  # fmt: skip
     files = checked(page).files
     assert all(address.startswith("data:text/tab-separated-values;base64,") for address in files.values())
     names = ("metrics", "comparison", "strata", "audit", "shortcuts", "prevalence", "calibration")
-    assert {f"rich-{name}.tsv" for name in names} <= set(files) and "bare-comparison.tsv" not in files
+    assert {f"rich-{name}.tsv" for name in names} <= set(files)
+    assert {"rich-splits.tsv", "rich-ledger.tsv", "rich-confusion-matrices.tsv", "rich-decision-threshold.tsv"} <= set(
+        files
+    )
+    assert "bare-comparison.tsv" not in checked(pages["bare"]).files
+    (ledger,) = base64.b64decode(files["rich-ledger.tsv"].split(",")[1]).decode().splitlines()[1:2]
+    assert ledger.split("\t")[2:4] == ["3737", "3710"]
     tables = {name: base64.b64decode(address.split(",")[1]).decode() for name, address in files.items()}
     for text in tables.values():
         assert len({line.count("\t") for line in text.splitlines()}) == 1
@@ -154,8 +189,8 @@ def test_tables_can_be_taken_along(page, tree):
     assert table_links._field("a\tb\nc") == "a b c" and table_links._field(None) == "NA"
 
 
-def test_every_run_and_every_number_of_the_data_is_there(page):
-    text = " ".join(checked(page).text)
+def test_every_run_and_every_number_of_the_data_is_there(pages):
+    text = " ".join(part for page in pages.values() for part in checked(page).text)
     for name in (
         "small · scratch", "seed 2", "mean of 3 seeds", "grover · full", "mistral · as-is", "periodicity", "length and GC",
         "Tandem Repeats Finder", "reference", "small CNN", "k-mer boosting", "commonest label",
@@ -173,57 +208,71 @@ def test_every_run_and_every_number_of_the_data_is_there(page):
         assert said in text, said
 
 
-def test_everything_is_escaped(page):
-    assert page.count("<script>") == 1
-    assert "&lt;script&gt;alert(1)" in page and "donor &amp; &#39;co&#39;" in page
+def test_everything_is_escaped(pages):
+    assert {page.count("<script>") for page in pages.values()} == {1}
+    assert "&lt;script&gt;alert(1)" in pages["three"] and "donor &amp; &#39;co&#39;" in pages["three"]
 
 
-def test_the_same_results_give_the_same_bytes_through_the_script(tree, page, tmp_path):
+def written(folder: Path) -> dict[str, str]:
+    return {path.stem: path.read_text() for path in folder.iterdir()}
+
+
+def test_the_same_results_give_the_same_bytes_through_the_script(tree, pages, tmp_path):
     results, settings = tree
-    output = tmp_path / "report" / "index.html"
+    output = tmp_path / "report"
     # in a process of its own, which hashes strings in another order
     done = start_script("report.py", "--results", results, "--output", output, spec=settings)
     assert done.returncode == 0, done.stderr
-    assert output.read_text() == page
+    assert written(output) == pages
 
 
-def test_the_page_needs_no_scikit_learn(tree, page, tmp_path):
+def test_the_pages_need_no_scikit_learn(tree, pages, tmp_path):
     results, settings = tree
     blocked = f"import runpy, sys; sys.modules['sklearn'] = None; runpy.run_path({str(ROOT / 'scripts/report.py')!r}, run_name='__main__')"
-    command = [sys.executable, "-c", blocked, "--spec", "-", "--results", results, "--output", tmp_path / "index.html"]
+    command = [sys.executable, "-c", blocked, "--spec", "-", "--results", results, "--output", tmp_path]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
     done = subprocess.run(
         [*map(str, command)], input=settings.model_dump_json(), text=True, capture_output=True, env=environment
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "index.html").read_text() == page
+    assert written(tmp_path) == pages
 
 
-def test_one_data_set_has_no_contents_list_and_missing_parts_vanish(tree):
+def test_the_page_of_one_data_set_is_the_index_and_missing_parts_vanish(tree):
     results, settings = tree
-    page = render([read_dataset(results, "bare", TABLE, settings.runs)], SAID)
+    (page,) = pages_of([read_dataset(results, "bare", TABLE, settings.runs)]).values()
     checked(page)
-    assert 'aria-label="Data sets"' not in page and "The ladder" not in page
-    assert "Training</h3>" not in page and "Kept against dropped" not in page and "Who is better where" not in page
+    assert "All data sets" not in page and "The ladder" not in page and 'id="overview"' not in page
+    assert ">Training<" not in page and "Kept against dropped" not in page and "Who is better where" not in page
     assert "No language model was run here. The best baseline, a k-mer logistic regression, has a test MCC of" in page
-    nothing = render([read_dataset(results, "bare", TABLE, [])], SAID)
+    nothing = pages_of([read_dataset(results, "bare", TABLE, [])])["index"]
     checked(nothing)
     assert "Nothing was run on this data set." in nothing and "Runs side by side" not in nothing
 
 
-def test_data_sets_that_share_a_model_are_a_ladder(tmp_path):
+def test_only_what_the_config_declares_is_a_ladder(tmp_path):
+    """Two data sets with the same models and baselines are an overview, with p values corrected over both."""
     runs = [run_of(name, *group) for name in ("first", "second") for group in (("baseline", "kmer"), ("small", "x"))]
     for run in runs:
         add_run(tmp_path, run, 1.5 if run.dataset == "first" else 0.6, n=60, epochs=1)
     datasets = []
-    for name in ("first", "second"):
+    for name, p in (("first", 0.03), ("second", 0.04)):
         add_manifest(tmp_path, name, ["0", "1"])
         add_audit(tmp_path, name)
-        add_comparison(tmp_path, name, [])
+        add_comparison(tmp_path, name, [], comparison("small", "x", "kmer", 0.8, 0.5, p=p))
         datasets.append(read_dataset(tmp_path, name, TABLE, runs))
-    checker = checked(render(datasets, SAID))
-    assert len(set(checker.ids)) == len(checker.ids) and "ladder" in checker.ids
-    assert "The same models and baselines on 2 data sets" in " ".join(checker.text)
+    plain = checked(pages_of(datasets)["index"])
+    assert "ladder" not in plain.ids and "overview" in plain.ids and "of the first score" not in " ".join(plain.text)
+    rows = base64.b64decode(plain.files["overview.tsv"].split(",")[1]).decode().splitlines()
+    values = [dict(zip(rows[0].split("\t"), row.split("\t"), strict=True)) for row in rows[1:]]
+    assert [(row["dataset"], row["p"], row["p_over_data_sets"]) for row in values] == [
+        ("first", "0.03", "0.06"),
+        ("second", "0.04", "0.06"),
+    ]
+    declared = checked(pages_of(datasets, ladder=["second", "first"])["index"])
+    assert len(set(declared.ids)) == len(declared.ids) and {"ladder", "overview"} <= set(declared.ids)
+    words = " ".join(declared.text)
+    assert "2 data sets, from the top down" in words and words.index("on second") < words.index("on first")
 
 
 def test_data_sets_come_in_the_order_of_the_runs(tmp_path):
@@ -237,12 +286,11 @@ def test_data_sets_come_in_the_order_of_the_runs(tmp_path):
         add_comparison(tmp_path, name, [])
     datasets = dict.fromkeys(sorted(names), TABLE)
     settings = told(runs, datasets)
-    output = tmp_path / "page.html"
+    output = tmp_path / "report"
     done = run_script("report.py", "--results", tmp_path, "--output", output, spec=settings)
     assert done.returncode == 0, done.stderr
-    checker = checked(output.read_text())
-    assert [name for name in checker.ids if name in {f"data-{name}" for name in names}] == [f"data-{n}" for n in names]
-    assert " of it" in (words := " ".join(checker.text)) and words.index("on top") < words.index("on bottom")
+    checker = checked((output / "index.html").read_text())
+    assert checker.references[-3:] == [f"{name}.html" for name in names]
 
 
 def small_tree(results: Path, runs: list[SeededRun], **manifest) -> None:

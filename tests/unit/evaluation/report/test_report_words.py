@@ -5,12 +5,13 @@ import re
 import pandas as pd
 import pytest
 import yaml
-from fake_findings import check, comparison
+from fake_findings import PLAN, check, comparison
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnalm.evaluation.report import charts, views
+from dnalm.evaluation.report import charts, plans, seeds, views
 from dnalm.evaluation.report.ladder import ladder
+from dnalm.evaluation.report.pretraining import seen_before
 from dnalm.evaluation.report.results import Dataset, Group, Run
 from dnalm.evaluation.report.text import (
     MISSING,
@@ -43,7 +44,8 @@ def made(model: str, recipe: str, *mccs: float, validation: float | None = None,
 def dataset_of(groups: list[Group], primary: dict | None = None, status: str = "pass", name: str = "d") -> Dataset:
     checks = [check("shortcuts", "Shortcuts", status), check("classes", "TRF and classes")]
     audit = {"checks": checks, "shortcuts": [], "status": status}
-    return Dataset(name, {}, {}, audit, {"primary": primary, "others": [], "strata": [], "note": ""}, groups)
+    found = {"primary": primary, "others": [], "twins": [], "references": [], "plan": PLAN, "strata": [], "note": ""}
+    return Dataset(name, {}, {}, audit, found, groups)
 
 
 WITHHELD = {
@@ -96,7 +98,7 @@ def test_without_a_rival_or_a_model_the_verdict_claims_nothing():
 def test_seeds_are_averaged_and_their_range_is_told():
     groups = [made("baseline", "kmer", 0.5), made("small", "x", 0.4, 0.7, 0.7)]
     said = verdict(dataset_of(groups, comparison("small", "x", "kmer", 0.6, 0.5)), 0.95)
-    assert "(mean of 3 seeds, 0.400 to 0.700)" in said.details[1]
+    assert "(from 0.400 to 0.700; mean of 3 seeds)" in said.details[1]
     assert groups[1].interval("mcc") == pytest.approx((0.55, 0.65))
     assert made("small", "x", 0.4, width=0).interval("mcc") is None
 
@@ -137,18 +139,101 @@ def test_the_ladder_tells_what_is_left_on_each_rung():
     )
     names = [column["name"] for column in found["columns"]]
     assert names == ["m · x", "m · y", "k-mer regression", "Tandem Repeats Finder"]
-    left = "m · x: MCC 0.950 on original, 0.380 on hard, 40 % of it."
-    assert found["summary"] == [f"{left} It scores above Tandem Repeats Finder on original and matched."]
+    assert found["summary"] == ["m · x: MCC 0.950 on original, 0.380 on hard, 40 % of it."]
     cells = [[cell["text"] for cell in row["cells"]] for row in found["rows"]]
     assert cells == [["0.950", "–", "0.800", "0.900"], ["0.760", "0.100", "–", "0.700"], ["0.380", "–", "–", "0.600"]]
-    assert found["rows"][2]["cells"][0] == {"text": "0.380", "range": "0.330–0.430", "change": "−0.570"}
+    last = {"text": "0.380", "range": "0.330–0.430", "change": "−0.570", "collapsed": ""}
+    assert found["rows"][2]["cells"][0] == last
     assert found["rows"][0]["cells"][0]["change"] == ""
     assert all(f">{name}<" in found["chart"] for name in ("original", "matched", "hard"))
 
 
-def test_data_sets_without_a_model_in_common_make_no_ladder():
-    assert ladder([]) is None and ladder(rungs({"m/x": 0.4})) is None
-    assert ladder(rungs({"m/x": 0.4, "baseline/kmer": 0.1}, {"m/y": 0.3, "baseline/kmer": 0.1})) is None
+def test_a_model_is_above_the_reference_only_where_the_interval_of_the_paired_difference_says_so():
+    """The model scores higher on all three rungs, and shows it on one; on the last no comparison was possible."""
+    datasets = rungs(*[{"baseline/trf": 0.7, "m/x": 0.76}] * 3)
+    for rung, bounds in zip(datasets, [(0.02, 0.1), (-0.01, 0.13), (None, None)], strict=True):
+        low, high = bounds
+        rung.comparison["references"].append(comparison("m", "x", "trf", 0.76, 0.7, low=low, high=high))
+    (said,) = ladder(datasets)["summary"]
+    assert said.endswith("It scores above Tandem Repeats Finder on original, by the interval of the paired difference.")
+
+
+def collapsing(*mccs: float) -> Group:
+    """Runs of a model that answer one class where the MCC is 0."""
+    group = made("m", "x", *mccs)
+    for run in group.runs:
+        right = 50 if run.metrics["mcc"] == 0 else 40
+        run.metrics["confusion_matrix"] = [[right, 50 - right], [50, 0] if right == 50 else [10, 40]]
+    return group
+
+
+def test_a_collapsed_run_is_named_with_its_seed_and_the_mean_without_it():
+    group = collapsing(0.7, 0.74, 0.0)
+    dataset = dataset_of([made("baseline", "kmer", 0.5), group], comparison("m", "x", "kmer", 0.48, 0.5))
+    assert [run.seed for run in group.collapsed] == [2]
+    (said,) = seeds.remarks(dataset)
+    assert said == (
+        "m · x: seed 2 collapsed: every test record gets the same label. The mean test MCC of all 3 seeds is 0.480, that"
+        " of the other 2 of 3 seeds 0.720."
+    )
+    assert "mean of 3 seeds; seed 2 collapsed, 0.720 without it" in verdict(dataset, 0.95).details[1]
+    (cell,) = (row["cells"][0] for row in ladder([dataset, dataset])["rows"][:1])
+    assert cell["collapsed"] == "1 of 3 collapsed"
+    assert seeds.brief(Group(group.collapsed), dataset.description) == "collapsed: one class only"
+    assert seeds.remarks(dataset_of([collapsing(0.0, 0.0)]))[0].endswith("every test record gets the same label.")
+
+
+def test_an_mcc_of_0_that_answers_both_classes_is_no_collapse():
+    group = made("m", "x", 0.0)
+    group.runs[0].metrics["confusion_matrix"] = [[25, 25], [25, 25]]
+    assert not group.collapsed
+    constant = made("baseline", "majority", 0.0)
+    constant.runs[0].metrics["confusion_matrix"] = [[50, 0], [50, 0]]
+    assert not constant.collapsed, "that is what this baseline does"
+
+
+def test_seeds_that_differ_by_more_than_their_intervals_are_named():
+    said = seeds.remarks(dataset_of([made("m", "x", 0.5, 0.58, 0.7), made("m", "y", 0.5, 0.58)]))
+    assert said == [
+        "m · x: seeds 0 and 2 differ by 0.200 in test MCC (0.500 and 0.700), and their intervals do not overlap: one seed"
+        " tells little."
+    ]
+
+
+def beginning(model: str, checkpoint: str | None, initialisation: str = "pretrained") -> Group:
+    group = made(model, "x", 0.6)
+    group.runs[0].record["spec"] = {"checkpoint": checkpoint, "initialisation": initialisation}
+    return group
+
+
+def test_what_pretraining_may_have_seen_is_said_of_models_that_begin_from_a_checkpoint():
+    random = beginning("g-random", "a/b@1", "random")
+    assert seen_before(dataset_of([random, beginning("new", None), made("baseline", "kmer", 0.5)])) == ""
+    said = seen_before(dataset_of([beginning("g", "a/b@1"), random, beginning("other", "c/d@1", "random")]))
+    assert said.startswith("g begins from pre-trained weights, and what those were trained on is not known")
+    assert said.endswith("Compare with g-random · x, the same architecture from random weights.")
+    dataset = dataset_of([beginning("g", "a/b@1"), random])
+    dataset.comparison["twins"].append(comparison("g", "x", "g-random", 0.7, 0.6))
+    assert seen_before(dataset).endswith(
+        "from the same architecture without the pre-training: g · x +0.100 (0.080–0.120)."
+    )
+    assert [row["tag"] for row in views.comparisons(dataset)] == ["random twin"]
+
+
+def test_a_verdict_on_few_seeds_is_one_on_the_trained_models():
+    note = "The verdict is on these trained models (1 seed), not on the method."
+    primary = comparison("m", "x", "kmer", 0.7, 0.5, about="models", about_note=note)
+    said = verdict(dataset_of([made("baseline", "kmer", 0.5), made("m", "x", 0.7)], primary), 0.95)
+    assert said.headline.startswith("The model as trained here beats a k-mer") and said.details[0].endswith(note)
+
+
+def test_earlier_looks_at_the_test_split_are_counted():
+    dataset = dataset_of([made("m", "x", 0.7)])
+    assert plans.looks(dataset) == [] and "SHA-256 cdcdcdcdcdcd…" in plans.declared(dataset)
+    earlier = [{"sha256": "1" * 64, "changed": ""}, {"sha256": "2" * 64, "changed": "1 run more."}]
+    dataset.comparison["plan"] = PLAN | {"looks": 3, "earlier": earlier, "changed": "another recipe"}
+    (said,) = plans.looks(dataset)
+    assert "under 2 other plans" in said and said.endswith("Since then: 1 run more; then another recipe.")
 
 
 def test_a_scale_has_round_ticks_and_shows_close_values_apart():
@@ -172,7 +257,7 @@ def test_values_lie_on_their_scale_in_order(values):
 
 def test_close_values_get_axes_with_enough_decimals():
     log = pd.DataFrame({"epoch": [1.0, 2.0, 3.0], "mcc": [0.94312, 0.94318, 0.94325]})
-    chart = charts.log_chart(log, {"mcc": ("validation", "#000")}, "MCC", 2.0, "k")
+    chart = charts.log_chart([(log, 2.0)], {"mcc": ("validation", "#000")}, "MCC", "k")
     ticks = re.findall(r">(0\.943\d*)<", chart)
     assert len(ticks) >= 3 and len(set(ticks)) == len(ticks)
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnalm.data import placement as windows_module
-from dnalm.data.placement import WindowSampler
+from dnalm.data import window_sampler as windows_module
+from dnalm.data.window_sampler import WindowSampler
 
 
 def cut(text, starts_and_ends):

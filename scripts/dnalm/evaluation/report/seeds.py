@@ -1,0 +1,78 @@
+"""What a mean over seeds would hide: runs that collapsed, and seeds that differ."""
+
+from collections.abc import Sequence
+
+from dnalm.evaluation.report.descriptions import Description
+from dnalm.evaluation.report.results import Dataset, Group, Run
+from dnalm.evaluation.report.text import listed
+
+
+def remarks(dataset: Dataset) -> list[str]:
+    """A sentence for each model that collapsed with some seed, or whose seeds differ more than intervals allow."""
+    said = []
+    for group in dataset.models:
+        said += [
+            f"{group.name}: {text}"
+            for text in (collapsed(group, dataset.description), _differing(group, dataset))
+            if text
+        ]
+    return said
+
+
+def collapsed(group: Group, description: Description) -> str:
+    """Which runs of a group answer one class only, and the mean with and without them; empty if none does."""
+    if not group.collapsed:
+        return ""
+    said = f"{_seeds(group.collapsed)} collapsed: every test record gets the same label"
+    rest = Group([run for run in group.runs if not run.collapsed])
+    if not rest.runs:
+        return f"{said}."
+    metric = description.primary
+    kept = f"{len(rest.runs)} of {len(group.runs)} seeds"
+    return (
+        f"{said}. The mean test {metric.prose} of all {len(group.runs)} seeds is"
+        f" {metric.text(group.mean(metric.name))}, that of the other {kept} {metric.text(rest.mean(metric.name))}."
+    )
+
+
+def brief(group: Group, description: Description) -> str:
+    """The same as a note below a name: `mean of 5 seeds; seed 3 collapsed, 0.712 without it`."""
+    several = f"mean of {len(group.runs)} seeds" if len(group.runs) > 1 else ""
+    if not group.collapsed:
+        return several
+    rest = Group([run for run in group.runs if not run.collapsed])
+    if not several:
+        return "collapsed: one class only"
+    if not rest.runs:
+        return f"{several}, all collapsed"
+    metric = description.primary
+    without = f"{metric.text(rest.mean(metric.name))} without {'it' if len(group.collapsed) == 1 else 'them'}"
+    return f"{several}; {_seeds(group.collapsed)} collapsed, {without}"
+
+
+def _differing(group: Group, dataset: Dataset) -> str:
+    """The best and the worst seed, if their intervals do not overlap; collapsed ones are named on their own."""
+    metric = dataset.description.primary
+    known = [
+        (run.metrics[metric.name], run.metrics["intervals"].get(metric.name), run.seed)
+        for run in group.runs
+        if run.metrics[metric.name] is not None and not run.collapsed
+    ]
+    if len(known) < 2:
+        return ""
+    (low, below, worst), (high, above, best) = min(known, key=_value), max(known, key=_value)
+    if not below or not above or below["high"] >= above["low"]:
+        return ""
+    return (
+        f"seeds {worst} and {best} differ by {metric.text(high - low)} in test {metric.prose}"
+        f" ({metric.text(low)} and {metric.text(high)}), and their intervals do not overlap: one seed tells little."
+    )
+
+
+def _value(known: tuple[float, object, int]) -> float:
+    return known[0]
+
+
+def _seeds(runs: Sequence[Run]) -> str:
+    numbers = [str(run.seed) for run in runs]
+    return f"seed{'s' if len(numbers) > 1 else ''} {listed(numbers)}"
