@@ -17,16 +17,22 @@ def run() -> None:
     args = arguments.parse_args()
 
     from dnalm import files
-    from dnalm.data.labelled_tables import import_tables
+    from dnalm.data.labelled_tables import WHOLE, import_tables, on_listed_chromosomes
     from dnalm.tables.ledger import entry
 
     settings: ImportTableSettings = args.settings
     paths = dict(zip(settings.parts, args.files, strict=True))
     parts = {part: files.read_user_table(path) for part, path in paths.items()}
     columns = (settings.sequence_column, settings.label_column, settings.labels, settings.target_column)
-    records, facts = import_tables(parts, paths, *columns)
+    records, facts = import_tables(parts, paths, *columns, settings.extra)
+    total, dropped = len(records), {}
+    if settings.zones is not None:
+        column = settings.extra["chrom"]
+        records, elsewhere = on_listed_chromosomes(records, settings.zones, column, paths[WHOLE])
+        dropped = {"chromosome in no split": elsewhere}
     files.write_table(args.output, records)
-    files.write_json(args.ledger, {"ledger": [entry("import_table", "table", len(records), len(records), {})], **facts})
+    line = entry("import_table", "table", total, len(records), dropped)
+    files.write_json(args.ledger, {"ledger": [line], **facts})
 
 
 if __name__ == "__main__":

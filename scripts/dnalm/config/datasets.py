@@ -350,6 +350,17 @@ class Table(Dataset):
         None, description="Column of numbers to predict (objective `regression`), instead of labels."
     )
     labels: Labels | None = Field(None, description="Name of each label, e.g. {0: background, 1: promoter}.")
+    group_column: Text | None = Field(
+        None,
+        description="Column of groups that must not be divided, such as genes or patients: method `grouped` keeps each "
+        "in one split, and the audit counts groups in two. A row without one belongs to none.",
+    )
+    chromosome_column: Text | None = Field(
+        None, description="Column of chromosomes, for method `chromosome` and the audit of where labels come from."
+    )
+    batch_column: Text | None = Field(
+        None, description="Column of batches (laboratory, run, source), for the audit of where labels come from."
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> "Table":
@@ -360,8 +371,12 @@ class Table(Dataset):
             raise ValueError("`split` goes with `path`; train, validation and test are already divided")
         if self.target_column and (self.labels or "label_column" in self.model_fields_set):
             raise ValueError("target_column: a table of numbers has no labels; leave `labels` and `label_column` out")
-        if self.split.method == "chromosome":
-            raise ValueError("split: a table has no chromosomes; use method grouped or random")
+        if self.split.method == "chromosome" and not self.chromosome_column:
+            raise ValueError("split: method chromosome needs `chromosome_column`; without one use grouped or random")
+        read = [self.sequence_column, self.target_column or self.label_column, *self.extra_columns().values()]
+        if len(set(read)) < len(read):
+            twice = next(name for name in read if read.count(name) > 1)
+            raise ValueError(f"column '{twice}' is given for two things; each needs a column of its own")
         names = list((self.labels or {}).values())
         if len(set(names)) < len(names) or any(
             self.labels.get(int(n)) != n for n in names if n.isdigit() and self.labels
@@ -375,6 +390,11 @@ class Table(Dataset):
     def truth(self) -> str:
         """The column that holds what is learnt."""
         return TARGET if self.target_column else LABEL
+
+    def extra_columns(self) -> dict[str, str]:
+        """The table's own columns of groups, chromosomes and batches, by their name in a sequence table."""
+        named = {"given_group": self.group_column, "chrom": self.chromosome_column, "batch": self.batch_column}
+        return {name: column for name, column in named.items() if column}
 
     def parts(self) -> dict[str, str]:
         """The files to read, by split, or as `all`."""

@@ -13,12 +13,12 @@ from dnalm.data.groups import definition, group_records
 from dnalm.data.splits import Assignment, cap, check_splits, split_grouped, split_random
 from dnalm.names import LABEL, SPLITS
 from dnalm.tables import ledger
-from dnalm.tables.sequences import LOCUS, SOFT_MASKED, sequence_table
+from dnalm.tables.sequences import BATCH, GIVEN_GROUP, LOCUS, SOFT_MASKED, sequence_table
 
-EARLIER_FACTS = ("kept_vs_dropped", "ambiguous")
+EARLIER_FACTS = ("kept_vs_dropped", "ambiguous", "missing")
 """Facts in the ledgers of balance and import_table that the manifest repeats."""
 
-CARRIED = (*LOCUS, SOFT_MASKED, "positive")
+CARRIED = (*LOCUS, SOFT_MASKED, GIVEN_GROUP, BATCH, "positive")
 """Columns of the records that the splits keep, after those of every sequence table."""
 
 

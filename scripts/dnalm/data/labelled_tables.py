@@ -13,7 +13,7 @@ from dnalm.errors import UserError
 from dnalm.files import open_text
 from dnalm.names import LABEL, TARGET
 from dnalm.sequence.alphabet import IUPAC
-from dnalm.tables.sequences import SOFT_MASKED, TABLE, sequence_table
+from dnalm.tables.sequences import BATCH, GIVEN_GROUP, SOFT_MASKED, TABLE, sequence_table
 
 WHOLE = "all"
 """Name of the part that is one table, still to be divided."""
@@ -28,18 +28,20 @@ def import_tables(
     label_column: str,
     labels: Mapping[int, str] | None,
     target_column: str | None = None,
+    extra: Mapping[str, str] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The rows of all parts as one sequence table with the column `SOFT_MASKED`, and facts about them.
 
     parts: tables as text, by split, or one called `all`; with splits the result has a column `split`. paths: the file
     of each part, for errors. labels: names by number; a table may hold either. target_column: column of the numbers to
-    predict; the result then has a column `target` instead of `label`, and label_column and labels are not used. Other
-    columns of the tables are ignored. Sequences are stripped of blanks and in upper case. Ids are the part (`table` for
-    all) and the row's number, from 1. Facts: `ambiguous`, the number of sequences of each part with a letter other than
-    A, C, G, T.
+    predict; the result then has a column `target` instead of `label`, and label_column and labels are not used. extra:
+    columns of groups, chromosomes and batches, by their name in the result (`GIVEN_GROUP`, chrom, `BATCH`); an empty
+    value is missing there. Other columns of the tables are ignored. Sequences are stripped of blanks and in upper case.
+    Ids are the part (`table` for all) and the row's number, from 1. Facts: `ambiguous`, the number of sequences of each
+    part with a letter other than A, C, G, T; `missing`, the number of rows without a value in each extra column.
     Raises `UserError` naming file and line for a row that is not a nucleotide sequence with a label or target.
     """
-    tables, ambiguous = [], {}
+    tables, ambiguous, extra = [], {}, extra or {}
     for part, rows in parts.items():
         given = _column(rows, sequence_column, paths[part]).str.strip()
         sequences = given.str.upper()
@@ -54,9 +56,11 @@ def import_tables(
             "sequence": sequences,
             **truth,
             SOFT_MASKED: given.str.count("[a-z]") / given.str.len(),
+            **{name: _named(_column(rows, column, paths[part])) for name, column in extra.items()},
         }
-        extra = [SOFT_MASKED] if part == WHOLE else [SOFT_MASKED, "split"]
-        tables.append(sequence_table({**columns, "group": "", "source": TABLE, "split": part}, extra))
+        others = [SOFT_MASKED, *(name for name in (GIVEN_GROUP, BATCH) if name in extra)]
+        others += [] if part == WHOLE else ["split"]
+        tables.append(sequence_table({**columns, "group": "", "source": TABLE, "split": part}, others))
         ambiguous[part] = int(sequences.str.contains("[^ACGT]").sum())
     records = pd.concat(tables, ignore_index=True)
     places = ", ".join(str(path) for path in paths.values())
@@ -64,7 +68,35 @@ def import_tables(
         _check_targets(records[TARGET], target_column, places)
     else:
         _check_labels(records[LABEL], labels, places)
-    return records, {"ambiguous": ambiguous}
+    facts: dict[str, Any] = {"ambiguous": ambiguous}
+    if extra:
+        facts["missing"] = {column: int(records[name].isna().sum()) for name, column in extra.items()}
+    return records, facts
+
+
+def on_listed_chromosomes(
+    records: pd.DataFrame, zones: Mapping[str, list[str]], column: str, path: Path
+) -> tuple[pd.DataFrame, int]:
+    """The records of one table on the chromosomes that `zones` lists for the splits, with a column `split`; and the
+    number of the others, which are in no split.
+
+    column: the table's own name of its chromosomes. Raises `UserError` for a row without one, and if no record is left.
+    """
+    if (row := _first(records["chrom"].isna())) is not None:
+        raise UserError(f"{_line(path, row)}: no {column}; method chromosome needs one in every row")
+    zone_of = {name: split for split, names in zones.items() for name in names}
+    split = records["chrom"].map(zone_of)
+    if split.isna().all():
+        found = ", ".join(sorted(set(records["chrom"]))[:5])
+        raise UserError(f"{path}: no row is on a chromosome of split.chromosomes (found {found})")
+    kept = split.notna()
+    return records.assign(split=split.astype("str"))[kept].reset_index(drop=True), int((~kept).sum())
+
+
+def _named(values: pd.Series) -> pd.Series:
+    """Names without blanks around them; missing ones for empty text."""
+    stripped = values.str.strip()
+    return stripped.mask(stripped == "")
 
 
 def _column(rows: pd.DataFrame, name: str, path: Path) -> pd.Series:

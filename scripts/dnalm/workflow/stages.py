@@ -143,6 +143,8 @@ def import_table(config: Config, wildcards: Wildcards) -> data.ImportTableSettin
         label_column=dataset.label_column,
         target_column=dataset.target_column,
         labels=dataset.labels,
+        extra=dataset.extra_columns(),
+        zones=dataset.split.chromosomes,
     )
 
 

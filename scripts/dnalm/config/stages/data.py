@@ -93,6 +93,10 @@ class ImportTableSettings(Settings):
     label_column: Text
     target_column: Text | None = Field(description="Column of numbers to predict, instead of labels.")
     labels: Labels | None
+    extra: dict[str, Text] = Field({}, description="Columns of groups, chromosomes and batches, by name in the result.")
+    zones: dict[Text, list[Text]] | None = Field(
+        None, description="Chromosomes of each split, with split.method chromosome."
+    )
 
 
 class RelateSettings(Related):
