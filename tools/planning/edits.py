@@ -117,6 +117,7 @@ _DATASETS = {
         "split.fractions.test": Edit(entry, 0.3, {"train": 0.5}),
         "split.chromosomes": Edit(entry, _BY_CHROMOSOME, {"method": "chromosome"}),
         "split.seed": Edit(entry, 7),
+        "baseline_settings": Edit(entry, 2),
         "audit.fail_on": Edit(entry, ["classes", "overlong"]),
         "audit.shortcut_auroc": Edit(entry, 0.7),
         "audit.shortcut_spearman": Edit(entry, 0.4),
