@@ -90,7 +90,7 @@ def _frequent(codes: np.ndarray) -> np.ndarray:
     counts = np.bincount(codes)
     rank = np.empty(len(counts), dtype=np.int64)
     rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
-    return rank[codes].clip(max=MOST_CATEGORIES)
+    return np.asarray(rank[codes].clip(max=MOST_CATEGORIES))
 
 
 def _places(records: pd.DataFrame) -> tuple[pd.Series, np.ndarray]:
