@@ -53,7 +53,7 @@ def find_origins(subject: Subject, records: pd.DataFrame) -> list[Probe]:
     and the order, which is the workflow's own.
     """
     records = records.iloc[sample_groups(group_codes(records), MOST_RECORDS)].reset_index(drop=True)
-    found = []
+    found: list[Probe] = []
     for name, codes in _origins(subject, records):
         known = codes >= 0
         truth = records.loc[known, subject.truth]
