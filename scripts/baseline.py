@@ -30,7 +30,7 @@ def run() -> None:
     tables = {split: read_records(path, ["id", "sequence"]) for split, path in paths.items()}
     if args.calls:
         tables = with_calls(tables, *args.calls)
-    outcome = fit_baseline(args.settings.name, tables)
+    outcome = fit_baseline(args.settings.name, tables, args.settings.most_settings)
     write_predictions(args.output, outcome.predictions)
     seconds = round(time.perf_counter() - began, 1)
     data = {split: sha256(path) for split, path in paths.items()}

@@ -48,7 +48,13 @@ def fit_and_score(args: argparse.Namespace) -> None:
     strands = {s: Strands(table["sequence"].tolist(), table["label"].to_numpy("int64")) for s, table in tables.items()}
     classes = 1 + max(1, *(int(part.labels.max()) for part in strands.values()))
     fitted, account = choose(
-        strands["train"], strands["validation"], classes, args.settings.seed, device, Hyperparameters()
+        strands["train"],
+        strands["validation"],
+        classes,
+        args.settings.seed,
+        device,
+        Hyperparameters(),
+        args.settings.most_settings,
     )
     predictions = {
         split: ClassPredictions(

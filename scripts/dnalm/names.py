@@ -100,3 +100,9 @@ def shard_chromosomes(lengths: Mapping[str, int], shard: int, shards: int = SHAR
         home[name] = loads.index(min(loads))
         loads[home[name]] += lengths[name]
     return [name for name in lengths if home[name] == shard]
+
+
+def spread(number: int, most: int | None) -> list[int]:
+    """At most `most` of the indices 0 .. number - 1, evenly spaced; all of them without a limit."""
+    kept = number if most is None else min(most, number)
+    return [(2 * i + 1) * number // (2 * kept) for i in range(kept)]

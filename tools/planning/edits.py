@@ -118,6 +118,7 @@ _DATASETS = {
         "split.chromosomes": Edit(entry, _BY_CHROMOSOME, {"method": "chromosome"}),
         "split.seed": Edit(entry, 7),
         "split.repeats": Edit(entry, 2),
+        "baseline_settings": Edit(entry, 2),
         "audit.fail_on": Edit(entry, ["classes", "overlong"]),
         "audit.shortcut_auroc": Edit(entry, 0.7),
         "audit.shortcut_spearman": Edit(entry, 0.4),

@@ -230,6 +230,13 @@ class Dataset(Settings):
         "the default. For labels also `cnn` (a small 1-D convolutional network) and `trf` (Tandem Repeats Finder, "
         "which has to be installed: the reference that made the labels, not a competitor).",
     )
+    baseline_settings: int | None = Field(
+        None,
+        ge=1,
+        description="Maximum number of settings that a baseline tries, spread evenly over its grid in the grid's order "
+        "(k-mer length first, then penalty or leaves); None for all of them. A model tries as many settings as it has "
+        "recipes: 1 gives both sides the same budget of search.",
+    )
     audit: Audit = Field(Audit(), description="Limits of the audit, and what stops the workflow.")
     max_records: Count | MaxRecords | None = Field(
         None,

@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from dnalm.errors import UserError
+from dnalm.names import spread
 from dnalm.sequence.alphabet import BASES, reverse_complement
 from dnalm.sequence.kmers import OTHER, encode
 from dnalm.tables.tokens import Tokens
@@ -42,6 +43,9 @@ WINDOW = 8192
 
 MOST_BASES = 65_536
 """Bases scored at a time, padding included."""
+
+GRID = (False, True)
+"""Whether a network is trained and scored on both strands: the settings to choose from."""
 
 _OBJECTIVE = Classification()
 
@@ -157,11 +161,18 @@ class Fitted:
 
 
 def choose(
-    train: Strands, validation: Strands, classes: int, seed: int, device: torch.device, hyperparameters: Hyperparameters
+    train: Strands,
+    validation: Strands,
+    classes: int,
+    seed: int,
+    device: torch.device,
+    hyperparameters: Hyperparameters,
+    most_settings: int | None = None,
 ) -> tuple[Fitted, dict[str, Any]]:
     """Train on the given strand and on both; return the network with the higher validation MCC, and its account.
 
-    train, validation: with labels 0 .. classes - 1. The account is a baseline's entry in run.json: description, chosen,
+    train, validation: with labels 0 .. classes - 1. most_settings: with 1, only both strands are tried.
+    The account is a baseline's entry in run.json: description, chosen,
     tried, converged, hyperparameters etc. The same seed gives the same result on the CPU for the same number of torch
     threads. Raises `UserError` for a train split of one class, a NaN or infinite loss, or if memory runs out.
     """
@@ -169,7 +180,10 @@ def choose(
     if len(labels) < 2:
         raise UserError(f"train: only one class (label {', '.join(map(str, labels))}); a classifier needs at least two")
     try:
-        fitted = [_fit(train, validation, classes, both, seed, device, hyperparameters) for both in (False, True)]
+        fitted = [
+            _fit(train, validation, classes, GRID[index], seed, device, hyperparameters)
+            for index in spread(len(GRID), most_settings)
+        ]
     except RuntimeError as error:
         raise out_of_memory(error) or error from error
     best = max(fitted, key=lambda one: one.best)  # of equal ones, the first
@@ -185,6 +199,7 @@ def choose(
             }
             for one in fitted
         ],
+        "grid": len(GRID),
         "converged": best.since_best >= hyperparameters.patience,
         "parameters": sum(parameter.numel() for parameter in best.network.parameters()),
         "hyperparameters": asdict(hyperparameters),

@@ -274,16 +274,23 @@ def predict_splits(config: Config, wildcards: Wildcards) -> training.PredictSpli
 @stage
 def baseline_cnn(config: Config, wildcards: Wildcards) -> training.BaselineCnnSettings:
     """The convolutional baseline."""
-    background = config.datasets[wildcards.dataset].has_background
-    return training.BaselineCnnSettings(seed=int(wildcards.seed), background=background)
+    dataset = config.datasets[wildcards.dataset]
+    return training.BaselineCnnSettings(
+        seed=int(wildcards.seed), most_settings=dataset.baseline_settings, background=dataset.has_background
+    )
 
 
 @stage
 def baseline(config: Config, wildcards: Wildcards) -> evaluation.BaselineSettings:
     """Every other baseline."""
-    background = config.datasets[wildcards.dataset].has_background
+    dataset = config.datasets[wildcards.dataset]
     return evaluation.BaselineSettings.model_validate(
-        {"name": wildcards.baseline, "seed": wildcards.seed, "background": background}
+        {
+            "name": wildcards.baseline,
+            "seed": wildcards.seed,
+            "most_settings": dataset.baseline_settings,
+            "background": dataset.has_background,
+        }
     )
 
 

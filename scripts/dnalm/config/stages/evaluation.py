@@ -26,6 +26,7 @@ class BaselineSettings(Settings):
 
     name: Baseline
     seed: int = Field(ge=0, description="Only recorded: no baseline is random.")
+    most_settings: int | None = Field(None, ge=1, description="Settings tried at most; None for the whole grid.")
     background: bool = Field(False, description="Score background.parquet too.")
 
 

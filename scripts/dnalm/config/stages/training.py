@@ -63,4 +63,5 @@ class BaselineCnnSettings(Settings):
     """The convolutional baseline."""
 
     seed: int = Field(ge=0)
+    most_settings: int | None = Field(None, ge=1, description="Settings tried at most; None for the whole grid.")
     background: bool = Field(False, description="Score background.parquet too.")

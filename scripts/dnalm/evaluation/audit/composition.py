@@ -35,7 +35,7 @@ def dinucleotide_entropy(sequences: Sequence[str]) -> np.ndarray:
     """Shannon entropy of the dinucleotide frequencies in bits, 0 to 4, shape (n, 1)."""
     frequencies = dinucleotides(sequences)
     entropy: np.ndarray = -(frequencies * np.log2(frequencies, where=frequencies > 0, out=np.zeros_like(frequencies)))
-    return entropy.sum(axis=1, keepdims=True)
+    return np.asarray(entropy.sum(axis=1, keepdims=True))
 
 
 def gc_skew(sequences: Sequence[str]) -> np.ndarray:

@@ -6,7 +6,7 @@ flaw, the chance of one or more warnings is at most `LEVEL`. The intervals that 
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +17,12 @@ LEVEL = 0.05
 SEED = 1
 """Seed of the samples of large data sets."""
 
-Test = TypeVar("Test", bound=Any)
-"""A frozen dataclass with `p`, None if it was not tested, and `p_holm`."""
 
+def correct(*families: Sequence[Any]) -> list[list[Any]]:
+    """The same tests with `p_holm` filled in, corrected over all of them.
 
-def correct(*families: Sequence[Test]) -> list[list[Test]]:
-    """The same tests with `p_holm` filled in, corrected over all of them."""
+    A test is a frozen dataclass with `p`, None if it was not tested, and `p_holm`.
+    """
     corrected = iter(holm([test.p for tests in families for test in tests]))
     return [[replace(test, p_holm=next(corrected)) for test in tests] for tests in families]
 

@@ -53,7 +53,7 @@ def find_origins(subject: Subject, records: pd.DataFrame) -> list[Probe]:
     and the order, which is the workflow's own.
     """
     records = records.iloc[sample_groups(group_codes(records), MOST_RECORDS)].reset_index(drop=True)
-    found = []
+    found: list[Probe] = []
     for name, codes in _origins(subject, records):
         known = codes >= 0
         truth = records.loc[known, subject.truth]
@@ -90,7 +90,7 @@ def _frequent(codes: np.ndarray) -> np.ndarray:
     counts = np.bincount(codes)
     rank = np.empty(len(counts), dtype=np.int64)
     rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
-    return rank[codes].clip(max=MOST_CATEGORIES)
+    return np.asarray(rank[codes].clip(max=MOST_CATEGORIES))
 
 
 def _places(records: pd.DataFrame) -> tuple[pd.Series, np.ndarray]:

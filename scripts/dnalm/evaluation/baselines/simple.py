@@ -15,7 +15,7 @@ from tqdm import tqdm
 from dnalm.errors import UserError
 from dnalm.evaluation.baselines.candidates import CANDIDATES, Features
 from dnalm.metrics import classification_metrics, regression_metrics
-from dnalm.names import LABEL, METRICS
+from dnalm.names import LABEL, METRICS, spread
 from dnalm.tables.predictions import ClassPredictions, NumberPredictions, Predictions
 from dnalm.tables.sequences import truth_column
 
@@ -28,18 +28,20 @@ class Outcome:
     record: dict[str, Any]
 
 
-def fit_baseline(name: str, tables: dict[str, pd.DataFrame]) -> Outcome:
+def fit_baseline(name: str, tables: dict[str, pd.DataFrame], most_settings: int | None = None) -> Outcome:
     """Fit a baseline on `tables["train"]`, choose its settings on validation, and score all splits but train.
 
     tables: sequence tables of train, validation, test and optionally `background`, with labels or with targets; for
-    `trf` with the column `CALLED` too. A class missing in train gets probability 0. Of settings that tie on validation
-    the first (simplest) is taken. Raises `UserError` for a train table with fewer than two classes or different
+    `trf` with the column `CALLED` too. most_settings: how many settings are tried at most, evenly spread over the grid;
+    None for all. A class missing in train gets probability 0. Of settings that tie on validation the first (simplest)
+    is taken. Raises `UserError` for a train table with fewer than two classes or different
     targets, for splits without records, and for a baseline that does not predict this column.
     """
     column = truth_column(tables["train"])
     if name not in CANDIDATES[column]:
         raise UserError(f"baselines: '{name}' predicts no {column}; use one of {', '.join(CANDIDATES[column])}")
     description, candidates = CANDIDATES[column][name]
+    grid = list(candidates(column))
     truth = {split: table[column].to_numpy() for split, table in tables.items()}
     task: _Labels | _Targets = (_Labels if column == LABEL else _Targets)(truth)
     metric = f"validation_{task.metric}"
@@ -48,7 +50,8 @@ def fit_baseline(name: str, tables: dict[str, pd.DataFrame]) -> Outcome:
     tried: list[dict[str, Any]] = []
     best: tuple[float, dict[str, Any], bool, dict[str, np.ndarray]] | None = None
     with threadpool_limits(limits=1):  # the order of sums would change results
-        for candidate in tqdm(list(candidates(column)), desc=name, unit="fit", mininterval=1):
+        for index in tqdm(spread(len(grid), most_settings), desc=name, unit="fit", mininterval=1):
+            candidate = grid[index]
             if key != candidate.key:
                 features = {s: candidate.features(table[candidate.column].tolist()) for s, table in tables.items()}
                 key = candidate.key
@@ -65,7 +68,13 @@ def fit_baseline(name: str, tables: dict[str, pd.DataFrame]) -> Outcome:
         split: task.predictions(tables[split]["id"].to_numpy(dtype=object), truth[split], values)
         for split, values in scores.items()
     }
-    record = {"description": description, "chosen": chosen, "tried": tried, "converged": converged}
+    record = {
+        "description": description,
+        "chosen": chosen,
+        "tried": tried,
+        "grid": len(grid),
+        "converged": converged,
+    }
     return Outcome(predictions, record)
 
 

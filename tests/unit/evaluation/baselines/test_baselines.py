@@ -43,6 +43,17 @@ def test_length_and_gc_by_hand():
     assert found[:, 0] == pytest.approx(np.log([4, 5, 2, 1]))
 
 
+@pytest.mark.parametrize(("most", "expected"), [(None, 24), (1, 1), (5, 5), (100, 24)])
+def test_a_baseline_tries_as_many_settings_as_it_may_spread_over_its_grid(most, expected):
+    rng = random.Random(1)
+    rows = [(f"r{i}", "".join(rng.choices("ACGT", k=60)), i % 2) for i in range(60)]
+    table = pd.DataFrame(rows, columns=["id", "sequence", "label"])
+    record = fit_baseline("kmer", dict.fromkeys(("train", "validation", "test"), table), most).record
+    assert len(record["tried"]) == expected and record["grid"] == 24
+    lengths = [one["k"] for one in record["tried"]]
+    assert lengths == sorted(lengths) and (most != 5 or lengths == [1, 2, 4, 5, 6]), lengths
+
+
 def test_kmers_by_hand():
     counts = kmer_counts(["AAAC", "GTTT", "ACNGT", "AC", ""], 3).toarray()
     assert counts[0, column("AAA")] == 1 and counts[0, column("AAC")] == 1 and counts[0].sum() == 2
