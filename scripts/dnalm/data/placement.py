@@ -87,7 +87,9 @@ def place(catalogue: pd.DataFrame, name: str, genome: Any) -> tuple[pd.DataFrame
         "bases": int((places["end"] - places["start"]).sum()),
     }
     line = entry("place_catalogue", name, len(catalogue), len(times), dropped)
-    table = places[["chrom", "start", "end", "id"]].astype({"chrom": "str", "start": "Int64", "end": "Int64", "id": "str"})
+    table = places[["chrom", "start", "end", "id"]].astype(
+        {"chrom": "str", "start": "Int64", "end": "Int64", "id": "str"}
+    )
     return table, {"ledger": [line], "placed": {name: facts}}
 
 
@@ -173,9 +175,7 @@ def _find(
         bar.update(min(_CHUNK, len(text) - begin))
     wanted, _ = _counted(np.concatenate(windows))
     pairs = zip((wanted >> np.uint64(32)).tolist(), (wanted & np.uint64(0xFFFFFFFF)).tolist(), strict=True)
-    found = {
-        (start, end, query) for query, number in pairs for start, end in _search(text, queries[query], number)
-    }
+    found = {(start, end, query) for query, number in pairs for start, end in _search(text, queries[query], number)}
     start, end, query = np.array(sorted(found), np.int64).reshape(-1, 3).T
     return start, end, query, _stretches(np.concatenate(positions), seeds.k)
 

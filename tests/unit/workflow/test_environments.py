@@ -50,7 +50,13 @@ RULES = {
     for match in re.finditer(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", path.read_text(), re.MULTILINE | re.DOTALL)
     if "shell:" in match[2]
 }
-CALLED = {"edlib": "python-edlib", "torch": "pytorch", "sklearn": "scikit-learn", "pynvml": "nvidia-ml-py", "yaml": "pyyaml"}
+CALLED = {
+    "edlib": "python-edlib",
+    "torch": "pytorch",
+    "sklearn": "scikit-learn",
+    "pynvml": "nvidia-ml-py",
+    "yaml": "pyyaml",
+}
 NOT_LISTED = {
     ("training", "triton"): "comes with PyTorch's CUDA builds, and is asked for on a GPU alone",
     ("training", "wandb"): "report_to: whoever asks for it installs it",
