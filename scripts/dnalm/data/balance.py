@@ -109,7 +109,7 @@ def balance(
     features: dict[str, Any] = {
         "gc": gc / np.maximum(length, 1),
         "length": length,
-        "motif_length": positives["motif_length"].astype(float),
+        **{name: positives[name].astype(float) for name in ("motif_length", "copies", "divergence")},
     }
     compared = {name: kept_and_dropped(values, kept) for name, values in features.items()}
     records = _records(positives[kept].assign(split=zone[kept]), negatives, settings.zones is not None)

@@ -64,6 +64,7 @@ def divide(
             str(label): (settings.labels or {}).get(label, str(label))
             for label in (sorted(set(records[LABEL])) if LABEL in records else ())
         },
+        "placed": {name: facts for one in ledgers for name, facts in one.get("placed", {}).items()},
         **{fact: next((one[fact] for one in ledgers if fact in one), None) for fact in EARLIER_FACTS},
     }
     return tables, {**facts, "warnings": manifest.warnings(facts, rule(settings))}

@@ -48,8 +48,8 @@ def place(catalogue: pd.DataFrame, name: str, genome: Any) -> tuple[pd.DataFrame
 
     catalogue: columns id, sequence. A place holds a half of an array or more with `IDENTITY`, on either strand: halves,
     because an allele may have fewer copies of the motif. Arrays below 2 `SHORTEST` bases are searched for as a whole.
-    Stretches of the catalogue's k-mers less than `SHORTEST` bases away belong to the place. Returns columns chrom, start, end (0-based,
-    half-open; disjoint, in the genome's order) and id, that of the catalogue's first array there.
+    Stretches of the catalogue's k-mers less than `SHORTEST` bases away belong to the place. Returns columns chrom,
+    start, end (0-based, half-open; disjoint, in the genome's order) and id, that of the catalogue's first array there.
 
     As in BLAST (Altschul et al. 1990, doi:10.1016/S0022-2836(05)80360-2), k-mers that genome and catalogue share are
     looked up, and a window with enough of them is aligned to the sequence they come from. A place without an exact
@@ -94,7 +94,7 @@ def place(catalogue: pd.DataFrame, name: str, genome: Any) -> tuple[pd.DataFrame
 
 
 def _queries(sequences: NDArray[np.object_], rows: Integers) -> dict[str, list[int]]:
-    """What is searched for, each with the rows it comes from: halves of the arrays, or short ones whole; both strands."""
+    """Both strands of the arrays' halves, or of short arrays as a whole, each with the rows it comes from."""
     result: dict[str, list[int]] = defaultdict(list)
     for row in rows.tolist():
         whole = sequences[row]

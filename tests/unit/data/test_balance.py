@@ -51,7 +51,7 @@ def test_dropped_positives_are_counted_and_compared(genome):
     assert lines["unique"]["in"] == 30
     sums_hold(ledger, records)
     compared = ledger["kept_vs_dropped"]
-    assert set(compared) == {"gc", "length", "motif_length"}
+    assert set(compared) == {"gc", "length", "motif_length", "copies", "divergence"}
     assert compared["gc"]["dropped"]["quartile_1"] == 0
     assert compared["gc"]["ks"] > 0.5
     assert compared["length"]["kept"]["n"] + compared["length"]["dropped"]["n"] == 30

@@ -132,10 +132,11 @@ def test_catalogues():
 
 def test_masks_name_what_they_mask():
     assert inputs.mask_name(CONFIG, CONFIG.datasets["d"]) == "soft+found+own"
-    assert inputs.mask_name(CONFIG, CONFIG.datasets["e"]) == "all"
+    assert inputs.mask_name(CONFIG, CONFIG.datasets["e"]) == "all+loose"
     assert spec("mask", mask="all+x", source="unique") == {"soft": False, "source": "unique"}
-    assert inputs.masked_catalogues(CONFIG, wildcards(mask="soft+found+own")) == [
+    assert inputs.masked_catalogues(CONFIG, wildcards(genome="g", mask="soft+found+loose+own")) == [
         "results/catalogues/found.parquet",
+        "results/genomes/g/placed/loose.parquet",  # it has no positions
         "results/catalogues/own.parquet",
     ]
 

@@ -12,11 +12,18 @@ from dnalm.tables.predictions import ClassPredictions
 STAGES = {
     "import": "Import",
     "extract": "Extract positives",
+    "place_catalogue": "Find its arrays on the genome",
     "split": "Cut the masked genome into pieces",
     "balance": "Balance the classes",
     "split_labels": "Divide into splits",
 }
-_COMPARED = {"gc": ("GC fraction", 3), "length": ("length in bp", 0), "motif_length": ("motif length in bp", 0)}
+_COMPARED = {
+    "gc": ("GC fraction", 3),
+    "length": ("length in bp", 0),
+    "motif_length": ("motif length in bp", 0),
+    "copies": ("number of copies", 1),
+    "divergence": ("divergence", 3),
+}
 DIFFERENT = 0.2
 """Kolmogorov-Smirnov statistic above which dropped records are reported as different from kept ones."""
 MANY = 0.05
@@ -208,6 +215,10 @@ def _checks(dataset: Dataset) -> Table:
         rows.append(["Motifs inferred from the array", f"{inferred:,}: the catalogue names none for them"])
     if missing := groups.get("motifs_missing"):
         rows.append(["Arrays without a motif", f"{missing:,}; no motif family keeps them in one split"])
+    for name, facts in (manifest.get("placed") or {}).items():
+        several = f"{facts['at_several_places']:,} of them at several places"
+        masked = f"{facts['places']:,} places with {facts['bases']:,} bases are masked"
+        rows.append([f"Arrays of {name} found on the genome", f"{facts['arrays']:,}, {several}; {masked}"])
     rows.append(["Records are related by", "; ".join(groups["definition"])])
     return Table("Independence of the splits", "", [Column("Check"), Column("Found", True)], rows)
 
