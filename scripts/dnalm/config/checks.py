@@ -62,9 +62,9 @@ def misplaced(config: Config) -> Iterator[str]:
                         f"datasets.{name}.mask.catalogues: '{entry}' does not lie on genome '{dataset.genome}'; "
                         "only such catalogues can be masked, and those without `genome`, by their sequences"
                     )
-            if len("+".join(masked := dataset.masked_catalogues(config.catalogues))) > LONGEST_MASK:
+            if len("+".join(names := dataset.masked_catalogues(config.catalogues))) > LONGEST_MASK:
                 yield (
-                    f"datasets.{name}.mask.catalogues: the names of {len(masked)} catalogues are joined to the name of "
+                    f"datasets.{name}.mask.catalogues: the names of {len(names)} catalogues are joined to the name of "
                     f"a folder, and have over {LONGEST_MASK} characters; shorten them"
                 )
             home = config.catalogues[dataset.catalogue].home

@@ -100,12 +100,13 @@ class Splitting(Settings):
     fractions: Fractions = Field(Fractions(), description="Share of each split (grouped, random).")
     chromosomes: dict[Split, list[Text]] | None = Field(None, description="Chromosomes of each split (chromosome).")
     largest_group: float = Field(
-        0.1,
+        0.4,
         gt=0,
         le=1,
-        description="Largest share of the records that links of similar sequences and motifs may join into one group. "
-        "Links are made in order of identity; one that would make a larger group is refused and counted, and the audit "
-        "reports the relatives that are then in different splits (grouped).",
+        description="Largest share of the records that links of similar sequences and motifs may join into one group "
+        "(grouped). Links are made in order of identity; one that would make a larger group is refused and counted, "
+        "and the audit reports the relatives that are then in different splits. Lower shares give more independent "
+        "groups and more such relatives.",
     )
     seed: Seed = Field(42, description="Seed of the split.")
 
