@@ -12,7 +12,7 @@ from dnalm.data.attrition import QUANTILES, summary
 from dnalm.names import LABEL, SPLITS, TARGET
 from dnalm.sequence.kmers import gc_counts
 
-LARGE_GROUP = 0.1
+LARGE_GROUP = 0.5
 
 
 def describe_split(records: pd.DataFrame) -> dict[str, Any]:
