@@ -28,6 +28,7 @@ ELSEWHERE = "chromosome in no split"
 CROWDED = "flank meets another repeat"
 CALLED = "negative called by TRF"
 SIBLING_CALLED = "another negative of its positive called by TRF"
+SURPLUS = "no piece left for its negatives"
 
 
 def balance(
@@ -47,8 +48,8 @@ def balance(
     With a context, the flanks of positives and negatives must lie in it: otherwise a model could tell the classes apart
     by repeats in the flanks. No negative overlaps a positive or another negative, flanks included.
 
-    A positive that does not get all of its negatives is dropped. With `match: []` negatives belong to no positive, and
-    all positives stay. With `exclude_trf`, a negative in which TRF finds a tandem repeat, flanks included, is dropped
+    A positive that does not get all of its negatives is dropped. With `match: []` negatives belong to no positive,
+    and if they are too few for the ratio, positives are dropped at random. With `exclude_trf`, a negative in which TRF finds a tandem repeat, flanks included, is dropped
     together with its positive and that positive's other negatives. No replacement is drawn, so that the remaining
     records are a subset of those drawn without `exclude_trf`.
     """
@@ -97,6 +98,8 @@ def balance(
             lost[kind][one] += 1
         reason[(reason == "") & positives["id"].isin(negatives["positive"][why != ""]).to_numpy()] = CALLED
         negatives = negatives[why == ""]
+    if not settings.match:
+        reason[_surplus(reason == "", zone, negatives, settings)] = SURPLUS
 
     kept = reason == ""
     dropped = Counter(reason[~kept].tolist())
@@ -114,6 +117,19 @@ def balance(
     compared = {name: kept_and_dropped(values, kept) for name, values in features.items()}
     records = _records(positives[kept].assign(split=zone[kept]), negatives, settings.zones is not None)
     return records, {"ledger": lines, "kept_vs_dropped": compared}
+
+
+def _surplus(
+    eligible: NDArray[np.bool_], zone: NDArray[np.object_], negatives: pd.DataFrame, settings: BalanceSettings
+) -> NDArray[np.int64]:
+    """Positives, drawn at random in each zone, for which there are fewer than `ratio` negatives each."""
+    rng = np.random.default_rng([settings.seed, 5])
+    surplus = [np.zeros(0, np.int64)]
+    for name in sorted(set(zone[eligible])):
+        members = np.flatnonzero(eligible & (zone == name))
+        most = int((negatives["split"] == name).sum()) // settings.ratio
+        surplus.append(rng.permutation(members)[most:])
+    return np.concatenate(surplus)
 
 
 def _called(negatives: pd.DataFrame) -> NDArray[np.object_]:

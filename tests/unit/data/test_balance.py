@@ -121,9 +121,12 @@ def test_whole_pieces(genome):
 
 
 def test_more_pieces_wanted_than_there_are(genome):
-    _, ledger = balance(positives(genome), PIECES, None, genome, with_(match=[], ratio=2))
-    line = ledger["ledger"][1]
+    """The ratio holds: positives without their negatives are dropped, as they are where negatives are matched."""
+    records, ledger = balance(positives(genome), PIECES, None, genome, with_(match=[], ratio=2))
+    sums_hold(ledger, records)
+    ours, line = ledger["ledger"]
     assert (line["in"], line["kept"], line["dropped"]) == (60, 45, {"no piece left": 15})
+    assert (ours["in"], ours["kept"], ours["dropped"]) == (30, 22, {"no piece left for its negatives": 8})
 
 
 def test_whole_pieces_with_flanks_lie_in_their_context(genome):
