@@ -161,6 +161,8 @@ def test_a_changed_recipe_re_runs_the_training_alone(finished):
         "finetune",
         "predict_splits",
         "evaluate",
+        "plan",
+        "look",
         "compare",
         "model_card",
         "summarize",
