@@ -26,7 +26,7 @@ def strays(key, entry, plan):
         model = own.get("model") or own.get("run", "//").split("/")[0]
         beside = rule in ALL_RUNS | OF_PLANS
         if (
-            (key.startswith("datasets.") and own.get("dataset", entry) != entry)
+            (key.startswith("datasets.") and not f"{own.get('dataset', entry)}.".startswith(f"{entry}."))
             or (key.startswith("recipes.") and not beside and rule != "tokenize" and recipe != entry)
             or (key.startswith("recipes.") and rule == "tokenize" and own["table"] != "train_reverse")
             or (key.startswith("models.") and not beside and rule not in ("audit", "gate", "fetch_model") and model != entry)

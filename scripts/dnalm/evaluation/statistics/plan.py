@@ -64,8 +64,11 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     for name in NAMED:
         for entry in sorted(before[name].keys() & after[name].keys()):
             said += _differences(before[name][entry], after[name][entry], f"{name}.{entry}")
-    rest = [{key: part for key, part in one.items() if key not in ("runs", "test", *NAMED)} for one in (before, after)]
-    return "; ".join([*said, *_differences(*rest)])
+    return "; ".join([*said, *_differences(_rest(before), _rest(after))])
+
+
+def _rest(declared: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: part for key, part in declared.items() if key not in ("runs", "test", *NAMED)}
 
 
 def _differences(before: Any, after: Any, place: str = "") -> Iterator[str]:
