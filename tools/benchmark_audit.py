@@ -69,7 +69,7 @@ def run() -> None:
 
 def commands(folder: Path) -> dict[str, tuple[list[str], dict[str, Any] | None]]:
     """Command line and settings of each measured part, in the order in which they run."""
-    from dnalm.config.datasets import Audit
+    from dnalm.config.datasets import Audit, Related
     from dnalm.config.stages.evaluation import AuditSettings
     from dnalm.names import SPLITS
 
@@ -82,10 +82,12 @@ def commands(folder: Path) -> dict[str, tuple[list[str], dict[str, Any] | None]]
     audit = [*data, "--leakage", leakage, "--tokens", *tokens, "--output", str(folder / "audit.json")]
     limits = Audit(fail_on=[])
     settings = AuditSettings(dataset="simulated", kind="repeats", audit=limits, labels=None, models={MODEL: 512})
+    related = Related().model_dump(mode="json")
+    compared = {"kind": "repeats", "related": related}
     return {
         "read": (["-c", READ, *tables], None),
-        "relate": ([str(SCRIPTS / "relate.py"), *relate], None),
-        "compare_splits": ([str(SCRIPTS / "compare_splits.py"), "--spec", "-", *compare], {"kind": "repeats"}),
+        "relate": ([str(SCRIPTS / "relate.py"), "--spec", "-", *relate], related),
+        "compare_splits": ([str(SCRIPTS / "compare_splits.py"), "--spec", "-", *compare], compared),
         "audit": ([str(SCRIPTS / "audit.py"), "--spec", "-", *audit], settings.model_dump(mode="json")),
     }
 

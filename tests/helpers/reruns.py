@@ -6,6 +6,7 @@ from conftest import ROOT
 
 TRAINING = {"train_tokenizer", "tokenize", "finetune", "predict_splits"}
 ALL_RUNS = {"summarize", "report"}
+OF_PLANS = {"plan", "look", "compare", "model_card"}
 
 
 def documented():
@@ -23,13 +24,13 @@ def strays(key, entry, plan):
         own, rule = job.wildcards, job.rule
         recipe = own.get("recipe") or own.get("run", "//").split("/")[1]
         model = own.get("model") or own.get("run", "//").split("/")[0]
-        beside = rule in ALL_RUNS | {"compare", "model_card"}
+        beside = rule in ALL_RUNS | OF_PLANS
         if (
-            (key.startswith("datasets.") and own.get("dataset", entry) != entry)
+            (key.startswith("datasets.") and not f"{own.get('dataset', entry)}.".startswith(f"{entry}."))
             or (key.startswith("recipes.") and not beside and rule != "tokenize" and recipe != entry)
             or (key.startswith("recipes.") and rule == "tokenize" and own["table"] != "train_reverse")
             or (key.startswith("models.") and not beside and rule not in ("audit", "gate", "fetch_model") and model != entry)
-            or (key.startswith("evaluation.") and rule not in ALL_RUNS | {"evaluate", "compare", "model_card"})
+            or (key.startswith("evaluation.") and rule not in ALL_RUNS | OF_PLANS | {"evaluate"})
             or (".audit." in key and rule in TRAINING)
         ):  # fmt: skip
             yield job

@@ -81,7 +81,7 @@ def test_everything_is_there(finished):
     assert sorted(summary["dataset"].value_counts().items()) == [("repeats", 4), ("table", 2)]
     assert summary["accuracy"].between(0, 1).all()
     assert "<html" in (finished / "results/report/index.html").read_text()
-    page = (finished / "results/report/index.html").read_text()
+    page = (finished / "results/report/repeats.html").read_text()
     for split in ("train", "validation", "test"):
         for label, count in (
             pd.read_parquet(finished / f"results/repeats/data/{split}.parquet")["label"].value_counts().items()
@@ -161,6 +161,8 @@ def test_a_changed_recipe_re_runs_the_training_alone(finished):
         "finetune",
         "predict_splits",
         "evaluate",
+        "plan",
+        "look",
         "compare",
         "model_card",
         "summarize",

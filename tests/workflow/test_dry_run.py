@@ -69,7 +69,7 @@ def test_rule_says_what_it_needs(rule):
         assert {"log", "benchmark", "conda", "threads", "resources", "params", "output", "shell"} <= keys
         assert "mem_mb=" in body
         assert "runtime=" in body
-        assert ("spec=section(" in body) != (rule in ("gate", "relate"))  # nothing to set
+        assert ("spec=section(" in body) != (rule in ("gate", "look"))  # nothing to set
         # An edit of the code re-runs what it computes; what is fetched is the same whoever fetches it.
         assert ("code=code(" in body) != (rule in ("download", "fetch_model"))
     read = set(re.findall(r'=files\("(\w+)"', body)) & MAY_BE_GIVEN

@@ -199,6 +199,16 @@ def test_two_changes_at_once_re_run_what_either_does(finished, tmp_path):
         assert {job.outputs for job in both} == {job.outputs for job in (*first, *alone)}
 
 
+def test_one_more_run_trains_and_scores_no_other(finished, tmp_path):
+    """It is another plan, which everything that scores the test split waits for."""
+    (plan,) = dry_runs([options(tmp_path, edited(subject(), "runs[].seeds", Edit("0", [1, 2, 3])))], finished)
+    of_runs = {"finetune", "predict_splits", "baseline", "baseline_cnn", "evaluate"}
+    again = [(job.rule, job.wildcards) for job in plan if job.rule in of_runs]
+    assert sorted(rule for rule, _ in again) == ["evaluate", "finetune", "predict_splits"]
+    assert all("seed3" in wildcards.get("run", "") or wildcards.get("seed") == "3" for _, wildcards in again)
+    assert rules(plan) - of_runs == {"plan", "look", "compare", "model_card", "summarize", "report"}
+
+
 def test_a_changed_file_is_not_taken_for_what_was_made(own):
     (own / "results/labelled/data/train.parquet").write_text("edited by hand")
     (own / "labelled.csv").touch()
@@ -224,13 +234,15 @@ def test_a_part_run_after_a_change_leaves_the_rest_to_be_done(own):
 
 
 DATA = {
-    "download", "simulate_genome", "import_genome", "find_repeats", "import_catalogue", "simulate_arrays", "mask",
-    "split", "extract", "balance", "import_table", "relate", "call_repeats", "split_labels", "compare_splits", "audit",
-    "train_tokenizer", "tokenize", "fetch_model",
+    "download", "simulate_genome", "import_genome", "find_repeats", "import_catalogue", "place_catalogue",
+    "simulate_arrays", "mask", "split", "extract", "balance", "import_table", "relate", "call_repeats", "split_labels",
+    "compare_splits", "audit", "train_tokenizer", "tokenize", "fetch_model",
 }  # fmt: skip
-MODELS = DATA - {"download", "simulate_arrays"} | {"gate", "certify", "finetune"}  # no model needs the other two
+OF_NO_MODEL = {"download", "simulate_arrays", "place_catalogue"}
+MODELS = DATA - OF_NO_MODEL | {"gate", "certify", "finetune"}
 METRICS = DATA | MODELS | {
-    "draw_background", "predict_splits", "baseline", "baseline_cnn", "evaluate", "compare", "summarize",
+    "draw_background", "predict_splits", "baseline", "baseline_cnn", "plan", "evaluate", "look", "compare",
+    "summarize",
 }  # fmt: skip
 
 
@@ -260,6 +272,8 @@ def test_named_parts_are_planned_from_nothing(tmp_path, finished):
         "baseline",
         "finetune",
         "predict_splits",
+        "plan",
+        "look",
         "compare",
     }
     assert [job.wildcards["seed"] for job in one if job.rule == "finetune"] == ["1"]

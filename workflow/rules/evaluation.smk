@@ -1,4 +1,30 @@
-# Baselines, metrics, comparisons, model cards and the report.
+# The plan, baselines, metrics, comparisons, model cards and the report.
+
+
+# What scores the test split waits for the plan. It is `ancient` there: one more run scores no other run again.
+rule plan:
+    input:
+        rules.split_labels.output.manifest,
+    output:
+        "results/{dataset}/plan.json",
+    log:
+        "logs/plan/{dataset}.log",
+    benchmark:
+        "logs/plan/{dataset}.tsv"
+    localrule: True
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        code=code("plan.py"),
+        spec=section("plan"),
+        script=script("plan.py"),
+    shell:
+        "printf %s {params.spec:q} | python {params.script:q} --spec -"
+        " --manifest {input:q} --output {output:q} 2> {log:q}"
 
 
 rule baseline:
@@ -8,6 +34,7 @@ rule baseline:
         test=rules.split_labels.output.test,
         background=files("background"),
         calls=files("baseline_calls"),
+        plan=ancient("results/{dataset}/plan.json"),
     output:
         predictions="results/{dataset}/runs/baseline/{baseline}/seed{seed}/predictions.parquet",
         run="results/{dataset}/runs/baseline/{baseline}/seed{seed}/run.json",
@@ -39,6 +66,7 @@ rule evaluate:
         predictions="results/{dataset}/runs/{run}/predictions.parquet",
         data=rules.split_labels.output[:3],
         background=files("background"),
+        plan=ancient("results/{dataset}/plan.json"),
     output:
         metrics="results/{dataset}/runs/{run}/metrics.json",
     log:
@@ -63,10 +91,37 @@ rule evaluate:
         " --data {params.data:q} --output {output.metrics:q} 2> {log:q}"
 
 
+# Local, because it keeps a ledger, results/{dataset}/looks.tsv, which is no output: Snakemake would remove it first.
+# With results in a storage, the ledger stays in the working directory, where Snakemake has its copy of the output.
+rule look:
+    input:
+        plan=rules.plan.output[0],
+        predictions=files("predictions"),
+    output:
+        "results/{dataset}/looks.json",
+    log:
+        "logs/look/{dataset}.log",
+    benchmark:
+        "logs/look/{dataset}.tsv"
+    localrule: True
+    conda:
+        "../../envs/evaluation.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        code=code("look.py"),
+        script=script("look.py"),
+    shell:
+        "python {params.script:q} --plan {input.plan:q} --output {output:q} 2> {log:q}"
+
+
 rule compare:
     input:
         predictions=files("predictions"),
         data=rules.split_labels.output[:3],
+        looks=rules.look.output[0],
     output:
         "results/{dataset}/comparison.json",
     log:
@@ -86,7 +141,7 @@ rule compare:
         results=results,
     shell:
         "printf %s {params.spec:q} | python {params.script:q} --spec -"
-        " --results {params.results:q} --output {output:q} 2> {log:q}"
+        " --results {params.results:q} --looks {input.looks:q} --output {output:q} 2> {log:q}"
 
 
 # The model's directory is an output of `finetune`, so the tracked card lies beside it, with a copy in it.

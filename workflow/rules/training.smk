@@ -174,6 +174,7 @@ rule predict_splits:
         background=files("background"),
         tokens=files("scored_tokens"),
         model=ancient(rules.finetune.output.model),
+        plan=ancient("results/{dataset}/plan.json"),
     output:
         predictions="results/{dataset}/runs/{model}/{recipe}/seed{seed}/predictions.parquet",
         counts="results/{dataset}/runs/{model}/{recipe}/seed{seed}/prediction_counts.json",
@@ -209,6 +210,7 @@ rule baseline_cnn:
         test=rules.split_labels.output.test,
         background=files("background"),
         gate=ancient("results/{dataset}/audit.ok"),
+        plan=ancient("results/{dataset}/plan.json"),
     output:
         predictions="results/{dataset}/runs/baseline/cnn/seed{seed}/predictions.parquet",
         run="results/{dataset}/runs/baseline/cnn/seed{seed}/run.json",

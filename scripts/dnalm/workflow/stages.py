@@ -6,18 +6,19 @@ path, thread count or device.
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 from dnalm.config.base import Labels, Settings
-from dnalm.config.datasets import Dataset, Table
-from dnalm.config.evaluation import Scoring
+from dnalm.config.datasets import Dataset, MaxRecords, Splitting, Table
+from dnalm.config.evaluation import Resampling, Scoring
 from dnalm.config.genomes import Simulation
 from dnalm.config.models import Model, Tokenizer
 from dnalm.config.root import Config
 from dnalm.config.runs import SeededRun
 from dnalm.config.stages import data, evaluation, training
-from dnalm.names import TRF_PARAMETERS
+from dnalm.names import METRICS, TRF_PARAMETERS, TRUTH
 from dnalm.workflow import paths
-from dnalm.workflow.runs import models_on, probed_dataset, random_twins, runs, runs_on
+from dnalm.workflow.runs import BASELINE, models_on, probed_dataset, random_twins, runs, runs_on
 from dnalm.workflow.wildcards import Wildcards, repeats_of, table_of
 
 Builder = Callable[[Config, Wildcards], Settings]
@@ -295,6 +296,27 @@ def baseline(config: Config, wildcards: Wildcards) -> evaluation.BaselineSetting
 
 
 @stage
+def plan(config: Config, wildcards: Wildcards) -> evaluation.PlanSettings:
+    """The runs on a data set, what they are made of, and how they will be compared."""
+    dataset, mine = config.datasets[wildcards.dataset], runs_on(config, wildcards.dataset)
+    recipes = {run.recipe: config.recipes[run.recipe] for run in mine if run.model != BASELINE}
+    given = isinstance(dataset, Table) and not dataset.path
+    split = {key: getattr(dataset.split, key) for key in Splitting.model_fields}
+    resampling = {key: getattr(config.evaluation, key) for key in Resampling.model_fields}
+    limits = {key: getattr(dataset.audit, key) for key in evaluation.GroupLimits.model_fields}
+    return evaluation.PlanSettings(
+        metric=next(METRICS[objective][0] for objective, truth in TRUTH.items() if truth == dataset.truth),
+        runs=mine,
+        models={name: _without_paths(config.models[name]) for name in models_on(config, wildcards.dataset)},
+        recipes={name: one.model_copy(update={"best_metric": one.chosen_by}) for name, one in recipes.items()},
+        baseline_settings=dataset.baseline_settings,
+        split=None if given else Splitting(**split),
+        max_records=MaxRecords(**dataset.caps()),
+        intervals=evaluation.IntervalSettings(**resampling, **limits),
+    )
+
+
+@stage
 def evaluate(config: Config, wildcards: Wildcards) -> evaluation.EvaluateSettings:
     """How results are measured, and how many groups intervals need."""
     limits = config.datasets[wildcards.dataset].audit
@@ -356,6 +378,16 @@ def report(config: Config, wildcards: Wildcards) -> evaluation.ReportSettings:
 
 def _labels(dataset: Dataset) -> Labels | None:
     return dataset.labels if isinstance(dataset, Table) else {0: "no repeat", 1: "tandem repeat"}
+
+
+def _without_paths(model: Model) -> Model:
+    """A model with the last parts of local paths: a moved directory is the same one."""
+    tokenizer, checkpoint = model.tokenizer, model.checkpoint
+    if tokenizer and tokenizer.path:
+        tokenizer = tokenizer.model_copy(update={"path": Path(tokenizer.path).name or "."})
+    if checkpoint and not model.on_hub:
+        checkpoint = Path(checkpoint).name or "."
+    return model.model_copy(update={"tokenizer": tokenizer, "checkpoint": checkpoint})
 
 
 def _checkpoint_name(model: Model) -> str | None:

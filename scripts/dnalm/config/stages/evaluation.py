@@ -5,8 +5,10 @@ from typing import Any
 from pydantic import Field
 
 from dnalm.config.base import Labels, Name, Settings, Text
-from dnalm.config.datasets import Audit, Baseline, Kind
+from dnalm.config.datasets import Audit, Baseline, Kind, MaxRecords, Splitting
 from dnalm.config.evaluation import Resampling, Scoring
+from dnalm.config.models import Model
+from dnalm.config.recipes import Recipe
 from dnalm.config.runs import SeededRun
 from dnalm.config.variants import Variant
 
@@ -43,6 +45,19 @@ class IntervalSettings(Resampling, GroupLimits):
 
 class EvaluateSettings(IntervalSettings, Scoring):
     """How a run is scored."""
+
+
+class PlanSettings(Settings):
+    """What is decided before the test split is scored."""
+
+    metric: Text = Field(description="Metric by which runs are chosen and compared.")
+    runs: list[SeededRun]
+    models: dict[Name, Model] = Field(description="The models of the runs, with names in place of local paths.")
+    recipes: dict[Name, Recipe] = Field(description="The recipes of the runs.")
+    baseline_settings: int | None = Field(description="Settings that a baseline tries at most; None for all.")
+    split: Splitting | None = Field(description="How records are divided; None if they were published divided.")
+    max_records: MaxRecords
+    intervals: IntervalSettings
 
 
 class PairLimits(GroupLimits):

@@ -20,6 +20,8 @@ from dnalm.errors import UserError
 from dnalm.evaluation.statistics.comparison import RunGroup, compare, difference, holm
 from dnalm.tables.predictions import ClassPredictions, write_predictions
 
+LOOKS = {"sha256": "ab" * 32, "changed": None, "looks": 1, "earlier": []}
+
 
 def test_primary_is_chosen_on_validation_and_the_reference_is_no_rival():
     groups = [
@@ -160,7 +162,9 @@ def test_the_detectable_difference_is_2_8_standard_errors():
 
 
 def call(path: Path, settings: CompareSettings, run=run_script) -> subprocess.CompletedProcess[str]:
-    return run("compare.py", "--results", path, "--output", path / "out" / "comparison.json", spec=settings)
+    (path / "looks.json").write_text(json.dumps(LOOKS))
+    options = ("--results", path, "--looks", path / "looks.json", "--output", path / "out" / "comparison.json")
+    return run("compare.py", *options, spec=settings)
 
 
 def test_the_script_writes_the_comparison_or_one_line(tmp_path):
@@ -176,7 +180,7 @@ def test_the_script_writes_the_comparison_or_one_line(tmp_path):
     done = call(tmp_path, settings)
     assert done.returncode == 0, done.stderr
     output = tmp_path / "out" / "comparison.json"
-    assert json.loads(output.read_text()) == compare(groups, table(), LIMITS)
+    assert json.loads(output.read_text()) == compare(groups, table(), LIMITS) | {"plan": LOOKS}
     first = output.read_bytes()
     # a process of its own hashes strings in another order
     assert call(tmp_path, settings, start_script).returncode == 0 and output.read_bytes() == first
