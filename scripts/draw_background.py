@@ -19,7 +19,7 @@ def run() -> None:
     import pandas as pd
 
     from dnalm import files
-    from dnalm.data.background import between, draw_background
+    from dnalm.data.background import between, draw_background, group_windows
     from dnalm.data.genomes import open_genome
     from dnalm.names import SPLITS
 
@@ -30,7 +30,7 @@ def run() -> None:
     with open_genome(args.genome) as genome:
         context, settings = between(genome, repeats), args.settings
         table, ledger = draw_background(tables, context, genome, settings.number, settings.flank, settings.seed)
-    files.write_table(args.output, table)
+    files.write_table(args.output, group_windows(table, settings.related))
     files.write_json(args.ledger, ledger)
 
 

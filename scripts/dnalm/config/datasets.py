@@ -234,6 +234,7 @@ class Dataset(Settings):
     baseline_settings: int | None = Field(
         None,
         ge=1,
+        le=10_000,
         description="Maximum number of settings that a baseline tries, spread evenly over its grid in the grid's order "
         "(k-mer length first, then penalty or leaves); None for all of them. A model tries as many settings as it has "
         "recipes: 1 gives both sides the same budget of search.",

@@ -68,7 +68,7 @@ class Recipe(Settings):
     lora: Lora | None = Field(
         None, description="The adapters of methods `lora` and `qlora`. Default: all its defaults."
     )
-    learning_rate: float = Field(5e-5, gt=0, le=100, description="Peak learning rate of AdamW.")
+    learning_rate: float = Field(5e-5, gt=0, le=1e30, description="Peak learning rate of AdamW.")
     epochs: float = Field(3, gt=0, le=1_000_000, description="Passes over the training split.")
     batch_size: int = Field(
         32,

@@ -9,9 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dnalm.config.datasets import Related
 from dnalm.data.attrition import kept_and_dropped
 from dnalm.data.genomes import read_bases
+from dnalm.data.homology import either_strand, similar_sequences
 from dnalm.data.intervals import outside
+from dnalm.data.linkage import components, first_members
 from dnalm.data.masks import mask, pieces
 from dnalm.errors import UserError
 from dnalm.names import BACKGROUND
@@ -150,6 +153,17 @@ def _in_order(places: pd.DataFrame, genome: "pysam.FastaFile") -> pd.DataFrame:
     """Places sorted by the genome's order of chromosomes, then by start; each keeps its index."""
     rank = {chrom: index for index, chrom in enumerate(genome.references)}
     return places.iloc[np.lexsort((places["start"].to_numpy(np.int64), places["chrom"].map(rank).to_numpy(float)))]
+
+
+def group_windows(table: pd.DataFrame, related: Related) -> pd.DataFrame:
+    """The windows with their groups: similar sequences (single linkage), named after the first of them.
+
+    Copies of one repeat family are scored alike, so they count as less than so many windows.
+    """
+    forms, form = either_strand(table["sequence"].tolist())
+    left, right, _ = similar_sequences(forms, related)
+    family = components(len(forms), left, right)[form]
+    return table.assign(group=table["id"].to_numpy(object)[first_members(family)])
 
 
 def _table(windows: pd.DataFrame, flank: int) -> pd.DataFrame:

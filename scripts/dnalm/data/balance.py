@@ -48,10 +48,10 @@ def balance(
     With a context, the flanks of positives and negatives must lie in it: otherwise a model could tell the classes apart
     by repeats in the flanks. No negative overlaps a positive or another negative, flanks included.
 
-    A positive that does not get all of its negatives is dropped. With `match: []` negatives belong to no positive,
-    and if they are too few for the ratio, positives are dropped at random. With `exclude_trf`, a negative in which TRF finds a tandem repeat, flanks included, is dropped
-    together with its positive and that positive's other negatives. No replacement is drawn, so that the remaining
-    records are a subset of those drawn without `exclude_trf`.
+    A positive that does not get all of its negatives is dropped. With `match: []` negatives belong to no positive, and
+    if they are too few for the ratio, positives are dropped at random. With `exclude_trf`, a negative in which TRF
+    finds a tandem repeat, flanks included, is dropped together with its positive and that positive's other negatives.
+    No replacement is drawn, so that the remaining records are a subset of those drawn without `exclude_trf`.
     """
     if settings.exclude_trf and not is_installed():
         raise UserError(

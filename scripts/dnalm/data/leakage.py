@@ -101,8 +101,8 @@ def _kin(records: pd.DataFrame, splits: Indices, located: Mask, kind: str, relat
         """Relatives among the chosen records: those of one cluster, and of clusters with a link of kind `linked`."""
         result = RelativesBySplit(np.where(chosen, found[:size], -1), splits, len(known))
         if linked:
-            a, b = pairs(linked)
-            result.link(found[a], found[b])
+            a, b = (found[side] for side in pairs(linked))
+            result.link(a[a != b], b[a != b])
         return result
 
     everyone, alone = np.ones(size, bool), np.arange(len(known))

@@ -179,7 +179,9 @@ def call_repeats(config: Config, wildcards: Wildcards) -> data.FindRepeatsSettin
 def draw_background(config: Config, wildcards: Wildcards) -> data.DrawBackgroundSettings:
     """Windows, drawn with the seed of the negatives."""
     dataset = repeats_of(config, wildcards)
-    return data.DrawBackgroundSettings(number=dataset.background, seed=dataset.balance.seed, flank=dataset.flank)
+    return data.DrawBackgroundSettings(
+        number=dataset.background, seed=dataset.balance.seed, flank=dataset.flank, related=dataset.related
+    )
 
 
 @stage

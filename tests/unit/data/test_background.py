@@ -8,9 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from script_runs import run_script
 
-from dnalm.data.background import CROWDED, MOST_COVERED, NO_ROOM, _draw, between, draw_background
+from dnalm.config.datasets import Related
+from dnalm.data.background import CROWDED, MOST_COVERED, NO_ROOM, _draw, between, draw_background, group_windows
 from dnalm.errors import UserError
 from dnalm.names import SEQUENCE_COLUMNS
+from dnalm.sequence.alphabet import reverse_complement
 from dnalm.tables.sequences import sequence_table
 
 CHROMOSOMES = {"chrB": 700, "chrA": 500}
@@ -162,7 +164,9 @@ def test_a_test_split_without_positives_is_refused(genome):
 def call(data, fasta, catalogues, folder):
     places = ["--data", data, "--genome", fasta, "--catalogues", *catalogues]
     outputs = ["--output", folder / "b.parquet", "--ledger", folder / "b.json"]
-    return run_script("draw_background.py", *places, *outputs, spec={"number": 12, "seed": 1, "flank": 2})
+    return run_script(
+        "draw_background.py", *places, *outputs, spec={"number": 12, "seed": 1, "flank": 2, "related": {}}
+    )
 
 
 def test_the_script_writes_the_same_bytes_or_one_line(tmp_path, fasta):
@@ -183,3 +187,11 @@ def test_the_script_writes_the_same_bytes_or_one_line(tmp_path, fasta):
     failed = call(tmp_path, fasta, catalogues, tmp_path / "bad")
     assert failed.returncode == 1 and "Traceback" not in failed.stderr and not (tmp_path / "bad").exists()
     assert failed.stderr.splitlines()[-1].startswith("error: catalogues: the genome has no chromosome 'chr1'")
+
+
+def test_windows_of_one_repeat_family_are_one_group():
+    rng = np.random.default_rng(1)
+    unit, *others = ("".join(rng.choice(list("ACGT"), 120)) for _ in range(4))
+    copy = reverse_complement("".join("ACGT"["ACGT".index(b) - 1] if at % 9 == 4 else b for at, b in enumerate(unit)))
+    table = pd.DataFrame({"id": list("abcdef"), "sequence": [others[0], unit, others[1], copy, others[2], unit]})
+    assert group_windows(table, Related())["group"].tolist() == ["a", "b", "c", "b", "e", "b"]

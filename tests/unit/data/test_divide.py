@@ -15,7 +15,7 @@ from dnalm.tables.ledger import entry
 from dnalm.tables.sequences import LOCUS, sequence_table
 
 NO_CAPS = dict.fromkeys(SPLITS)
-REPEATS = SplitLabelsSettings(kind="repeats", seed=42, caps=NO_CAPS, given=False, labels=None)
+REPEATS = SplitLabelsSettings(kind="repeats", related={}, seed=42, caps=NO_CAPS, given=False, labels=None)
 TABLE = REPEATS.model_copy(update={"kind": "table"})
 
 
@@ -98,10 +98,13 @@ def test_caps_are_counted_and_sums_hold_from_stage_to_stage():
 
 def test_a_large_group_is_warned_of():
     records = repeats()
-    records.loc[records["label"] == 1, "motif"] = ["AAGGC"] * 8 + ["".join(row) for row in unrelated(42, seed=9)]
-    _, manifest = divided(records, [], REPEATS)
-    assert manifest["groups"]["largest"] == 16
-    assert manifest["warnings"][0].startswith("One group holds 16% of the records (16)")
+    records.loc[records["label"] == 1, "motif"] = ["AAGGC"] * 26 + ["".join(row) for row in unrelated(24, seed=9)]
+    _, manifest = divided(records, [], REPEATS.model_copy(update={"largest_group": 1.0}))
+    assert manifest["groups"]["largest"] == 52 and manifest["groups"]["refused"] == {}
+    assert manifest["warnings"][0].startswith("One group holds 52% of the records (52)")
+    _, bounded = divided(records, [], REPEATS)
+    assert bounded["groups"]["largest"] <= 40 and bounded["groups"]["refused"]["motif_family"] > 0
+    assert bounded["warnings"][0].startswith("Links between relatives were refused")
 
 
 def test_given_splits_stay_and_what_they_share_is_told():

@@ -18,6 +18,7 @@ from dnalm.names import SPLITS
 from dnalm.sequence.trf import best_repeats
 
 DIVISION = {
+    "related": {},
     "kind": "repeats", "method": "grouped", "fractions": {"train": 0.6, "validation": 0.2, "test": 0.2},
     "chromosomes": None, "seed": 42, "caps": dict.fromkeys(SPLITS), "given": False, "labels": None,
 }  # fmt: skip
@@ -44,7 +45,7 @@ def inputs(tmp_path_factory):
 
 
 def relate(folder):
-    done = run("relate", None, records=folder / "r.parquet", output=folder / "relatives.parquet")
+    done = run("relate", {}, records=folder / "r.parquet", output=folder / "relatives.parquet")
     assert done.returncode == 0, done.stderr
     return folder / "relatives.parquet"
 
@@ -205,7 +206,7 @@ def test_chr2(shared, tmp_path):
     together = pd.concat([table.assign(split=split) for split, table in tables.items()])
     assert len(together) == 2 * kept
     assert (together.groupby("group")["split"].nunique() == 1).all()
-    assert manifest["groups"]["largest_fraction"] < 0.1
+    assert 0.3 < manifest["groups"]["largest_fraction"] < 0.4
     for split, fraction in DIVISION["fractions"].items():
         for count in manifest["splits"][split]["labels"].values():
             assert abs(count - fraction * kept) <= 1

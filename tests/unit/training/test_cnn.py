@@ -159,7 +159,11 @@ def test_the_script_writes_the_same_bytes_twice(tmp_path, monkeypatch, brief, cl
     assert set(other["split"]) == {"validation", "test"} and not table[:70][columns].equals(other[columns])
     assert (table[columns] == table[columns].round(DECIMALS)).all(axis=None)
     run = json.loads((tmp_path / "a/run.json").read_text())
-    assert run["spec"] == {"seed": 1, "background": True} and run["device"] == "cpu" and "torch" in run["versions"]
+    assert (
+        run["spec"] == {"seed": 1, "background": True, "most_settings": None}
+        and run["device"] == "cpu"
+        and "torch" in run["versions"]
+    )
     assert set(run["data_sha256"]) == {"train", "validation", "test", "background"}
     assert set(run["baseline"]["chosen"]) == {"strands"} and run["baseline"]["hyperparameters"]["epochs"] == 3
     assert {"description", "tried", "converged"} <= set(run["baseline"])

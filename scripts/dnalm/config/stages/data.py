@@ -119,6 +119,7 @@ class DrawBackgroundSettings(Settings):
     number: int = Field(ge=1)
     seed: int = Field(ge=0)
     flank: int = Field(ge=0, description="Bases of context on both sides of the data set's arrays.")
+    related: Related
 
 
 class CompareSplitsSettings(Settings):

@@ -310,7 +310,10 @@ def test_the_script_writes_the_same_bytes_with_any_threads(tmp_path):
     a, b = ((tmp_path / folder / "predictions.parquet").read_bytes() for folder in "ab")
     assert a == b
     run = json.loads((tmp_path / "a" / "run.json").read_text())
-    assert run["spec"] == {"name": name, "seed": 1, "background": False} and set(run["baseline"]["chosen"]) == chosen
+    assert (
+        run["spec"] == {"name": name, "seed": 1, "background": False, "most_settings": None}
+        and set(run["baseline"]["chosen"]) == chosen
+    )
     (tmp_path / "test.parquet").write_text("no parquet")
     failed = call(tmp_path, tmp_path / "c", name)
     assert failed.returncode == 1 and not (tmp_path / "c").exists()
