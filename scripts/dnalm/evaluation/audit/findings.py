@@ -13,7 +13,7 @@ from dnalm.evaluation.audit.checks import Subject, worst
 from dnalm.evaluation.audit.family import correct
 from dnalm.evaluation.audit.markers import find_markers, markers
 from dnalm.evaluation.audit.origin import OPTIONAL, find_origins, origin
-from dnalm.evaluation.audit.probes import judge, measure_probes
+from dnalm.evaluation.audit.probes import judge, measure_probes, thin_groups
 from dnalm.evaluation.audit.shortcuts import shortcuts
 from dnalm.evaluation.audit.token_counts import TokenCounts
 from dnalm.evaluation.statistics.clusters import Groups
@@ -43,10 +43,12 @@ def audit(
     limits = subject.limits
     repeats = subject.kind == "repeats"
     of_numbers = subject.truth == TARGET
+    rows = thin_groups(records)
+    probed = records.iloc[rows].reset_index(drop=True)
     probes, marked, origins, compared, distances = correct(
-        measure_probes(records, tokens, limits),
+        measure_probes(probed, {model: counts.take(rows) for model, counts in tokens.items()}, limits),
         find_markers(records),
-        find_origins(subject, records),
+        find_origins(subject, probed),
         compare_splits(subject, tables),
         targets.distances(tables) if of_numbers else [],
     )

@@ -165,9 +165,10 @@ def origin(subject: Subject, probes: list[Probe], records: pd.DataFrame) -> Chec
     names = listed([_NAMES[probe.name] for probe in probes])
     tested = [probe for probe in probes if probe.found.low is not None]
     clean = f"The {follows} none of these: {names}." if tested else f"Too few groups to assess {names}."
+    unjudged = ["warn"] if probes and not tested else []
     value = max((probe.found.low or 0.0 for probe in noteworthy), default=None)
     return check(
-        "origin", "Origin of the records", worst([*statuses.values()]), sentence(parts, ". ") or clean,
+        "origin", "Origin of the records", worst([*statuses.values(), *unjudged]), sentence(parts, ". ") or clean,
         "Sequences from one place, one batch or one file have more in common than what is to be learnt: a model may"
         " learn to tell where a record is from.",
         _against(subject), value, limit,

@@ -33,6 +33,8 @@ from dnalm.names import TARGET
 from dnalm.tables.sequences import truth_column
 
 FOLDS = 5
+LARGEST = 1 / 30
+"""Largest share of the records that are taken from one group."""
 MOST_RECORDS = 20_000
 """Records, of whole groups at random, on which probes with thousands of columns are run."""
 
@@ -101,6 +103,19 @@ def measure(
             if effective < limits["effective_groups"]:
                 found = Bounded(found.value)
             yield Probe(name, of.metric, found, len(records), effective)
+
+
+def thin_groups(records: pd.DataFrame) -> np.ndarray:
+    """Row numbers, ascending, of at most `LARGEST` of the records of each group, at random; all of the smaller groups.
+
+    Without this, one large family would leave too few effective groups to judge anything.
+    """
+    codes = group_codes(records)
+    shuffled = np.random.default_rng(0).permutation(len(codes))
+    order = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    counts = np.bincount(codes)
+    rank = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.sort(order[rank < np.ceil(LARGEST * len(codes))])
 
 
 def group_codes(records: pd.DataFrame) -> np.ndarray:

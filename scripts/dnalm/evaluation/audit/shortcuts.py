@@ -29,7 +29,7 @@ def shortcuts(subject: Subject, probes: Sequence[Probe], case_kept: bool) -> Che
     )
     notes = {} if case_kept else {"case": "not checked: the tables, and so the models' inputs, are upper case only"}
     return check(
-        "shortcuts", "Shortcuts", worst([probe.status for probe in probes]), text,
+        "shortcuts", "Shortcuts", worst([probe.status for probe in probes] + ["warn"] * (not judged)), text,
         "A model can use such a property instead of the biology: a high score may come from it alone.",
         _against_shortcuts(subject, failed or warned),
         strongest.found.low if strongest else None, subject.limits[measure.limit],

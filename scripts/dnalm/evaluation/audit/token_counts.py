@@ -1,7 +1,7 @@
 """Tokens of a data set by model: number per record, unknown tokens, and the model's limit."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,10 @@ class TokenCounts:
     unknown: int
     limit: int | None
     special: int = 2
+
+    def take(self, rows: np.ndarray) -> "TokenCounts":
+        """The counts of some records; `unknown` stays that of all."""
+        return replace(self, lengths=self.lengths[rows])
 
     @property
     def overlong(self) -> int:

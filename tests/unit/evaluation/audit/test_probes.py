@@ -291,3 +291,16 @@ def test_new_properties_by_hand():
     same = composition.positions(["ACG", "TTT"], most=2).toarray().reshape(2, 4, 4)
     assert same[0].argmax(axis=1)[:3].tolist() == [0, 1, 2] and not same[:, 3].any()  # the fourth position
     assert sorted(composition.rotated(["ACGTTT"])[0]) == sorted("ACGTTT")
+
+
+def test_one_large_family_hides_no_shortcut():
+    """Its records are thinned: otherwise there would be too few effective groups to judge anything."""
+    table = planted(lambda rng, sequence: "ACGTAC" + sequence, pairs=200)
+    table.loc[table.index < 200, "group"] = "family"
+    tables = divided(table.assign(split=["train"] * 200 + ["validation"] * 100 + ["test"] * 100))
+    found = {check["name"]: check for check in audit(subject(), tables, leakage(tables), {})["checks"]}
+    assert found["shortcuts"]["status"] == "fail" and "first 6 bases" in found["shortcuts"]["found"]
+    few = table.assign(group=[f"g{row % 8}" for row in range(len(table))])
+    tables = divided(few)
+    found = {check["name"]: check for check in audit(subject(), tables, leakage(tables), {})["checks"]}
+    assert found["shortcuts"]["status"] == "warn" and "too few groups" in found["shortcuts"]["found"]
