@@ -1,7 +1,6 @@
 """The index: a verdict a line for each data set, and all of their primary comparisons in one table."""
 
 from collections.abc import Mapping, Sequence
-from statistics import mean, stdev
 from typing import Any
 
 from dnalm.config.variants import Variant
@@ -10,6 +9,7 @@ from dnalm.evaluation.report.results import Dataset, Group
 from dnalm.evaluation.report.table_links import file
 from dnalm.evaluation.report.text import MISSING, between, decimal, p_value, signed
 from dnalm.evaluation.report.verdict import verdict
+from dnalm.evaluation.statistics.across import over_splits
 from dnalm.evaluation.statistics.comparison import holm
 
 _COLUMNS = ("Data set", "Best model", "Baseline to beat", "Difference", "p", "p, over data sets", "Test records")
@@ -44,14 +44,13 @@ def overview(datasets: Sequence[Dataset], variants: Mapping[str, Variant], confi
     bases = [dataset for dataset in datasets if dataset.name not in variants]
     splits = {base.name: [base, *variants_of(base, datasets, variants, "split seed")] for base in bases}
     fewer = {base.name: variants_of(base, datasets, variants, "train records") for base in bases}
-    tested = {base.name: base.comparison["primary"]["p"] for base in bases if base.comparison["primary"]}
-    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
+    compared = [base for base in bases if base.comparison["primary"]]
+    found = [_figures(splits[base.name], confidence) for base in compared]
     rows, filed = [], []
-    for base in bases:
-        if base.comparison["primary"]:
-            figures = _figures(splits[base.name]) | {"p_over_data_sets": adjusted[base.name]}
-            rows.append({"name": base.name, "page": page_of(base), "cells": _cells(base, figures)})
-            filed.append([figures[name] for name in _FILED])
+    for base, figures, p in zip(compared, found, holm([figures["p"] for figures in found]), strict=True):
+        figures |= {"p_over_data_sets": p}
+        rows.append({"name": base.name, "page": page_of(base), "cells": _cells(base, figures)})
+        filed.append([figures[name] for name in _FILED])
     return {
         "entries": [_entry(base, splits[base.name][1:], fewer[base.name], confidence) for base in bases],
         "columns": _COLUMNS,
@@ -67,8 +66,8 @@ def _note(compared: int, several: bool) -> str:
         said += f" p is that of one data set alone; “over data sets” corrects it for the {compared} of them (Holm)."
     if several:
         said += (
-            " Where a data set was split several times, figures are means over the splits with their SD (±), and p is"
-            " that of the first split: splits share records, so their p values are not independent."
+            " Where a data set was split several times, figures are means over the splits with their SD (±); the"
+            " interval and p allow for the records that splits share (corrected resampled t test, Nadeau and Bengio 2003)."
         )
     return said
 
@@ -94,7 +93,7 @@ def _entry(base: Dataset, splits: Sequence[Dataset], fewer: Sequence[Dataset], c
     }
 
 
-def _figures(splits: Sequence[Dataset]) -> dict[str, Any]:
+def _figures(splits: Sequence[Dataset], confidence: float) -> dict[str, Any]:
     """The primary comparison of the first split, its figures averaged over the splits that ran both groups."""
     base = splits[0]
     primary = base.comparison["primary"]
@@ -105,20 +104,24 @@ def _figures(splits: Sequence[Dataset]) -> dict[str, Any]:
         if None not in values
     ]
     several = len(pairs) > 1
+    sizes = {split: base.manifest["splits"][split]["records"] for split in ("test", "train")}
     sides = list(zip(*pairs, strict=True)) if pairs else [(primary["value"],), (primary["against_value"],)]
-    differences = [value - other for value, other in zip(*sides, strict=True)]
+    ratio = sizes["test"] / sizes["train"]
+    one, other = (over_splits(side, ratio, confidence) for side in sides)
+    difference = over_splits([a - b for a, b in zip(*sides, strict=True)], ratio, confidence)
     return {
         "dataset": base.name,
         "splits": len(sides[0]),
-        **{key: primary[key] for key in ("model", "recipe", "against", "metric", "p")},
-        "value": mean(sides[0]),
-        "value_sd": stdev(sides[0]) if several else None,
-        "against_value": mean(sides[1]),
-        "difference": mean(differences),
-        "difference_sd": stdev(differences) if several else None,
-        "low": None if several else primary["low"],
-        "high": None if several else primary["high"],
-        "n": base.manifest["splits"]["test"]["records"],
+        **{key: primary[key] for key in ("model", "recipe", "against", "metric")},
+        "value": one.mean,
+        "value_sd": one.sd,
+        "against_value": other.mean,
+        "difference": difference.mean,
+        "difference_sd": difference.sd,
+        "low": difference.low if several else primary["low"],
+        "high": difference.high if several else primary["high"],
+        "p": difference.p if several else primary["p"],
+        "n": sizes["test"],
     }
 
 
@@ -132,10 +135,9 @@ def _cells(base: Dataset, figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     names = [base.group(key) for key in (f"{figures['model']}/{figures['recipe']}", f"baseline/{figures['against']}")]
     best, rival = (_name(group) for group in names)
     spread = "" if figures["value_sd"] is None else f" ± {decimal(figures['value_sd'])}"
-    if figures["difference_sd"] is not None:
-        around = f"± {decimal(figures['difference_sd'])} over {figures['splits']} splits"
-    else:
-        around = "withheld" if figures["low"] is None else between(figures["low"], figures["high"])
+    around = "withheld" if figures["low"] is None else between(figures["low"], figures["high"])
+    if figures["splits"] > 1:
+        around += f", {figures['splits']} splits"
     return [
         _cell(f"{metric.text(figures['value'])}{spread}", figures["value"], f"{metric.title}, {best}"),
         _cell(metric.text(figures["against_value"]), figures["against_value"], rival),

@@ -6,14 +6,12 @@ from dnalm.evaluation.report.text import plural
 
 def declared(dataset: Dataset) -> str:
     """A sentence on the plan and its hash."""
-    if "plan" not in dataset.comparison:
-        return ""
     return f"Its plan (`plan.json`, SHA-256 {dataset.comparison['plan']['sha256'][:12]}…) was written before."
 
 
 def looks(dataset: Dataset) -> list[str]:
     """A caution if the test split was compared under other plans before; empty at the first look."""
-    plan = dataset.comparison.get("plan", {"earlier": []})
+    plan = dataset.comparison["plan"]
     earlier = len(plan["earlier"])
     if not earlier:
         return []

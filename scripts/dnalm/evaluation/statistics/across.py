@@ -1,27 +1,10 @@
-"""Figures over several data sets: primary comparisons corrected together, and a metric over repeated splits."""
+"""A figure over repeated splits of the same records."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.stats import t
-
-from dnalm.evaluation.statistics.comparison import holm
-
-
-def adjust_primaries(comparisons: Mapping[str, dict[str, Any]]) -> dict[str, float]:
-    """Holm-corrected p values (Holm 1979) of the primary comparisons of all data sets, from their comparison.json.
-
-    Data sets without a primary comparison that was tested are left out, and not counted.
-    """
-    ps = {
-        name: found["primary"]["p"]
-        for name, found in comparisons.items()
-        if found["primary"] and found["primary"]["p"] is not None
-    }
-    corrected = holm(list(ps.values()))
-    return {name: p for name, p in zip(ps, corrected, strict=True) if p is not None}
 
 
 @dataclass(frozen=True)

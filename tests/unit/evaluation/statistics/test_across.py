@@ -1,21 +1,9 @@
-"""Primary comparisons of several data sets, and figures over repeated splits."""
+"""Figures over repeated splits."""
 
 import numpy as np
 import pytest
 
-from dnalm.evaluation.statistics.across import adjust_primaries, over_splits
-
-
-def test_primaries_of_all_data_sets_are_corrected_together():
-    comparisons = {
-        "a": {"primary": {"p": 0.02}},
-        "b": {"primary": {"p": 0.01}},
-        "c": {"primary": None},
-        "d": {"primary": {"p": None}},
-        "e": {"primary": {"p": 0.5}},
-    }
-    assert adjust_primaries(comparisons) == pytest.approx({"a": 0.04, "b": 0.03, "e": 0.5})
-    assert adjust_primaries({}) == {}
+from dnalm.evaluation.statistics.across import over_splits
 
 
 def test_splits_by_hand():
