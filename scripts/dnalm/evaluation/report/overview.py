@@ -67,7 +67,8 @@ def _note(compared: int, several: bool) -> str:
     if several:
         said += (
             " Where a data set was split several times, figures are means over the splits with their SD (±); the"
-            " interval and p allow for the records that splits share (corrected resampled t test, Nadeau and Bengio 2003)."
+            " interval and p allow for the records that splits share (corrected resampled t test: Nadeau and Bengio"
+            " 2003)."
         )
     return said
 

@@ -75,6 +75,7 @@ def _context(dataset: Dataset, confidence: float) -> dict[str, Any]:
         "probes": trust.probes(dataset.audit, dataset.config["audit"]),
         "forest": views.forest(dataset) if dataset.groups else None,
         "board": views.leaderboard(dataset),
+        "search": views.search(dataset),
         "comparisons": views.comparisons(dataset),
         "comparison_note": dataset.comparison["note"],
         "twins": bool(dataset.comparison["twins"]),

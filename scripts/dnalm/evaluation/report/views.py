@@ -1,13 +1,14 @@
 """Values for the templates of sections that compare runs, as text."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dnalm.evaluation.report import charts, seeds
 from dnalm.evaluation.report.descriptions import Metric
 from dnalm.evaluation.report.results import Dataset, Group, Run
-from dnalm.evaluation.report.text import between, count, decimal, p_value, signed
+from dnalm.evaluation.report.text import between, count, decimal, listed, p_value, signed
 
 ORDER = {"model": 0, "baseline": 1, "reference": 2}
 """Kinds of groups in the order of a legend."""
@@ -173,6 +174,20 @@ def _size(*sizes: int) -> dict[str, Any]:
         "range": "",
         "of_seeds": False,
     }
+
+
+def search(dataset: Dataset) -> str:
+    """How many settings each side tried on validation, as an unequal search favours one; empty if none tried several.
+
+    A model tries as many as it has recipes.
+    """
+    counts = Counter(group.runs[0].model for group in dataset.models)
+    tried = {group.name: len(group.runs[0].record["baseline"].get("tried", ())) for group in dataset.baselines}
+    several = {name: count for name, count in tried.items() if count > 1}
+    if not several and max(counts.values(), default=0) < 2:
+        return ""
+    words = listed([f"{name} {count}" for name, count in (*several.items(), *counts.items())])
+    return f"Settings tried on validation: {words} (`datasets.{dataset.name}.baseline_settings` limits the baselines')."
 
 
 def comparisons(dataset: Dataset) -> list[dict[str, Any]]:

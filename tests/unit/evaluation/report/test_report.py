@@ -385,3 +385,13 @@ def test_ids_of_charts_do_not_clash():
     assert 'id="a-0"' in made_twice[0] and 'id="a-1" clip-path="url(#a-0)" x="1.23"' in made_twice[0]
     assert not set(re.findall(r'id="([^"]*)"', made_twice[0])) & set(re.findall(r'id="([^"]*)"', made_twice[1]))
     assert "&lt;T&gt;</title>" in made_twice[0]
+
+
+def test_how_many_settings_each_side_tried_is_said(tree):
+    results, settings = tree
+    dataset = read_dataset(results, "rich", REPEATS, settings.runs)
+    for group in dataset.baselines:
+        for run in group.runs:
+            run.record["baseline"] = {"tried": [{}] * (5 if run.recipe == "kmer" else 1)}
+    said = views.search(dataset)
+    assert "k-mer regression 5" in said and "baseline_settings" in said and "length and GC" not in said
