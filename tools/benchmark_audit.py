@@ -69,7 +69,8 @@ def run() -> None:
 
 def commands(folder: Path) -> dict[str, tuple[list[str], dict[str, Any] | None]]:
     """Command line and settings of each measured part, in the order in which they run."""
-    from dnalm.config.datasets import Audit, Related
+    from dnalm.config.audits import Audit
+    from dnalm.config.datasets import Related
     from dnalm.config.stages.evaluation import AuditSettings
     from dnalm.names import SPLITS
 

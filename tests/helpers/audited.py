@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from dnalm.config.datasets import Audit
+from dnalm.config.audits import Audit
 from dnalm.evaluation.audit.checks import Subject
 from dnalm.names import SPLITS
 

@@ -4,8 +4,9 @@ from typing import Any
 
 from pydantic import Field
 
+from dnalm.config.audits import Audit
 from dnalm.config.base import Labels, Name, Settings, Text
-from dnalm.config.datasets import Audit, Baseline, Kind, MaxRecords, Splitting
+from dnalm.config.datasets import Baseline, Kind, MaxRecords, Splitting
 from dnalm.config.evaluation import Resampling, Scoring
 from dnalm.config.models import Model
 from dnalm.config.recipes import Recipe

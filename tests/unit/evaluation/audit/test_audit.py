@@ -12,7 +12,8 @@ from needed import SHARED, needs
 from script_runs import run_script, start_script
 from small_models import call, error_line
 
-from dnalm.config.datasets import Audit, Check, Related
+from dnalm.config.audits import Audit, Check
+from dnalm.config.datasets import Related
 from dnalm.data.relatives import find_relatives
 from dnalm.errors import UserError
 from dnalm.evaluation.audit.checks import worst

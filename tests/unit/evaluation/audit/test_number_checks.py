@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from small_models import call
 
-from dnalm.config.datasets import Audit, Check
+from dnalm.config.audits import Audit, Check
 from dnalm.data.contradictions import conflicting_targets
 from dnalm.errors import UserError
 from dnalm.evaluation.audit.family import correct

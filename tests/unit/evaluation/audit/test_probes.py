@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from dnalm.config.datasets import Audit
+from dnalm.config.audits import Audit
 from dnalm.evaluation.audit import composition
 from dnalm.evaluation.audit.family import correct
 from dnalm.evaluation.audit.findings import audit
