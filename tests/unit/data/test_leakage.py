@@ -121,6 +121,15 @@ def test_like_arrays_across(clean):
     assert facts["examples"] == {"near train/test": [["new-train", "new-test"]]}
 
 
+def test_a_negative_that_is_a_copy_of_an_array(clean):
+    """All records are compared with all, whatever their label."""
+    tables = add(clean, "train", sequence=UNIT * 6, label=1, source="trf")
+    copy = reverse_complement(mutated(np.random.default_rng(1), UNIT * 6, 0.08))
+    facts = compared(add(tables, "test", sequence=copy, label=0, source="unique"), [], "repeats")
+    assert facts["across"]["train/test"]["near"] == {"records_left": 1, "records_right": 1}
+    assert facts["conflicting_labels"]["near"] == {"records": 2, "with_relatives": 2}
+
+
 def test_flanks_are_no_part_of_an_array(clean):
     rng = np.random.default_rng(1)
     place = {"label": 1, "source": "trf", "chrom": "chr1", "end": 1120}
