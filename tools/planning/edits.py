@@ -219,7 +219,7 @@ EDITS: dict[str, list[Edit]] = {
         "recipes.<name>", "plain", learning_rate=2e-3, epochs=2, batch_size=16, class_weights="balanced",
         focal_gamma=2.0, weight_decay=0.1, warmup=0.1, scheduler="cosine", max_gradient_norm=2.0,
         early_stopping_patience=2, reverse_complement=True, overlong="drop", precision="fp32", engine="padded",
-        compile=False,
+        compile=False, max_train_records=50,
     ),
     **_each("recipes.<name>", "shared", processes=3, gpus=0, sharding="fsdp"),
     "runs[].dataset": [Edit("4", "published")],

@@ -126,6 +126,13 @@ class Recipe(Settings):
         description="Compile the model before training; only packed models on a CUDA GPU are. auto: where the "
         "training is long enough to gain from it.",
     )
+    max_train_records: int | None = Field(
+        None,
+        ge=1,
+        le=MOST,
+        description="Train on a random sample of this size, drawn by the run's seed. A learning curve on nested "
+        "samples is a data set's `max_train_records`.",
+    )
     # The last three keys are options of finetune.py; `exclude` keeps them out of the stage's settings, so that a change
     # re-runs nothing.
     processes: int = Field(

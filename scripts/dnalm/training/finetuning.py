@@ -116,7 +116,8 @@ def finetune(
         training = splits["train"]
         reverse = training.reverse() if recipe.reverse_complement else None
         lengths = training.tokens.lengths if reverse is None else np.maximum(training.tokens.lengths, reverse.lengths)
-        train_windows = cut(lengths, size, recipe.overlong, training.ids)
+        chosen = sample(len(lengths), recipe.max_train_records, seed)
+        train_windows = cut(lengths, size, recipe.overlong, training.ids, chosen)
         examples = Examples(training.tokens, train_windows, specials, training.truth, reverse, seed)
         _check_some(examples, "train")
         counts["train"] = training.counts(train_windows, specials.unknown)
@@ -171,6 +172,13 @@ def finetune(
 def splits_for(method: str | None) -> list[str]:
     """The splits that a method reads: never test, and train only if it trains."""
     return ["validation"] if method == "none" else ["train", "validation"]
+
+
+def sample(records: int, limit: int | None, seed: int) -> Any:
+    """Indices of at most `limit` of `records` records, ascending, drawn without replacement."""
+    if limit is None or limit >= records:
+        return np.arange(records)
+    return np.sort(np.random.default_rng(seed).choice(records, size=limit, replace=False))
 
 
 def _fetched(checkpoint: Path | None) -> Any:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from needed import SHARED, needs
 
 from dnalm.config.loading import load_config
 from dnalm.config.root import Config
@@ -326,3 +327,9 @@ def test_the_names_of_masked_catalogues_fit_into_a_folders_name():
     config["datasets"]["d"]["mask"] = {"catalogues": names}
     with pytest.raises(UserError, match=r"datasets.d.mask.catalogues: the names of 4 catalogues.*shorten them"):
         load_config(config, check_paths=False)
+
+
+@needs("the data in ../shared")
+@pytest.mark.parametrize("name", ["vntr-chr2", "gue-tf0"])
+def test_configs_that_are_in_use_stay_valid(name):
+    load_config(yaml.safe_load((SHARED / "configs" / f"{name}.yaml").read_text()), check_paths=False)

@@ -117,9 +117,3 @@ CURVE = {"kind": "table", "path": "t.csv", "max_train_records": [5]}
 def test_a_mistake_with_variants_is_one_line(datasets, message):
     with pytest.raises(UserError, match=message):
         load(**datasets)
-
-
-def test_the_key_that_recipes_had_is_found():
-    config = copy.deepcopy(BASE) | {"recipes": {"r": {"max_train_records": 100}}}
-    with pytest.raises(UserError, match=r"recipes.r.max_train_records: unknown key; it is a key of `datasets`"):
-        load_config(config, check_paths=False)

@@ -92,29 +92,33 @@ def cut(
     size: int | Compact,
     overlong: str,
     ids: Names,
+    among: Compact | None = None,
     segment: int = 0,
 ) -> Windows:
     """Windows over records whose segment number `segment` has `lengths` (n,) tokens; a window holds `size` of them.
 
     size: as returned by `room`. overlong: `window` covers a record with as few windows as possible; `truncate` keeps
-    the first tokens; `drop` drops the record; `error` raises `UserError`. ids: (n,) names for errors. Also raises
-    `UserError` for a record whose other segments leave no room, unless it is dropped.
+    the first tokens; `drop` drops the record; `error` raises `UserError`. ids: (n,) names for errors. among: indices of
+    the records to use, all by default. Also raises `UserError` for a record whose other segments leave no room, unless
+    it is dropped.
     """
-    long = lengths > size
-    full = np.broadcast_to(np.less(size, 1), long.shape) & long
+    chosen = _compact(np.arange(len(lengths)) if among is None else np.sort(among))
+    limit = size[chosen] if isinstance(size, np.ndarray) else size
+    long = lengths[chosen] > limit
+    full = np.broadcast_to(np.less(limit, 1), long.shape) & long
     if full.any() and overlong != "drop":
-        first = int(full.argmax())
+        first = int(chosen[full.argmax()])
         raise UserError(
             f"record '{ids[first]}': its other segments use up all tokens of the model's limit"
             f" ({int(full.sum())} such records); raise max_tokens, shorten them, or set overlong to drop"
         )
     if overlong == "error" and long.any():
-        name = ids[int(long.argmax())]
+        name = ids[int(chosen[long.argmax()])]
         raise UserError(
-            f"{int(long.sum())} of {len(lengths)} records are longer than {_limit(size)}, the first is '{name}';"
+            f"{int(long.sum())} of {len(chosen)} records are longer than {_limit(size)}, the first is '{name}';"
             " set overlong to window, truncate or drop"
         )
-    kept = _compact(np.flatnonzero(~long) if overlong == "drop" else np.arange(len(lengths)))
+    kept = chosen[~long] if overlong == "drop" else chosen
     record = kept
     # broadcast: one window a record takes no memory
     part, parts = (np.broadcast_to(np.int32(number), len(kept)) for number in (0, 1))
@@ -127,9 +131,9 @@ def cut(
         part=part,
         parts=parts,
         size=size,
-        records=len(lengths),
+        records=len(chosen),
         overlong=int(long.sum()),
-        dropped=len(lengths) - len(kept),
+        dropped=len(chosen) - len(kept),
         segment=segment,
     )
 

@@ -18,6 +18,7 @@ from dnalm.training.engine.execution import Execution
 from dnalm.training.engine.feeds import Examples
 from dnalm.training.engine.loop import fine_tune, validate
 from dnalm.training.engine.windows import cut
+from dnalm.training.finetuning import sample
 from dnalm.training.models.loading import build
 from dnalm.training.models.tokenization import in_memory
 from dnalm.training.models.tokenizers import specials_of
@@ -305,6 +306,13 @@ def test_validation_takes_no_more_tokens_than_training(tmp_path, monkeypatch):
     monkeypatch.setattr("dnalm.training.engine.loop.validate", validated)
     train(tmp_path, Recipe(epochs=1), most_tokens=70)
     assert asked == [70]
+
+
+def test_a_sample_is_drawn_from_the_seed():
+    assert sample(5, None, 1).tolist() == sample(5, 9, 1).tolist() == [0, 1, 2, 3, 4]
+    some = sample(1000, 50, 1)
+    assert len(set(some.tolist())) == 50 and (np.diff(some) > 0).all()
+    assert some.tolist() == sample(1000, 50, 1).tolist() != sample(1000, 50, 2).tolist()
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch):

@@ -45,6 +45,11 @@ def test_error_counts_and_names_the_first():
     assert len(cut(np.array([3, 10]), 10, "error", IDS)) == 2
 
 
+def test_only_the_chosen_records_count():
+    windows = cut(np.array([3, 25, 10, 11]), 10, "window", IDS, among=np.array([3, 0]))
+    assert windows.kept.tolist() == [0, 3] and windows.records == 2 and windows.overlong == 1
+
+
 def test_the_other_strand_has_as_many_windows_and_is_covered_too():
     forward, reverse = np.array([18]), np.array([25])
     windows = cut(np.maximum(forward, reverse), 10, "window", IDS)
