@@ -50,14 +50,11 @@ class Run:
 
     @property
     def collapsed(self) -> bool:
-        """Whether it answers one class throughout the test split, though more than one occurs there; False for numbers.
+        """Whether it answers one class throughout the test split; False for numbers.
 
         Of the rule that always answers the commonest label that is no finding.
         """
-        counts = self.metrics.get("confusion_matrix")
-        if counts is None or self.recipe == CONSTANT:
-            return False
-        return len(counts) > 1 and sum(any(column) for column in zip(*counts, strict=True)) == 1
+        return self.recipe != CONSTANT and bool(self.metrics.get("collapsed"))
 
     @property
     def pretrained(self) -> bool:

@@ -164,6 +164,7 @@ def collapsing(*mccs: float) -> Group:
     for run in group.runs:
         right = 50 if run.metrics["mcc"] == 0 else 40
         run.metrics["confusion_matrix"] = [[right, 50 - right], [50, 0] if right == 50 else [10, 40]]
+        run.metrics["collapsed"] = right == 50
     return group
 
 
@@ -185,10 +186,10 @@ def test_a_collapsed_run_is_named_with_its_seed_and_the_mean_without_it():
 
 def test_an_mcc_of_0_that_answers_both_classes_is_no_collapse():
     group = made("m", "x", 0.0)
-    group.runs[0].metrics["confusion_matrix"] = [[25, 25], [25, 25]]
+    group.runs[0].metrics.update(confusion_matrix=[[25, 25], [25, 25]], collapsed=False)
     assert not group.collapsed
     constant = made("baseline", "majority", 0.0)
-    constant.runs[0].metrics["confusion_matrix"] = [[50, 0], [50, 0]]
+    constant.runs[0].metrics.update(confusion_matrix=[[50, 0], [50, 0]], collapsed=True)
     assert not constant.collapsed, "that is what this baseline does"
 
 
