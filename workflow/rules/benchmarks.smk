@@ -103,6 +103,24 @@ rule benchmark_audit:
         "python {params.script:q} --output {output:q} 2> {log:q}"
 
 
+rule benchmark_relatives:
+    output:
+        "results/benchmark/relatives.json",
+    log:
+        "logs/benchmark_relatives.log",
+    conda:
+        "../../envs/data.yaml"
+    threads: 2
+    resources:
+        mem_mb=16000,
+        runtime=240,
+    params:
+        code=code("benchmark_relatives.py"),
+        script=script("benchmark_relatives.py"),
+    shell:
+        "python {params.script:q} --output {output:q} 2> {log:q}"
+
+
 rule benchmark_evaluation:
     output:
         "results/benchmark/evaluation.json",
