@@ -22,11 +22,15 @@ def run() -> None:
         metavar="JSON",
         help="counts of tokenize_records.py, {model}/{split}.json, with {split}.offsets.npy beside each",
     )
+    arguments.add_argument(
+        "--pretraining", type=Path, nargs="*", default=[], metavar="JSON", help="what compare_pretraining.py found"
+    )
     arguments.add_argument("--output", type=Path, required=True, help="checks and probes (JSON)")
     args = arguments.parse_args()
 
     from dnalm.evaluation.audit.checks import Subject
     from dnalm.evaluation.audit.findings import COLUMNS, USED_IF_PRESENT, audit, check_tables
+    from dnalm.evaluation.audit.pretraining import pretraining
     from dnalm.evaluation.audit.token_counts import read_token_counts
     from dnalm.files import read_json, read_table, write_json
     from dnalm.names import SPLITS
@@ -42,7 +46,8 @@ def run() -> None:
     tokens = read_token_counts(args.tokens, settings.models, {split: len(table) for split, table in tables.items()})
     limits = settings.audit.model_dump()
     subject = Subject(settings.dataset, settings.kind, settings.labels or {}, limits, truth)
-    write_json(args.output, audit(subject, tables, read_json(args.leakage), tokens))
+    seen = pretraining(subject, settings.pretraining, [read_json(path) for path in args.pretraining])
+    write_json(args.output, audit(subject, tables, read_json(args.leakage), tokens, seen))
 
 
 if __name__ == "__main__":

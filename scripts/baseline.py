@@ -16,28 +16,33 @@ def run() -> None:
     arguments.add_argument("--run", type=Path, required=True, help="what made them (JSON)")
     args = arguments.parse_args()
 
+    from dnalm.evaluation.baselines.corpora import fit_corpus_baseline
     from dnalm.evaluation.baselines.reference import with_calls
     from dnalm.evaluation.baselines.simple import fit_baseline
     from dnalm.files import sha256, write_json
-    from dnalm.names import scored_splits
+    from dnalm.names import BASELINES, SEQUENCE, scored_splits
     from dnalm.provenance import record
     from dnalm.tables.predictions import write_predictions
     from dnalm.tables.sequences import read_records
 
     began = time.perf_counter()
-    splits = ("train", *scored_splits(args.settings.background))
+    settings: BaselineSettings = args.settings
+    splits = ("train", *scored_splits(settings.background))
     paths = {split: args.data / f"{split}.parquet" for split in splits}
-    tables = {split: read_records(path, ["id", "sequence"]) for split, path in paths.items()}
-    if args.calls:
-        tables = with_calls(tables, *args.calls)
-    outcome = fit_baseline(args.settings.name, tables, args.settings.most_settings)
+    if settings.name in BASELINES[SEQUENCE]:
+        outcome = fit_corpus_baseline(settings.name, args.data, settings.most_settings)
+    else:
+        tables = {split: read_records(path, ["id", "sequence"]) for split, path in paths.items()}
+        if args.calls:
+            tables = with_calls(tables, *args.calls)
+        outcome = fit_baseline(settings.name, tables, settings.most_settings)
     write_predictions(args.output, outcome.predictions)
     seconds = round(time.perf_counter() - began, 1)
     data = {split: sha256(path) for split, path in paths.items()}
     write_json(
         args.run,
         record(
-            args.settings.model_dump(mode="json"),
+            settings.model_dump(mode="json"),
             device="cpu",
             seconds=seconds,
             data_sha256=data,

@@ -31,7 +31,7 @@ def run() -> None:
         "--certificate", type=Path, metavar="JSON", help="certificate of the checkpoint, from certify.py"
     )
     options.add_argument("--model", type=Path, required=True, metavar="DIR", help="directory of the finished model")
-    options.add_argument("--training-log", type=Path, required=True, metavar="TSV", help="one row an epoch")
+    options.add_argument("--training-log", type=Path, required=True, metavar="TSV", help="one row a validation")
     options.add_argument("--record", type=Path, required=True, metavar="JSON", help="run.json: how the model was made")
     options.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     options.add_argument(
@@ -109,6 +109,7 @@ def write(args: argparse.Namespace, started: float, progress: Any, facts: dict[s
         "epochs": progress.log[-1]["epoch"],
         "best_epoch": progress.best_epoch,
         "steps": progress.step,
+        "tokens": progress.tokens,
         "resumed_from": progress.resumed,
         "training_seconds": round(progress.seconds, 3),
         "training_joules": None if progress.joules is None else round(progress.joules, 1),

@@ -1,4 +1,7 @@
-"""Import a table with labels or targets: CSV, TSV or parquet, as published splits or as one table to be split."""
+"""Import tables with labels or targets, as published splits or to be split.
+
+CSV, TSV, parquet, JSON Lines or FASTA; a table may be in several files, one for each label.
+"""
 
 from pathlib import Path
 
@@ -17,18 +20,21 @@ def run() -> None:
     args = arguments.parse_args()
 
     from dnalm import files
-    from dnalm.data.labelled_tables import WHOLE, import_tables, on_listed_chromosomes
+    from dnalm.data.labelled_tables import import_tables, labelled_by_file, on_listed_chromosomes
+    from dnalm.data.table_formats import read_given_table
     from dnalm.tables.ledger import entry
 
     settings: ImportTableSettings = args.settings
-    paths = dict(zip(settings.parts, args.files, strict=True))
-    parts = {part: files.read_user_table(path) for part, path in paths.items()}
-    columns = (settings.sequence_column, settings.label_column, settings.labels, settings.target_column)
-    records, facts = import_tables(parts, paths, *columns, settings.extra)
+    columns = (settings.sequence_column, settings.target_column or settings.label_column)
+    tables = []
+    for part, label, path in zip(settings.parts, settings.file_labels, args.files, strict=True):
+        table = read_given_table(part, path, *columns)
+        tables.append(table if label is None else labelled_by_file(table, label, settings.label_column))
+    told = (settings.sequence_column, settings.label_column, settings.labels, settings.target_column)
+    records, facts = import_tables(tables, *told, settings.extra)
     total, dropped = len(records), {}
     if settings.zones is not None:
-        column = settings.extra["chrom"]
-        records, elsewhere = on_listed_chromosomes(records, settings.zones, column, paths[WHOLE])
+        records, elsewhere = on_listed_chromosomes(records, settings.zones, settings.extra["chrom"], tables)
         dropped = {"chromosome in no split": elsewhere}
     files.write_table(args.output, records)
     line = entry("import_table", "table", total, len(records), dropped)

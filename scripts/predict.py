@@ -2,7 +2,9 @@
 
 Reads FASTA (also gzipped), or a CSV, TSV or parquet table with a column of sequences. Writes one row per record, in the
 order of the input, with the columns id, predicted (the name of the most probable class, or a number in the targets'
-unit), for a classifier score_<name> for each class, and windows (how many were averaged).
+unit), for a classifier score_<name> for each class, and windows (how many were averaged). For a language model instead
+of predicted: bases (those that were scored), bits and bits_per_base, or the same of masked bases (masked_bases ...),
+summed over windows.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """Score the validation and test records with a finished model.
 
-The output has id and split, and label and the probability of each class, or target and prediction.
+The output has id and split, and label and the probability of each class, or target and prediction, or for a language
+model the bases that were scored and their bits, and the soft-masked part of both.
 """
 
 import argparse
@@ -9,7 +10,7 @@ from pathlib import Path
 from dnalm.cli import main, parser
 from dnalm.config.stages.training import PredictSplitsSettings
 from dnalm.files import read_table, write_json
-from dnalm.names import TRUTH, scored_splits
+from dnalm.names import SEQUENCE, TRUTH, scored_splits
 
 
 def run() -> None:
@@ -39,6 +40,8 @@ def score(args: argparse.Namespace) -> None:
     """Score the splits and write."""
     from dnalm.tables.predictions import write_predictions
     from dnalm.tables.tokens import read_tokens
+    from dnalm.training.engine.records import letters
+    from dnalm.training.objectives.language import spelt
     from dnalm.training.prediction import FinishedModel
 
     settings: PredictSplitsSettings = args.settings
@@ -46,12 +49,16 @@ def score(args: argparse.Namespace) -> None:
     column = TRUTH[model.objective.name]
     predictions, counts = {}, {}
     for split in scored_splits(settings.background):
-        table = read_table(args.data / f"{split}.parquet", columns=["id", column])
+        path = args.data / f"{split}.parquet"
+        table = read_table(path, columns=["id"] if column == SEQUENCE else ["id", column])
         tokens = read_tokens(args.tokens, split)
         scores, windows = model.score(tokens, table["id"].tolist(), settings.overlong, what=split)
         counts[split] = windows.counts()
         kept = table.iloc[windows.kept]
-        predictions[split] = model.objective.predictions(kept["id"].to_numpy(object), kept[column].to_numpy(), scores)
+        truth = None if column == SEQUENCE else kept[column].to_numpy()
+        predictions[split] = model.objective.predictions(kept["id"].to_numpy(object), truth, scores)
+        if column == SEQUENCE:
+            counts[split]["unscored_bases"] = letters(path) - int(spelt(scores))
     write_predictions(args.output, predictions)
     write_json(args.counts, counts)
 

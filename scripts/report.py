@@ -18,12 +18,15 @@ def run() -> None:
 
     from dnalm.evaluation.report.page import render
     from dnalm.evaluation.report.results import read_dataset
+    from dnalm.evaluation.report.standings import with_clusters
     from dnalm.files import atomic
 
     settings: ReportSettings = args.settings
     runs, configs = settings.runs, settings.datasets
     order = dict.fromkeys([*(run.dataset for run in runs), *configs])
-    datasets = [read_dataset(args.results, name, configs[name], runs) for name in order]
+    datasets = [read_dataset(args.results, name, configs[name], runs, settings.embeddings) for name in order]
+    ranked = {name for _, names in settings.leaderboard for name in names}
+    datasets = [with_clusters(one, args.results) if one.name in ranked else one for one in datasets]
     for name, page in render(datasets, settings).items():
         with atomic(args.output / f"{name}.html") as temporary:
             temporary.write_text(page, encoding="utf-8")

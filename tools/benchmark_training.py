@@ -27,7 +27,9 @@ from dnalm.provenance import versions
 def run() -> None:
     """Read the command line, measure, write after each arm."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--suite", required=True, choices=["gpu", "cpu", "scaling"])
+    options.add_argument(
+        "--suite", required=True, choices=["gpu", "cpu", "scaling", "pretraining", "pretraining-dense"]
+    )
     options.add_argument("--output", type=Path, required=True, metavar="JSON", help="the figures")
     options.add_argument("--arms", nargs="+", metavar="TRAINER:BATCH", help="only these, e.g. ours:256")
     options.add_argument(

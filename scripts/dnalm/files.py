@@ -110,12 +110,9 @@ def read_user_table(path: Path | str) -> "pd.DataFrame":
     import pandas as pd
 
     path = Path(path)
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if suffix == ".parquet":
+    if path.suffix == ".parquet":
         return read_table(path)
-    separator = {".csv": ",", ".tsv": "\t", ".txt": "\t"}.get(suffix.lower())
-    if separator is None:
-        raise UserError(f"{path}: unknown table format '{path.suffix}'; use .csv, .tsv, .txt (also .gz) or .parquet")
+    separator = _separator(path)
     with open_text(path) as stream:
         try:
             table = pd.read_csv(stream, sep=separator, dtype=str, keep_default_na=False)
@@ -123,6 +120,47 @@ def read_user_table(path: Path | str) -> "pd.DataFrame":
             raise UserError(f"{path}: the file is empty") from error
         except pd.errors.ParserError as error:
             raise UserError(f"{path}: not a valid table ({error})") from error
+    return _plain(path, table)
+
+
+def user_table_batches(path: Path | str, column: str, rows: int = 2**14) -> "Iterator[pd.DataFrame]":
+    """Read a user's table as `read_user_table`, `rows` rows at a time; of parquet only `column`, if it has that."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    if path.suffix == ".parquet":
+        try:
+            with pq.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as table:
+                wanted = [column] if column in table.schema_arrow.names else None
+                yield from (part.to_pandas() for part in table.iter_batches(rows, columns=wanted))
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: no such file") from error
+        except pa.ArrowInvalid as error:
+            raise UserError(f"{path}: cannot read this parquet table ({str(error).splitlines()[0]})") from error
+        return
+    with open_text(path) as stream:
+        try:
+            parts = pd.read_csv(stream, sep=_separator(path), dtype=str, keep_default_na=False, chunksize=rows)
+            yield from (_plain(path, part) for part in parts)
+        except pd.errors.EmptyDataError as error:
+            raise UserError(f"{path}: the file is empty") from error
+        except pd.errors.ParserError as error:
+            raise UserError(f"{path}: not a valid table ({error})") from error
+
+
+def _separator(path: Path) -> str:
+    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    separator = {".csv": ",", ".tsv": "\t", ".txt": "\t"}.get(suffix.lower())
+    if separator is None:
+        raise UserError(f"{path}: unknown table format '{path.suffix}'; use .csv, .tsv, .txt (also .gz) or .parquet")
+    return separator
+
+
+def _plain(path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
+    import pandas as pd
+
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus fields for row names
         raise UserError(
             f"{path}: the rows have more fields than the header has columns; correct the header or quote fields"

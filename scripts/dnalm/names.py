@@ -35,28 +35,36 @@ SHARDS = 8
 
 BASELINE_SEED = 1
 
-LABEL, TARGET = "label", "target"
-"""Columns of a sequence table that hold what is learnt: a class (int), or a number (float)."""
+LABEL, TARGET, SEQUENCE = "label", "target", "sequence"
+"""Columns of a sequence table that hold what is learnt: a class (int), a number (float), or the sequence itself."""
 
 METRICS = {
     "classification": ("mcc", "accuracy", "macro_f1", "macro_precision", "macro_recall"),
     "regression": ("spearman", "pearson", "r2", "rmse"),
+    "causal": ("bits_per_base",),
+    "masked": ("masked_bits_per_base",),
 }
 """Validation metrics of each objective; by default the first one picks the epoch to keep."""
 
-TRUTH = {"classification": LABEL, "regression": TARGET}
+TRUTH = {"classification": LABEL, "regression": TARGET, "causal": SEQUENCE, "masked": SEQUENCE}
 """The column that an objective learns from."""
 
 BASELINES = {
     LABEL: ("majority", "length_gc", "kmer", "boosting", "periodicity"),
     TARGET: ("mean", "length_gc", "kmer", "boosting", "periodicity"),
+    SEQUENCE: ("uniform", "markov", "mixture"),
 }
 """Baselines that are run by default, by the column that is learnt."""
 
-OTHER_BASELINES = {LABEL: ("cnn", "trf"), TARGET: ()}
+OTHER_BASELINES = {LABEL: ("cnn", "trf"), TARGET: (), SEQUENCE: ()}
 """Baselines that are run only if the config lists them."""
 
-SMALLER_IS_BETTER = frozenset({"loss", "rmse", "log_loss", "brier", "ece"})
+BITS_PER_BASE = tuple(
+    f"{METRICS[objective][0]}{part}" for objective in ("causal", "masked") for part in ("", "_soft_masked", "_unmasked")
+)
+"""Metrics of language models: of all scored bases, of soft-masked ones and of the others."""
+
+SMALLER_IS_BETTER = frozenset({"loss", "rmse", "log_loss", "brier", "ece", *BITS_PER_BASE})
 """Metrics that measure errors."""
 
 TRF_PARAMETERS = (2, 5, 7, 80, 10, 50, 2000)

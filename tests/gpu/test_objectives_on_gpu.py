@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from closeness import close
+from language_models import MIXTRAL, objective_for, random_records
 from needed import needs
 from token_objective import BERT, LLAMA, SPECIALS, VOCABULARY, NextToken, examples
 
@@ -33,10 +34,25 @@ def regression():
     return model, objective, train, train, Recipe(objective="regression", **RECIPE)
 
 
+def causal():
+    return of_language("causal", {**MIXTRAL, **WIDE, "num_experts_per_tok": 1})
+
+
+def masked():
+    return of_language("masked", {**BERT, **WIDE})
+
+
+def of_language(name, architecture):
+    """With soft-masked and unknown tokens."""
+    objective = objective_for(name, 0.5)
+    model = build(architecture, objective.head, SPECIALS, VOCABULARY, seed=0)
+    return model, objective, random_records(256), random_records(64, seed=1), Recipe(objective=name, **RECIPE)
+
+
 RECIPE = {"learning_rate": 1e-3, "epochs": 4, "batch_size": 64, "engine": "packed"}
 
 
-@pytest.mark.parametrize("task", [next_token, regression])
+@pytest.mark.parametrize("task", [next_token, regression, causal, masked])
 @pytest.mark.parametrize("compile_", [False, True])
 def test_a_captured_training_is_that_of_the_cpu(tmp_path, task, compile_):
     """The same batches, packed too, one operation after another in fp32."""

@@ -13,9 +13,10 @@ from packed_models import FAMILIES, OBJECTIVE, classifier, sequences
 
 from dnalm.training.engine.attention import block_mask, varlen
 from dnalm.training.engine.feeds import PaddedFeed
+from dnalm.training.engine.optimizers import make
 from dnalm.training.engine.packing import PackedFeed, PackedModel
 from dnalm.training.engine.parity import prove
-from dnalm.training.engine.steps import Stepper, adamw, compile_layers
+from dnalm.training.engine.steps import Stepper, compile_layers
 from dnalm.training.engine.team import Team
 from dnalm.training.models.experts import autocast_experts
 
@@ -213,7 +214,9 @@ def test_a_capture_that_fails_leaves_training_as_it_was():
         logits.sum().item()  # waits for the GPU, which no graph can
         return logits
 
-    stepper = Stepper(forward, model, adamw(model, 1e-3, 0.0, device), OBJECTIVE, Team(0, 1, 0, device), 1.0, True)
+    stepper = Stepper(
+        forward, model, make("adamw", model, 1e-3, 0.0, device), OBJECTIVE, Team(0, 1, 0, device), 1.0, True
+    )
     reason = stepper.capture(micro)
     assert reason is not None and not stepper.captured
     print(reason)

@@ -3,16 +3,23 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from capture import captured
 from closeness import close
 from needed import needs, require
 from small_classifiers import EXPERTS, MIXTRAL, SPECIALS, changed, classifier, frozen, logits, train
-from small_models import TINY, call, masked_lm_checkpoint, settings, small_tokenizer, write_task
+from small_models import TINY, call, masked_lm_checkpoint, settings, small_tokenizer, write_corpus, write_task
 
-from dnalm.training.models.loading import load_finished
+from dnalm.training.benchmarks.measurements import MIXTRAL_105M
+from dnalm.training.models.loading import build, load_finished, save
 from dnalm.training.models.methods import merge, prepare, quantised_parameters, save_adapter
+from dnalm.training.models.tokenization import in_memory
+from dnalm.training.models.tokenizers import specials_of
+from dnalm.training.objectives.causal import Causal
+from dnalm.training.objectives.language import Letters
+from dnalm.training.prediction import FinishedModel
 
 pytestmark = [pytest.mark.gpu, needs("a CUDA GPU")]
 require("bitsandbytes")
@@ -127,3 +134,35 @@ def test_a_run_from_a_checkpoint_to_a_model_that_needs_no_bitsandbytes(tmp_path,
     model = load_finished(tmp_path / "model", SPECIALS)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert (tmp_path / "model/adapter/adapter_model.safetensors").is_file()
+
+
+def test_a_mixture_of_100_million_parameters_trains_is_merged_and_scores_the_same_when_reloaded(tmp_path, monkeypatch):
+    """From random weights, as a language model; what is read from disk scores in fp32 what the validation found."""
+    tokenizer = small_tokenizer(600)
+    tables = write_corpus(tmp_path, {"train": 512, "validation": 64}, tokenizer, length=200)
+    specials = specials_of(tokenizer)
+    objective = Causal(Letters.of(tokenizer))
+    base = build(MIXTRAL_105M, objective.head, specials, len(tokenizer), seed=1)
+    assert base.num_parameters() > 100e6
+    save(base, tokenizer, tmp_path / "base")
+    adapters = {"target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"], "target_parameters": EXPERTS}
+    recipe = {"objective": "causal", "method": "qlora", "lora": adapters, "learning_rate": 2e-3, "epochs": 6}
+    spec = {**settings(None, **recipe), "checkpoint": "base"}
+    places = [f"--{name}={tmp_path / name}" for name in ("data", "tokens", "tokenizer")]
+    places += [
+        f"--checkpoint={tmp_path / 'base'}",
+        f"--model={tmp_path / 'model'}",
+        f"--record={tmp_path / 'run.json'}",
+    ]
+    places += [f"--training-log={tmp_path / 'log.tsv'}", f"--scratch={tmp_path / 'scratch'}", "--device=cuda"]
+    assert call(monkeypatch, "finetune.py", *places, spec=spec) == 0
+    record, log = json.loads((tmp_path / "run.json").read_text()), pd.read_csv(tmp_path / "log.tsv", sep="\t")
+    assert record["quantisation"]["quantised"] == 8 * 4 * 256 * 256
+    assert log["validation_loss"].min() < 0.985 * np.log(len(tokenizer))  # a model that knows nothing has about this
+    reloaded = FinishedModel.open(tmp_path / "model", "cuda")
+    held_out = tables["validation"]
+    scores, _ = reloaded.score(in_memory(tokenizer, held_out["sequence"].tolist()), held_out["id"].tolist(), "error")
+    found = objective.quality(scores, None)
+    # a token may go to another expert where two are nearly equal
+    assert close(found["bits_per_base"], log["bits_per_base"].min(), 1e-3)
+    assert close(found["loss"], log["validation_loss"].min(), 1e-3)

@@ -93,6 +93,8 @@ def add_comparison(
         "others": others or [],
         "twins": [],
         "references": [],
+        "rivals": [],
+        "apart": [],
         "plan": PLAN,
         "detectable": 0.028,
         "note": note,

@@ -4,8 +4,10 @@ import re
 
 from conftest import ROOT
 
-TRAINING = {"train_tokenizer", "tokenize", "finetune", "predict_splits"}
+EMBEDDED = {"select_embeddings", "map_embeddings"}
+TRAINING = {"train_tokenizer", "tokenize", "tokenize_corpus", "finetune", "predict_splits"}
 ALL_RUNS = {"summarize", "report"}
+OF_ALL_MODELS = {"audit", "audit_corpus", "gate", "fetch_model", *EMBEDDED}
 OF_PLANS = {"plan", "look", "compare", "model_card"}
 
 
@@ -29,7 +31,7 @@ def strays(key, entry, plan):
             (key.startswith("datasets.") and not f"{own.get('dataset', entry)}.".startswith(f"{entry}."))
             or (key.startswith("recipes.") and not beside and rule != "tokenize" and recipe != entry)
             or (key.startswith("recipes.") and rule == "tokenize" and own["table"] != "train_reverse")
-            or (key.startswith("models.") and not beside and rule not in ("audit", "gate", "fetch_model") and model != entry)
+            or (key.startswith("models.") and not beside and rule not in OF_ALL_MODELS and model != entry)
             or (key.startswith("evaluation.") and rule not in ALL_RUNS | OF_PLANS | {"evaluate"})
             or (".audit." in key and rule in TRAINING)
         ):  # fmt: skip

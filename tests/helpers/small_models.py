@@ -13,7 +13,7 @@ from script_runs import path_of
 from dnalm.sequence.alphabet import reverse_complement
 from dnalm.tables.tokens import Tokens
 from dnalm.training.models.tokenization import in_memory
-from dnalm.training.models.tokenizers import specials_of, train_bpe
+from dnalm.training.models.tokenizers import bases_per_token, specials_of, train_bpe
 
 TINY = {
     "model_type": "bert",
@@ -54,19 +54,50 @@ def write_tokens(directory, split, tokens):
     np.save(directory / f"{split}.offsets.npy", tokens.offsets)
 
 
-def write_task(root, sizes=None, vocabulary=40, length=60):
-    """Tables, tokens and a tokenizer of the task above under `root`; return the tokenizer."""
+def write_task(root, sizes=None, vocabulary=40, length=60, tokenizer=None):
+    """Tables, tokens and a tokenizer (or the one given) of the task above under `root`; return the tokenizer."""
     sizes = sizes or {"train": 96, "validation": 40, "test": 24}
     tables = {split: records(n, seed, length) for seed, (split, n) in enumerate(sizes.items())}
-    tokenizer = train_bpe(tables["train"]["sequence"], vocabulary)
+    tokenizer = tokenizer or train_bpe(tables["train"]["sequence"], vocabulary)
     tokenizer.save_pretrained(root / "tokenizer")
-    (root / "data").mkdir()
+    (root / "data").mkdir(parents=True)
     for split, table in tables.items():
         table.to_parquet(root / "data" / f"{split}.parquet", index=False)
         write_tokens(root / "tokens", split, in_memory(tokenizer, table["sequence"].tolist()))
     other = [reverse_complement(s) for s in tables["train"]["sequence"]]
     write_tokens(root / "tokens", "train_reverse", in_memory(tokenizer, other))
     return tokenizer
+
+
+def write_corpus(root, sizes, tokenizer, length=60, soft=0.3):
+    """Tables and tokens of a corpus under `root`: random DNA with copies of a motif, some soft-masked; return the tables."""
+    tables = {}
+    (root / "data").mkdir(parents=True, exist_ok=True)
+    tokenizer.save_pretrained(root / "tokenizer")
+    for seed, (split, count) in enumerate(sizes.items()):
+        random = np.random.default_rng([seed, 7])
+        rows, masks = [], []
+        for i in range(count):
+            sequence = random_dna(random, length)
+            at = int(random.integers(length - 12))
+            sequence = sequence[:at] + "ACGGTACGGTTT" + sequence[at + 12 :]
+            mask = np.zeros(length, dtype=bool)
+            if random.random() < soft:
+                mask[at : at + 12] = True
+            masks.append(mask)
+            intervals = [at, at + 12] if mask.any() else []
+            rows.append(
+                {"id": f"chr1:{seed}{i:05}", "sequence": sequence, "group": f"chr1:{i // 2}", "soft_masked": intervals}
+            )
+        tables[split] = pd.DataFrame(rows)
+        tables[split].to_parquet(root / "data" / f"{split}.parquet", index=False)
+        tokens = in_memory(tokenizer, tables[split]["sequence"].tolist())
+        write_tokens(root / "tokens", split, tokens)
+        bases = bases_per_token(tokenizer)[tokens.ids]
+        ends = bases.cumsum()
+        inside = np.concatenate([[0], np.concatenate(masks).cumsum()])
+        np.save(root / "tokens" / f"{split}.soft_masked.npy", (inside[ends] - inside[ends - bases]).astype(np.uint8))
+    return tables
 
 
 def settings(architecture=TINY, **recipe):

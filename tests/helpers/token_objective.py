@@ -59,9 +59,10 @@ class NextToken:
     def columns(self, config):
         return 2
 
-    def scores(self, logits, targets):
-        losses = self.losses(logits.double(), targets)
-        return torch.stack([losses.sum(dim=1), (targets != IGNORED).sum(dim=1)], dim=1).double()
+    def tally(self, records, indices, ids, targets, losses):
+        lengths = records.lengths_of(indices)
+        starts = lengths.cumsum() - lengths
+        return np.stack([np.add.reduceat(part, starts) for part in (losses, targets.values != IGNORED)], axis=1)
 
     def quality(self, scores, truth):
         loss = float(scores[:, 0].sum() / scores[:, 1].sum())

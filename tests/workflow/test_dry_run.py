@@ -23,7 +23,7 @@ def test_config_can_be_planned(path, snakemake, tmp_path):
         (tmp_path / local).touch()
     result = snakemake("--dry-run", "--configfile", path)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "finetune" in result.stdout + result.stderr
+    assert "predict_splits" in result.stdout + result.stderr
 
 
 PROFILES = {
@@ -53,9 +53,21 @@ def test_the_demo_is_planned_without_naming_it(snakemake):
     assert snakemake("--dry-run").returncode == 0
 
 
-MAY_BE_GIVEN = {"genome_parts", "catalogue_files", "table_files", "tokenizer_files", "checkpoint_files"}
+MAY_BE_GIVEN = {
+    "genome_parts", "catalogue_files", "table_files", "corpus_table", "tokenizer_files", "tokenizing_files",
+    "checkpoint_files",
+}  # fmt: skip
 """Inputs that may be a user's own files: tracked by fingerprint."""
-ON_A_GPU = ("baseline_cnn", "finetune", "predict_splits", "benchmark_training", "benchmark_scaling")
+ON_A_GPU = (
+    "baseline_cnn",
+    "finetune",
+    "predict_splits",
+    "embed",
+    "benchmark_training",
+    "benchmark_scaling",
+    "benchmark_pretraining",
+    "benchmark_embedding",
+)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -236,10 +236,11 @@ def test_a_part_run_after_a_change_leaves_the_rest_to_be_done(own):
 DATA = {
     "download", "simulate_genome", "import_genome", "find_repeats", "import_catalogue", "place_catalogue",
     "simulate_arrays", "mask", "split", "extract", "balance", "import_table", "relate", "call_repeats", "split_labels",
-    "compare_splits", "audit", "train_tokenizer", "tokenize", "fetch_model",
+    "compare_splits", "audit", "train_tokenizer", "tokenize", "fetch_model", "window_corpus", "tokenize_corpus",
+    "audit_corpus", "compare_pretraining",
 }  # fmt: skip
 OF_NO_MODEL = {"download", "simulate_arrays", "place_catalogue"}
-MODELS = DATA - OF_NO_MODEL | {"gate", "certify", "finetune"}
+MODELS = DATA - OF_NO_MODEL | {"gate", "certify", "finetune", "embed", "probe"}
 METRICS = DATA | MODELS | {
     "draw_background", "predict_splits", "baseline", "baseline_cnn", "plan", "evaluate", "look", "compare",
     "summarize",
@@ -258,7 +259,7 @@ def test_named_parts_are_planned_from_nothing(tmp_path, finished):
     assert rules(data) == DATA
     assert rules(models) == MODELS
     assert rules(metrics) == METRICS
-    assert rules(report) == METRICS - {"summarize"} | {"report"}
+    assert rules(report) == METRICS - {"summarize"} | {"report", "select_embeddings", "map_embeddings"}
     assert {job.wildcards["dataset"] for job in dataset if "dataset" in job.wildcards} == {"published"}
     assert rules(dataset) == {
         "import_table",
@@ -279,7 +280,7 @@ def test_named_parts_are_planned_from_nothing(tmp_path, finished):
     assert [job.wildcards["seed"] for job in one if job.rule == "finetune"] == ["1"]
     assert rules(one) >= {"finetune", "predict_splits", "evaluate"}
     assert not rules(one) & {"baseline", "compare", "report"}
-    assert rules(everything) == METRICS | {"model_card", "report"}
+    assert rules(everything) == METRICS | {"model_card", "report", "select_embeddings", "map_embeddings"}
 
 
 def test_a_stage_is_repeated_by_hand(finished, tmp_path):
@@ -294,6 +295,8 @@ def test_a_stage_is_repeated_by_hand(finished, tmp_path):
     evaluate, report, models, one, data = dry_runs([[*words, *config] for words in asked], finished)
     assert rules(evaluate) == {"evaluate", "summarize"}
     assert rules(report) == {"report"}
-    assert rules(models) == {"finetune"}
+    assert rules(models) == {"finetune", "certify"}  # a model that is a run is certified again
     assert [job.rule for job in one] == ["finetune", "predict_splits", "evaluate"]
-    assert rules(data) == {"split_labels", "compare_splits", "train_tokenizer", "tokenize", "audit"}
+    assert rules(data) == {
+        "split_labels", "compare_splits", "train_tokenizer", "tokenize", "audit", "compare_pretraining",
+    }  # fmt: skip

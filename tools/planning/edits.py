@@ -141,6 +141,36 @@ _DATASETS = {
         "kind": Edit(entry, "table" if kind == "repeats" else "repeats"),
     }.items()
 }  # fmt: skip
+_CORPORA = {
+    f"datasets.<corpus>.{key}": [edit]
+    for key, edit in {
+        **{
+            key.removeprefix("datasets.<table>."): Edit("windows", edits[0].value)
+            for key, edits in _DATASETS.items()
+            if key.startswith(("datasets.<table>.audit.", "datasets.<table>.max_records."))
+        },
+        "max_records": Edit("windows", 100),
+        "baselines": Edit("windows", ["uniform", "markov", "mixture"]),
+        "baseline_settings": Edit("listed-sequences", 2),
+        "kind": Edit("windows", "table"),
+        "genome": Edit("windows", ["simulated", "given"]),
+        "path": Edit("listed-sequences", "other.csv"),
+        "sequence_column": Edit("listed-sequences", "dna"),
+        "window": Edit("windows", 120),
+        "stride": Edit("windows", 50),
+        "max_unknown": Edit("windows", 0.1),
+        "max_soft_masked": Edit("windows", 0.5),
+        "soft_masked_weight": Edit("windows", 0.1),
+        "both_strands": Edit("windows", True),
+        "split.method": Edit("windows", "random"),
+        "split.stretch": Edit("windows", 2000),
+        "split.fractions.train": Edit("windows", 0.8, {"validation": 0.1, "test": 0.1}),
+        "split.fractions.validation": Edit("windows", 0.1, {"train": 0.8, "test": 0.1}),
+        "split.fractions.test": Edit("windows", 0.1, {"train": 0.8, "validation": 0.1}),
+        "split.chromosomes": Edit("windows", _BY_CHROMOSOME, {"method": "chromosome"}),
+        "split.seed": Edit("windows", 7),
+    }.items()
+}  # fmt: skip
 
 EDITS: dict[str, list[Edit]] = {
     **_each(
@@ -167,6 +197,7 @@ EDITS: dict[str, list[Edit]] = {
     "catalogues.<name>.md5": [Edit("listed", _SUM[:32])],
     "catalogues.<name>.filters": [Edit("listed", ["PASS"])],
     **_DATASETS,
+    **_CORPORA,
     "datasets.<repeats>.baselines": [
         Edit("arrays", ["majority", "kmer", "cnn", "trf", "length_gc"]), Edit("arrays", ["majority"]),
     ],
@@ -191,7 +222,10 @@ EDITS: dict[str, list[Edit]] = {
     "datasets.<table>.train": [Edit("published", "labelled.csv")],
     "datasets.<table>.validation": [Edit("published", "labelled.csv")],
     "datasets.<table>.test": [Edit("published", "labelled.csv")],
-    "datasets.<table>.path": [Edit("labelled", "other.csv")],
+    "datasets.<table>.path": [
+        Edit("labelled", "other.csv"), Edit("labelled", {"other": "labelled.csv", "planted": "other.csv"}),
+    ],
+    "datasets.<table>.each": [Edit("published", {"one": ["train"]}, {"train": "{task}.csv"})],
     "datasets.<table>.sequence_column": [Edit("labelled", "dna")],
     "datasets.<table>.label_column": [Edit("labelled", "class")],
     "datasets.<table>.target_column": [Edit("measured", "other"), Edit("labelled", "score")],
@@ -206,6 +240,9 @@ EDITS: dict[str, list[Edit]] = {
     "models.<name>.initialisation": [Edit("kept", "random")],
     "models.<name>.tokenizer.train": [Edit("small", "unigram")],
     "models.<name>.tokenizer.vocabulary": [Edit("small", 70)],
+    "models.<name>.tokenizer.k": [Edit("decoder", 4)],
+    "models.<name>.tokenizer.overlapping": [Edit("decoder", True)],
+    "models.<name>.run": [Edit("continued", "labelled/small/shared/seed1")],
     "models.<name>.tokenizer.path": [Edit("borrowed", "other-tokenizer")],
     "models.<name>.max_tokens": [Edit("small", 32)],
     "recipes.<name>.objective": [Edit("plain", "regression"), Edit("numbers", "classification")],
@@ -221,6 +258,14 @@ EDITS: dict[str, list[Edit]] = {
         early_stopping_patience=2, reverse_complement=True, overlong="drop", precision="fp32", engine="padded",
         compile=False, max_train_records=50,
     ),
+    **_each("recipes.<name>.masking", "masked", fraction=0.3, masked=0.7, random=0.2, span=3),
+    **_each("recipes.<name>", "causal", max_steps=10, max_tokens=1000, validate_every=5, optimizer="muon"),
+    "recipes.<name>.pooling": [Edit("probe", ["max"])],
+    "recipes.<name>.layers": [Edit("probe", "all")],
+    **_each(
+        "embeddings.<name>", "vectors", model="borrowed", dataset="measured", splits=["validation"], pooling=["max"],
+        layers="all", overlong="drop", map="umap",
+    ),
     **_each("recipes.<name>", "shared", processes=3, gpus=0, sharding="fsdp"),
     "runs[].dataset": [Edit("4", "published")],
     "runs[].model": [Edit("3", "kept")],
@@ -228,7 +273,11 @@ EDITS: dict[str, list[Edit]] = {
     "runs[].seeds": [Edit("0", [1, 2, 3]), Edit("0", [1])],
     **_each(
         "evaluation", "", confidence=0.9, replicates=1000, seed=2, calibration_bins=10, temperature=True,
-        prevalences=[0.5, 0.1], ladder=["arrays", "diverged"],
+        prevalences=[0.5, 0.1], ladder=["arrays", "diverged"], leaderboard={"all": ["arrays", "labelled"]},
+    ),
+    **_each(
+        "evaluation.published[]", "0", dataset="arrays", metric="accuracy", value=0.6, model="another",
+        source="elsewhere", comparable=False, why="other records",
     ),
     "device": [Edit("", "auto")],
     "checkpoint_minutes": [Edit("", 10)],

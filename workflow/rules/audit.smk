@@ -13,6 +13,8 @@ rule compare_splits:
         "logs/compare_splits/{dataset}.log",
     benchmark:
         "logs/compare_splits/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(LABELLED),
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -36,12 +38,15 @@ rule audit:
         data=multiext("results/{dataset}/data/", "train.parquet", "validation.parquet", "test.parquet"),
         leakage=rules.compare_splits.output[0],
         tokens=files("audited_tokens"),
+        pretraining=files("pretraining"),
     output:
         report("results/{dataset}/audit.json", caption="../report/audit.rst", category="Data"),
     log:
         "logs/audit/{dataset}.log",
     benchmark:
         "logs/audit/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(LABELLED),
     conda:
         "../../envs/evaluation.yaml"
     threads: 1
@@ -53,17 +58,17 @@ rule audit:
         spec=section("audit"),
         script=script("audit.py"),
         data=folder("data"),
-        tokens=options("tokens"),
+        found=options("tokens", "pretraining"),
     shell:
         "printf %s {params.spec:q} | python {params.script:q} --spec -"
         " --data {params.data:q} --leakage {input.leakage:q}"
-        " {params.tokens:q} --output {output:q} 2> {log:q}"
+        " {params.found:q} --output {output:q} 2> {log:q}"
 
 
 # The audit itself always succeeds; this rule fails if a check fails that `audit.fail_on` lists.
 rule gate:
     input:
-        rules.audit.output[0],
+        "results/{dataset}/audit.json",
     output:
         "results/{dataset}/audit.ok",
     log:

@@ -45,6 +45,46 @@ rule benchmark_scaling:
         "python {params.script:q} --suite scaling --output {output:q} 2> {log:q}"
 
 
+rule benchmark_pretraining:
+    output:
+        mixture="results/benchmark/pretraining.json",
+        dense="results/benchmark/pretraining-dense.json",
+    log:
+        "logs/benchmark_pretraining.log",
+    conda:
+        "../../envs/training.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        mem_mb=32000,
+        runtime=60,
+    params:
+        code=code("benchmark_training.py"),
+        script=script("benchmark_training.py"),
+    shell:
+        "(python {params.script:q} --suite pretraining --output {output.mixture:q} &&"
+        " python {params.script:q} --suite pretraining-dense --output {output.dense:q}) 2> {log:q}"
+
+
+rule benchmark_embedding:
+    output:
+        "results/benchmark/embedding.json",
+    log:
+        "logs/benchmark_embedding.log",
+    conda:
+        "../../envs/training.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=60,
+    params:
+        code=code("benchmark_embedding.py"),
+        script=script("benchmark_embedding.py"),
+    shell:
+        "python {params.script:q} --output {output:q} 2> {log:q}"
+
+
 rule benchmark_cpu:
     output:
         "results/benchmark/cpu.json",
@@ -80,6 +120,27 @@ rule benchmark_memory:
         script=script("benchmark_memory.py"),
     shell:
         "python {params.script:q} --output {output:q} 2> {log:q}"
+
+
+# Runs the programs of three wings, which no environment of a rule holds: it uses the Python that runs Snakemake, which
+# has to be that of requirements.txt. So it is asked for by name.
+rule benchmark_corpus:
+    output:
+        "results/benchmark/corpus.json",
+    log:
+        "logs/benchmark_corpus.log",
+    conda:
+        "../../envs/training.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        code=code("benchmark_corpus.py"),
+        script=script("benchmark_corpus.py"),
+        python=lambda wildcards, input: sys.executable,
+    shell:
+        "{params.python:q} {params.script:q} --output {output:q} --threads {threads} 2> {log:q}"
 
 
 rule benchmark_audit:

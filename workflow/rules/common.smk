@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 from dnalm import machine, meaning, names
+from dnalm.config.corpora import Corpus
 from dnalm.config.datasets import Repeats, Table
 from dnalm.config.loading import load_config
 from dnalm.config.yaml_files import check_files
 from dnalm.errors import UserError
-from dnalm.workflow import inputs, paths, runs, session, stages
+from dnalm.workflow import embedded, inputs, paths, runs, session, stages
 from dnalm.workflow.fingerprints import fingerprints
 from dnalm.workflow.kept import Kept
 
@@ -29,10 +30,14 @@ except UserError as error:
 
 REPEATS = [name for name, dataset in CONFIG.datasets.items() if isinstance(dataset, Repeats)]
 TABLES = [name for name, dataset in CONFIG.datasets.items() if isinstance(dataset, Table)]
+CORPORA = [name for name, dataset in CONFIG.datasets.items() if isinstance(dataset, Corpus)]
+LABELLED = REPEATS + TABLES
 TRAINED = [name for name, model in CONFIG.models.items() if model.tokenizer and model.tokenizer.train]
 HUB_MODELS = [model for model in CONFIG.models.values() if model.on_hub]
-SNAPSHOTS = {paths.snapshot(model) for model in HUB_MODELS}
+RUN_MODELS = [run for model in CONFIG.models.values() if (run := model.begins_with)]
+RECORDED = {paths.snapshot(model) for model in HUB_MODELS} | {paths.run_model(run) for run in RUN_MODELS}
 GIVEN = inputs.given_files(CONFIG)
+PROBES = embedded.probes(CONFIG)
 RUNS = [paths.run(run) for run in runs.runs(CONFIG)]
 MODEL_RUNS = [paths.run(run) for run in runs.runs(CONFIG) if run.model != runs.BASELINE]
 GPUS = 0 if CONFIG.device == "cpu" else 1
@@ -50,6 +55,8 @@ wildcard_constraints:
     model=one_of(CONFIG.models),
     recipe=one_of(CONFIG.recipes),
     baseline=names.NAME,
+    embedding=one_of(CONFIG.embeddings),
+    split="train|validation|test",
     mask=rf"(soft|all)(\+{names.NAME})*",
     source="unique|interspersed|context",
     min_length=r"\d+",
@@ -88,7 +95,8 @@ def folder(key):
 
     def place(wildcards, input):
         first, *others = [input[key]] if isinstance(input[key], str) else input[key]
-        return first if others == [f"{first}.json"] else str(Path(first).parent)  # [snapshot, its record]
+        recorded = others in ([f"{first}.json"], [str(Path(first).with_name("run.json"))])  # [directory, its record]
+        return first if recorded else str(Path(first).parent)
 
     return place
 
@@ -111,13 +119,13 @@ def gpus(wildcards):
 def marked(path):
     """An input file with the flags that it needs.
 
-    A folder from the hub is tracked by its record, and a user's own file by its fingerprint (`given`), so both are
+    A folder from the hub, or of a run's model, is tracked by its record, and a user's own file by its fingerprint (`given`), so both are
     `ancient`. A user's file is also `local`: a module's `prefix` does not apply to it. In a storage, Snakemake tracks
     the files, because the local ones may be empty.
     """
     if path in GIVEN and not workflow.storage_settings.default_storage_provider:
         return ancient(local(path))
-    return ancient(path) if path in SNAPSHOTS else path
+    return ancient(path) if path in RECORDED else path
 
 
 def files(stage_input, *arguments):
@@ -151,5 +159,5 @@ def measurable(wildcards):
     """The benchmarks that this machine can run; others, such as a cluster's, are requested by file name."""
     visible = 0 if CONFIG.device == "cpu" else len(machine.gpus())
     figures = ["audit", "evaluation", "cpu", "memory", "startup"]
-    figures += ["training"] * (visible > 0) + ["scaling"] * (visible > 1)
+    figures += ["training", "pretraining", "embedding"] * (visible > 0) + ["scaling"] * (visible > 1)
     return expand("results/benchmark/{figures}.json", figures=figures)

@@ -103,6 +103,8 @@ rule relate:
         "logs/relate/{dataset}.log",
     benchmark:
         "logs/relate/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(LABELLED),
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -129,6 +131,7 @@ rule call_repeats:
     benchmark:
         "logs/call_repeats/{dataset}/{table}.tsv"
     wildcard_constraints:
+        dataset=one_of(LABELLED),
         table="records|background",
     conda:
         "../../envs/data.yaml"
@@ -159,6 +162,8 @@ rule split_labels:
         "logs/split_labels/{dataset}.log",
     benchmark:
         "logs/split_labels/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(LABELLED),
     conda:
         "../../envs/data.yaml"
     threads: 1

@@ -4,7 +4,7 @@
 # What scores the test split waits for the plan. It is `ancient` there: one more run scores no other run again.
 rule plan:
     input:
-        rules.split_labels.output.manifest,
+        "results/{dataset}/data/manifest.json",
     output:
         "results/{dataset}/plan.json",
     log:
@@ -29,9 +29,9 @@ rule plan:
 
 rule baseline:
     input:
-        train=rules.split_labels.output.train,
-        validation=rules.split_labels.output.validation,
-        test=rules.split_labels.output.test,
+        train="results/{dataset}/data/train.parquet",
+        validation="results/{dataset}/data/validation.parquet",
+        test="results/{dataset}/data/test.parquet",
         background=files("background"),
         calls=files("baseline_calls"),
         plan=ancient("results/{dataset}/plan.json"),
@@ -64,7 +64,7 @@ rule baseline:
 rule evaluate:
     input:
         predictions="results/{dataset}/runs/{run}/predictions.parquet",
-        data=rules.split_labels.output[:3],
+        data=multiext("results/{dataset}/data/", "train.parquet", "validation.parquet", "test.parquet"),
         background=files("background"),
         plan=ancient("results/{dataset}/plan.json"),
     output:
@@ -120,7 +120,7 @@ rule look:
 rule compare:
     input:
         predictions=files("predictions"),
-        data=rules.split_labels.output[:3],
+        data=multiext("results/{dataset}/data/", "train.parquet", "validation.parquet", "test.parquet"),
         looks=rules.look.output[0],
     output:
         "results/{dataset}/comparison.json",
@@ -210,11 +210,13 @@ rule report:
     input:
         expand("{run}/{file}", run=RUNS, file=["metrics.json", "predictions.parquet", "run.json"]),
         expand("{run}/training_log.tsv", run=MODEL_RUNS),
+        inputs.maps(CONFIG),
         expand(
             "results/{dataset}/{file}",
             dataset=CONFIG.datasets,
             file=["data/manifest.json", "audit.json", "comparison.json"],
         ),
+        [paths.table(name, "test") for names in CONFIG.evaluation.leaderboard.values() for name in names],
     output:
         [report(page, caption="../report/report.rst", category="Results") for page in paths.pages(CONFIG.datasets)],
     log:

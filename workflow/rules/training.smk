@@ -30,7 +30,7 @@ rule fetch_model:
 
 rule train_tokenizer:
     input:
-        train=rules.split_labels.output.train,
+        train="results/{dataset}/data/train.parquet",
     output:
         expand("{folder}/{file}", folder=paths.tokenizer("{model}", "{dataset}"), file=paths.TOKENIZER_FILES),
     log:
@@ -58,7 +58,7 @@ rule train_tokenizer:
 rule tokenize:
     input:
         table=lambda wildcards: f"results/{wildcards.dataset}/data/{wildcards.table.removesuffix('_reverse')}.parquet",
-        tokenizer=files("tokenizer_files"),
+        tokenizer=files("tokenizing_files"),
     output:
         ids="results/{dataset}/tokens/{model}/{table}.ids.npy",
         offsets="results/{dataset}/tokens/{model}/{table}.offsets.npy",
@@ -68,6 +68,7 @@ rule tokenize:
     benchmark:
         "logs/tokenize/{dataset}/{model}/{table}.tsv"
     wildcard_constraints:
+        dataset=one_of(LABELLED),
         table="train|validation|test|train_reverse|background",
     conda:
         "../../envs/training.yaml"
@@ -77,7 +78,7 @@ rule tokenize:
         runtime=60,
     params:
         code=code("tokenize_records.py"),
-        given=given("tokenizer_files"),
+        given=given("tokenizing_files"),
         spec=section("tokenize"),
         script=script("tokenize_records.py"),
         tokenizer=folder("tokenizer"),
@@ -138,6 +139,8 @@ rule finetune:
         "logs/finetune/{dataset}/{model}/{recipe}/seed{seed}.log",
     benchmark:
         "logs/finetune/{dataset}/{model}/{recipe}/seed{seed}.tsv"
+    wildcard_constraints:
+        recipe=one_of(name for name in CONFIG.recipes if name not in PROBES),
     conda:
         "../../envs/training.yaml"
     threads: lambda wildcards: 2 * CONFIG.recipes[wildcards.recipe].processes
@@ -169,8 +172,8 @@ rule finetune:
 rule predict_splits:
     input:
         rules.finetune.output.run,
-        validation=rules.split_labels.output.validation,
-        test=rules.split_labels.output.test,
+        validation="results/{dataset}/data/validation.parquet",
+        test="results/{dataset}/data/test.parquet",
         background=files("background"),
         tokens=files("scored_tokens"),
         model=ancient(rules.finetune.output.model),
@@ -205,9 +208,9 @@ rule predict_splits:
 
 rule baseline_cnn:
     input:
-        train=rules.split_labels.output.train,
-        validation=rules.split_labels.output.validation,
-        test=rules.split_labels.output.test,
+        train="results/{dataset}/data/train.parquet",
+        validation="results/{dataset}/data/validation.parquet",
+        test="results/{dataset}/data/test.parquet",
         background=files("background"),
         gate=ancient("results/{dataset}/audit.ok"),
         plan=ancient("results/{dataset}/plan.json"),
@@ -218,6 +221,8 @@ rule baseline_cnn:
         "logs/baseline/{dataset}/cnn/seed{seed}.log",
     benchmark:
         "logs/baseline/{dataset}/cnn/seed{seed}.tsv"
+    wildcard_constraints:
+        dataset=one_of(LABELLED),
     conda:
         "../../envs/training.yaml"
     threads: 2

@@ -27,6 +27,9 @@ Check = Literal[
     "overlong",
     "unknown_tokens",
     "effective_groups",
+    "overlapping_windows",
+    "shared_kmers",
+    "pretraining",
 ]
 
 

@@ -36,6 +36,10 @@ Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$")]
 Md5 = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{32}$")]
 
 
+Label = Annotated[str, StringConstraints(min_length=1, pattern=PRINTABLE), Field(coerce_numbers_to_str=True)]
+"""A label, by name or number."""
+
+
 Labels = dict[int, Text]
 """Name of each label."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dnalm.config.corpora import Corpus
 from dnalm.config.datasets import Repeats
 from dnalm.config.messages import listing, nearest
 from dnalm.config.root import Config
@@ -31,6 +32,12 @@ def dangling(config: Config) -> Iterator[str]:
             yield from _unknown(f"datasets.{name}.catalogue", dataset.catalogue, config.catalogues)
             for entry in dataset.mask.catalogues:
                 yield from _unknown(f"datasets.{name}.mask.catalogues", entry, config.catalogues)
+        if isinstance(dataset, Corpus):
+            for genome in dataset.genomes:
+                yield from _unknown(f"datasets.{name}.genome", genome, config.genomes)
+    for name, embedding in config.embeddings.items():
+        yield from _unknown(f"embeddings.{name}.model", embedding.model, config.models)
+        yield from _unknown(f"embeddings.{name}.dataset", embedding.dataset, config.datasets)
     seen: set[tuple[str, str, str, int]] = set()
     for index, run in enumerate(config.runs):
         place = f"runs[{index}]"

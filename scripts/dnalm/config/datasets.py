@@ -1,19 +1,21 @@
 """The config's data sets: every key, its default, unit and meaning."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from dnalm.config.audits import Audit
-from dnalm.config.base import Count, Labels, Name, Seed, Settings, Text
+from dnalm.config.base import Count, Label, Labels, Name, Seed, Settings, Text
 from dnalm.config.catalogues import Catalogue
 from dnalm.names import BASELINES, LABEL, OTHER_BASELINES, SPLITS, TARGET
 
-Kind = Literal["repeats", "table"]
+Kind = Literal["repeats", "table", "corpus"]
 Split = Literal["train", "validation", "test"]
 Source = Literal["unique", "interspersed", "shuffled"]
-Baseline = Literal["majority", "mean", "length_gc", "kmer", "boosting", "periodicity", "cnn", "trf"]
+Baseline = Literal[
+    "majority", "mean", "length_gc", "kmer", "boosting", "periodicity", "cnn", "trf", "uniform", "markov", "mixture"
+]
 
 
 class Mask(Settings):
@@ -152,15 +154,15 @@ class Related(Settings):
 class Dataset(Settings):
     """What every kind of data set has."""
 
-    related: Related = Field(Related(), description="When two sequences are relatives.")
-    split: RepeatedSplitting = Field(RepeatedSplitting(), description="How records are divided.")
     baselines: list[Baseline] | None = Field(
         None,
         description="Simple models to compare with: `majority` (the most frequent class; with `target_column` it is "
         "`mean`, the mean target), `length_gc` (length and GC), `kmer` (logistic or ridge regression on k-mers), "
         "`boosting` (gradient boosting on k-mers) and `periodicity` (best self-match at any period). These five are "
         "the default. For labels also `cnn` (a small 1-D convolutional network) and `trf` (Tandem Repeats Finder, "
-        "which has to be installed: the reference that made the labels, not a competitor).",
+        "which has to be installed: the reference that made the labels, not a competitor). For a corpus: `uniform` "
+        "(2 bits a base), `markov` (an order-k Markov chain) and `mixture` (finite-context models, as DNA compressors "
+        "use); all three are the default.",
     )
     baseline_settings: int | None = Field(
         None,
@@ -176,19 +178,6 @@ class Dataset(Settings):
         description="Maximum number of records, for all splits or for each by name. A random sample is kept; the "
         "others are counted as dropped.",
     )
-    max_train_records: list[Count] = Field(
-        [],
-        max_length=20,
-        description="Numbers of training records for a learning curve, e.g. [100, 1000]. Each is a data set of its "
-        "own, `<name>.train100` ..., with the same runs, validation and test; a smaller training split is part of a "
-        "larger one.",
-    )
-
-    @model_validator(mode="after")
-    def _points_of_a_curve(self) -> "Dataset":
-        if len(set(self.max_train_records)) < len(self.max_train_records):
-            raise ValueError("max_train_records: a number is listed twice")
-        return self
 
     @model_validator(mode="after")
     def _baselines_of_what_is_learnt(self) -> "Dataset":
@@ -220,7 +209,27 @@ class Dataset(Settings):
         return dict.fromkeys(SPLITS, self.max_records)
 
 
-class Repeats(Dataset):
+class Labelled(Dataset):
+    """What data sets of labels or numbers have."""
+
+    related: Related = Field(Related(), description="When two sequences are relatives.")
+    split: RepeatedSplitting = Field(RepeatedSplitting(), description="How records are divided.")
+    max_train_records: list[Count] = Field(
+        [],
+        max_length=20,
+        description="Numbers of training records for a learning curve, e.g. [100, 1000]. Each is a data set of its "
+        "own, `<name>.train100` ..., with the same runs, validation and test; a smaller training split is part of a "
+        "larger one.",
+    )
+
+    @model_validator(mode="after")
+    def _points_of_a_curve(self) -> "Labelled":
+        if len(set(self.max_train_records)) < len(self.max_train_records):
+            raise ValueError("max_train_records: a number is listed twice")
+        return self
+
+
+class Repeats(Labelled):
     """Tandem repeats of a catalogue against non-repetitive sequence."""
 
     kind: Literal["repeats"]
@@ -276,14 +285,54 @@ class Repeats(Dataset):
         return sorted(source for source, weight in self.negatives.items() if weight and source != "shuffled")
 
 
-class Table(Dataset):
-    """A table with labels or numbers to predict: CSV, TSV or parquet."""
+class TableFile(NamedTuple):
+    """A file of a table. part: `all` or a split; label: that of all its rows, None if they have theirs."""
+
+    part: str
+    label: str | None
+    path: str
+    key: str
+
+
+Task = Annotated[Name, Field(coerce_numbers_to_str=True)]
+"""What a task is called in file names and in the name of its data set."""
+
+
+def _file_or_several(value: Any) -> Any:
+    each = value.values() if isinstance(value, dict) and len(value) > 1 else [value]
+    if not all(isinstance(path, str) for path in each):
+        raise ValueError("give a file, or one for each of several labels: {0: negatives.fa, 1: positives.fa}")
+    return value
+
+
+Files = Annotated[Text | dict[Label, Text], BeforeValidator(_file_or_several)]
+"""A file with labels, or a file for each label."""
+
+
+class Table(Labelled):
+    """Sequences with labels or numbers to predict: CSV, TSV, parquet, JSON Lines or FASTA, all but parquet also .gz.
+
+    JSON Lines (.jsonl, .ndjson, .json) hold an object a line, whose keys are columns. Of a FASTA header
+    `>name key=value ...`, the name (`name`) and every key is a column; in `>name|1`, what follows the last `|` of the
+    name is the label or target.
+    """
 
     kind: Literal["table"]
-    train: Text | None = Field(None, description="Table of the training split, as published.")
-    validation: Text | None = Field(None, description="Table of the validation split.")
-    test: Text | None = Field(None, description="Table of the test split.")
-    path: Text | None = Field(None, description="One table, divided by `split`.")
+    train: Files | None = Field(
+        None,
+        description="Table of the training split, as published; or a file for each label, by number or name: "
+        "`{0: negatives.fa, 1: positives.fa}`.",
+    )
+    validation: Files | None = Field(None, description="Table of the validation split, or a file for each label.")
+    test: Files | None = Field(None, description="Table of the test split, or a file for each label.")
+    path: Files | None = Field(None, description="One table, or a file for each label, divided by `split`.")
+    each: dict[Name, Annotated[list[Task], Field(min_length=1)]] | None = Field(
+        None,
+        min_length=1,
+        description="Tasks by group, e.g. {EMP: [H3, H4], tf: [0, 1]}: makes a data set `<name>.<group>.<task>` of "
+        "each, with {group} and {task} in the paths filled in. In `runs` and `evaluation.leaderboard`, `<name>` stands "
+        "for all of them and `<name>.<group>` for those of a group.",
+    )
     sequence_column: Text = Field("sequence", description="Column of the sequences.")
     label_column: Text = Field("label", description="Column of the labels: 0, 1, 2 ... or, with `labels`, their names.")
     target_column: Text | None = Field(
@@ -311,8 +360,21 @@ class Table(Dataset):
             raise ValueError("`split` goes with `path`; train, validation and test are already divided")
         if self.target_column and (self.labels or "label_column" in self.model_fields_set):
             raise ValueError("target_column: a table of numbers has no labels; leave `labels` and `label_column` out")
+        if self.target_column and any(file.label is not None for file in self.files()):
+            raise ValueError("target_column: a table of numbers has no file for each label; give one file")
+        known = {*map(str, self.labels), *self.labels.values()} if self.labels else None
+        for file in self.files():
+            if file.label is not None and not (file.label in known if known else file.label.isdecimal()):
+                raise ValueError(
+                    f"{file.key}: '{file.label}' is not one of `labels`"
+                    if known
+                    else f"{file.key}: labels are 0, 1, 2 ...; give the names of others in `labels`"
+                )
         if self.split.method == "chromosome" and not self.chromosome_column:
             raise ValueError("split: method chromosome needs `chromosome_column`; without one use grouped or random")
+        for group, tasks in (self.each or {}).items():
+            if len(set(tasks)) < len(tasks):
+                raise ValueError(f"each.{group}: a task is listed twice")
         read = [self.sequence_column, self.target_column or self.label_column, *self.extra_columns().values()]
         if len(set(read)) < len(read):
             twice = next(name for name in read if read.count(name) > 1)
@@ -336,6 +398,14 @@ class Table(Dataset):
         named = {"given_group": self.group_column, "chrom": self.chromosome_column, "batch": self.batch_column}
         return {name: column for name, column in named.items() if column}
 
-    def parts(self) -> dict[str, str]:
-        """The files to read, by split, or as `all`."""
-        return {"all": self.path} if self.path else {split: getattr(self, split) for split in SPLITS}
+    def files(self) -> list[TableFile]:
+        """The files to read, in the order of splits."""
+        found = []
+        for key in ("path",) if self.path else SPLITS:
+            given: str | dict[str, str] = getattr(self, key)
+            part = "all" if key == "path" else key
+            if isinstance(given, str):
+                found.append(TableFile(part, None, given, key))
+            else:
+                found += [TableFile(part, label, path, f"{key}.{label}") for label, path in given.items()]
+        return found

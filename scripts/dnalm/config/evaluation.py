@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dnalm.config.base import Name, Seed, Settings
+from dnalm.config.base import Name, Seed, Settings, Text
 
 
 class Resampling(Settings):
@@ -31,6 +31,21 @@ class Scoring(Resampling):
     )
 
 
+class Published(Settings):
+    """A figure that others reported, shown beside ours."""
+
+    dataset: Name = Field(description="The data set in this config that it is about.")
+    metric: Text = Field(description="`mcc`, accuracy, macro_f1, macro_precision, macro_recall, spearman ...")
+    value: float = Field(ge=-1e30, le=1e30, description="As our metrics are given: fractions, not per cents.")
+    model: Text = Field(description="What it was measured with, in the source's words.")
+    source: Text = Field(description="Where it stands, e.g. a DOI, with the table.")
+    comparable: bool = Field(
+        description="Whether it was measured on the same records with the same metric. Only then does the report say "
+        "whether it lies in our interval."
+    )
+    why: Text = Field(description="Why it can be compared with ours, or why not.")
+
+
 class Evaluation(Scoring):
     """How results are measured."""
 
@@ -39,3 +54,10 @@ class Evaluation(Scoring):
         description="Data sets that remove one shortcut after another, the first rung first: the report shows how much "
         "of a score is left on each. Empty: it lists the data sets as unrelated.",
     )
+    leaderboard: dict[Text, Annotated[list[Name], Field(min_length=1)]] = Field(
+        {},
+        description="Groups of data sets, by title, over which run groups are compared: mean of the primary metric in "
+        "each group and overall, wins and mean ranks. A table with `each` stands for its data sets, and "
+        "`<name>.<group>` for those of a group.",
+    )
+    published: list[Published] = Field([], description="Figures that others reported, shown beside ours.")

@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dnalm.config import variants
+from dnalm.config import chains, each, standings, variants
 from dnalm.config.checks import dangling, misplaced, reserved
+from dnalm.config.corpora import Corpus
 from dnalm.config.datasets import Table
 from dnalm.config.messages import describe
 from dnalm.config.root import Config
@@ -20,13 +21,25 @@ def load_config(raw: Mapping[str, Any], check_paths: bool = True) -> Config:
 
     Raises `UserError` with one line for the first mistake: the key, what is wrong, and the nearest known key. With
     `check_paths`, local files it names must exist (relative paths are relative to the working directory). The data
-    sets of the result are those of the config and their variants.
+    sets of the result are those of the config, with those that `each` makes, and their variants.
     """
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
         raise UserError(describe(error, Config).replace("\n", "\\n")) from None
-    for problem in chain(reserved(config), variants.problems(config.datasets), dangling(config), misplaced(config)):
+    for problem in each.problems(config):
+        raise UserError(problem)
+    aliased = each.with_aliases(config)
+    for problem in chain(reserved(aliased), dangling(aliased), standings.dangling(aliased)):
+        raise UserError(problem)
+    written, config = aliased, each.expanded(config)
+    found = chain(
+        variants.problems(config.datasets),
+        chains.problems(config),
+        misplaced(written),
+        standings.misplaced(config),
+    )
+    for problem in found:
         raise UserError(problem)
     if check_paths:
         for place, path in local_paths(config):
@@ -49,8 +62,10 @@ def local_paths(config: Config) -> Iterator[tuple[str, str]]:
             yield f"catalogues.{name}.path", catalogue.path
     for name, dataset in config.datasets.items():
         if isinstance(dataset, Table):
-            for part, path in dataset.parts().items():
-                yield f"datasets.{name}.{'path' if part == 'all' else part}", path
+            for file in dataset.files():
+                yield f"datasets.{name}.{file.key}", file.path
+        if isinstance(dataset, Corpus) and dataset.path:
+            yield f"datasets.{name}.path", dataset.path
     for name, model in config.models.items():
         if model.checkpoint and not model.on_hub:
             yield f"models.{name}.checkpoint (a hub id needs a `revision`)", model.checkpoint

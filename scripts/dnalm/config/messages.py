@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from dnalm.config.base import PRINTABLE
 
-BRANCHES = frozenset({"[key]", "int", "constrained-int", "MaxRecords"})
+BRANCHES = frozenset({"[key]", "int", "constrained-int", "constrained-str", "MaxRecords"})
 """Parts of an error's place that no user wrote: which type of a value was tried."""
 
 _REFERENCE = re.compile(r"#/\$defs/(\w+)")

@@ -4,15 +4,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from dnalm.config.base import MOST, Settings, Text
+from dnalm.config.base import MOST, Count, Label, Settings, Text
 from dnalm.names import METRICS
 
 Overlong = Literal["window", "truncate", "drop", "error"]
 
+Pooling = Literal["mean", "max", "cls", "last"]
+
+Layer = Annotated[int, Field(ge=-1000, le=1000)]
+
 HEAVIEST = 1e9
 """Weight of a class, at most."""
-
-Label = Annotated[str, Field(min_length=1, coerce_numbers_to_str=True)]
 
 
 class Lora(Settings):
@@ -50,26 +52,78 @@ class Lora(Settings):
         return self
 
 
-class Recipe(Settings):
-    """How a model is fine-tuned."""
+class Masking(Settings):
+    """Which tokens a masked language model has to fill in (Devlin et al., 2019, BERT)."""
 
-    objective: Literal["classification", "regression"] = Field(
-        "classification",
-        description="What is learnt: `classification` a record's label, `regression` its target, a number.",
+    fraction: float = Field(0.15, gt=0, lt=1, description="Share of the tokens to fill in.")
+    masked: float = Field(0.8, ge=0, le=1, description="Share of these that is replaced by the mask token.")
+    random: float = Field(0.1, ge=0, le=1, description="Share of these that is replaced by a random token.")
+    span: int = Field(
+        1, ge=1, le=100, description="Mean length of the spans of tokens that are filled in together (geometric)."
     )
-    method: Literal["full", "lora", "qlora", "frozen", "none"] = Field(
+
+    @model_validator(mode="after")
+    def _shares(self) -> "Masking":
+        if self.masked + self.random > 1:
+            raise ValueError("masked and random: together they are at most 1")
+        return self
+
+
+OF_PROBES = frozenset(
+    {"objective", "method", "pooling", "layers", "class_weights", "best_metric", "overlong", "max_train_records"}
+)
+"""Keys of a recipe that change what a probe learns."""
+
+
+class Recipe(Settings):
+    """How a model is fine-tuned, or trained from scratch."""
+
+    objective: Literal["classification", "regression", "causal", "masked"] = Field(
+        "classification",
+        description="What is learnt: `classification` a record's label, `regression` its target, a number; on a corpus "
+        "`causal` each next token, `masked` the tokens that are masked.",
+    )
+    method: Literal["full", "lora", "qlora", "frozen", "probe", "none"] = Field(
         "full",
         description="`full`: all weights are trained. `lora`: only low-rank adapters and the head. `qlora`: the same, "
         "with the body's linear layers held in 4 bits (NF4, double quantisation; the rest stays fp32, also tensors "
         "that are not layers, such as the fused experts of a mixture); it needs a CUDA GPU and the package "
         "bitsandbytes, and run.json lists what is quantised. `frozen`: only the head, with the encoder's pooler if it "
-        "has one. `none`: the checkpoint is scored as it is.",
+        "has one. `probe`: L2-regularised logistic regression, or ridge, on embeddings of the frozen model; layer, "
+        "pooling and penalty are chosen on validation by `best_metric`. `none`: the checkpoint is scored as it is.",
     )
     lora: Lora | None = Field(
         None, description="The adapters of methods `lora` and `qlora`. Default: all its defaults."
     )
-    learning_rate: float = Field(5e-5, gt=0, le=1e30, description="Peak learning rate of AdamW.")
+    masking: Masking | None = Field(None, description="What is masked with objective `masked`. Default: as BERT does.")
+    pooling: list[Pooling] = Field(
+        ["mean"], min_length=1, description="Ways to turn a record's hidden states into one vector (method `probe`)."
+    )
+    layers: Literal["all"] | list[Layer] = Field(
+        "all", description="Layers that a probe tries: 0 is the embedding, -1 the last layer (method `probe`)."
+    )
+    optimizer: Literal["adamw", "muon", "adamw8bit", "lion"] = Field(
+        "adamw",
+        description="`adamw`. `muon`: Muon for the body's matrices (each expert's of a mixture apart), AdamW for "
+        "embeddings, head, norms and biases; one learning rate suits both. `adamw8bit`: AdamW with 8-bit state, and "
+        "`lion`: both need a CUDA GPU and the package bitsandbytes; Lion wants a rate 3 to 10 times smaller than "
+        "AdamW's. Only adamw goes with `sharding`.",
+    )
+    learning_rate: float = Field(5e-5, gt=0, le=1e30, description="Peak learning rate of the optimizer.")
     epochs: float = Field(3, gt=0, le=1_000_000, description="Passes over the training split.")
+    max_steps: Count | None = Field(None, description="Stop after this many optimizer steps, if epochs are not over.")
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        le=10**15,
+        description="Stop with the first optimizer step that brings the tokens trained on (over all processes, special "
+        "ones included, padding not) to this number, if epochs are not over.",
+    )
+    validate_every: Count | None = Field(
+        None,
+        description="Optimizer steps from one validation to the next; there is one at the end too. Default: once an "
+        "epoch.",
+    )
     batch_size: int = Field(
         32,
         ge=1,
@@ -89,7 +143,7 @@ class Recipe(Settings):
         description="Above 0, a sequence's loss is multiplied by (1 - probability of its label) to this power (focal "
         "loss; 2 is usual), so that easy sequences count less.",
     )
-    weight_decay: float = Field(0.01, ge=0, le=1000, description="Weight decay of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, le=1000, description="Weight decay.")
     warmup: float = Field(
         0.0, ge=0, lt=1, description="Fraction of the steps over which the learning rate rises linearly."
     )
@@ -99,12 +153,12 @@ class Recipe(Settings):
     max_gradient_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     best_metric: Text | None = Field(
         None,
-        description="Validation metric that picks the epoch to keep: `loss`, or one of the objective's "
+        description="Validation metric that picks the model to keep: `loss`, or one of the objective's "
         "(classification: `mcc`, accuracy, macro_f1, macro_precision, macro_recall; regression: `spearman`, pearson, "
-        "r2, rmse). Default: the first of these.",
+        "r2, rmse; causal: `bits_per_base`; masked: `masked_bits_per_base`). Default: the first of these.",
     )
     early_stopping_patience: int | None = Field(
-        None, ge=1, le=MOST, description="Stop after this many epochs without a better `best_metric`."
+        None, ge=1, le=MOST, description="Stop after this many validations without a better `best_metric`."
     )
     reverse_complement: bool = Field(False, description="Show each training sequence as either strand, at random.")
     overlong: Overlong = Field(
@@ -201,6 +255,28 @@ class Recipe(Settings):
             raise ValueError(f"{key}: goes with objective: classification (found {self.objective})")
         return self
 
+    @model_validator(mode="after")
+    def _of_language_models(self) -> "Recipe":
+        if self.masking is not None and self.objective != "masked":
+            raise ValueError(f"masking: goes with objective: masked (found {self.objective})")
+        if self.method in ("frozen", "probe") and self.objective in ("causal", "masked"):
+            raise ValueError(f"method: {self.method} trains a head for labels; objective {self.objective} has none")
+        for key in ("pooling", "layers"):
+            if getattr(self, key) != type(self).model_fields[key].default and self.method != "probe":
+                raise ValueError(f"{key}: goes with method: probe (found {self.method})")
+        return self
+
+    @model_validator(mode="after")
+    def _of_probes(self) -> "Recipe":
+        fields = type(self).model_fields
+        for key, field in fields.items() if self.method == "probe" else ():
+            changed = getattr(self, key) != field.default and not field.exclude
+            if changed and key not in OF_PROBES:
+                raise ValueError(
+                    f"{key}: has no effect on a probe, whose keys are {', '.join(sorted(OF_PROBES))}; leave it out"
+                )
+        return self
+
     @property
     def chosen_by(self) -> str:
         """The validation metric that picks the epoch to keep."""
@@ -214,6 +290,11 @@ class Recipe(Settings):
             raise ValueError("sharding: 4-bit weights are not divided among processes; use none")
         if self.engine == "packed" and self.sharding != "none":
             raise ValueError("engine: a model divided among processes is padded; use auto, or sharding: none")
+        if self.sharding != "none" and self.optimizer != "adamw":
+            raise ValueError(
+                f"optimizer: {self.optimizer} needs whole tensors, which sharding: {self.sharding} divides; use adamw, "
+                "or sharding: none"
+            )
         if self.sharding != "none" and self.processes == 1:
             raise ValueError(
                 f"sharding: {self.sharding} divides a model among processes, and there is 1; set processes"

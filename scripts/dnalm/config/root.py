@@ -9,7 +9,9 @@ from pydantic import Field
 
 from dnalm.config.base import Name, Settings
 from dnalm.config.catalogues import Catalogue
+from dnalm.config.corpora import Corpus
 from dnalm.config.datasets import Repeats, Table
+from dnalm.config.embeddings import Embedding
 from dnalm.config.evaluation import Evaluation
 from dnalm.config.genomes import Genome
 from dnalm.config.models import Model
@@ -23,12 +25,13 @@ class Config(Settings):
 
     genomes: dict[Name, Genome] = Field({}, description="Genomes by name.")
     catalogues: dict[Name, Catalogue] = Field({}, description="Tandem-repeat catalogues by name.")
-    datasets: dict[Name, Annotated[Repeats | Table, Field(discriminator="kind")]] = Field(
+    datasets: dict[Name, Annotated[Repeats | Table | Corpus, Field(discriminator="kind")]] = Field(
         description="Data sets by name."
     )
     models: dict[Name, Model] = Field({}, description="Models by name.")
     recipes: dict[Name, Recipe] = Field({}, description="Recipes by name.")
     runs: list[Run] = Field([], description="What is run. Each line is one model on one data set: no cross product.")
+    embeddings: dict[Name, Embedding] = Field({}, description="Vectors of records, by name.")
     evaluation: Evaluation = Field(Evaluation(), description="How results are measured.")
     # `exclude`: these change no result, so no stage's settings hold them.
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(
@@ -39,7 +42,7 @@ class Config(Settings):
         gt=0,
         le=1_000_000,
         exclude=True,
-        description="Minutes between two checkpoints of a training; there is one at each epoch's end too.",
+        description="Minutes between two checkpoints of a training; there is one after each validation too.",
     )
     report_to: list[Literal["tensorboard", "wandb"]] = Field(
         [], exclude=True, description="Experiment trackers that a training logs to; each has to be installed."

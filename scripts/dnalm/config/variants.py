@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 from pydantic import Field
 
 from dnalm.config.base import Name, Settings
-from dnalm.config.datasets import Dataset, MaxRecords, RepeatedSplitting
+from dnalm.config.datasets import Dataset, Labelled, MaxRecords, RepeatedSplitting
 from dnalm.names import LONGEST_NAME
 
 AnyDataset = TypeVar("AnyDataset", bound=Dataset)
@@ -25,6 +25,8 @@ def variants_of(base: str, dataset: AnyDataset) -> Iterator[tuple[str, Variant, 
 
     They are not crossed: the learning curve is that of the first split.
     """
+    if not isinstance(dataset, Labelled):
+        return
     for number in range(2, dataset.split.repeats + 1):
         seed = dataset.split.seed + number - 1
         split = RepeatedSplitting.model_validate({**dict(dataset.split), "repeats": 1, "seed": seed})
@@ -43,7 +45,8 @@ def variants_of(base: str, dataset: AnyDataset) -> Iterator[tuple[str, Variant, 
 def problems(datasets: Mapping[str, Dataset]) -> Iterator[str]:
     """What is wrong with the names of the variants of these data sets."""
     for base, dataset in datasets.items():
-        key = "split.repeats" if dataset.split.repeats > 1 else "max_train_records"
+        repeats = isinstance(dataset, Labelled) and dataset.split.repeats > 1
+        key = "split.repeats" if repeats else "max_train_records"
         for name, _, _ in variants_of(base, dataset):
             if name in datasets:
                 yield f"datasets.{name}: `{key}` of data set '{base}' makes one of this name; call yours something else"

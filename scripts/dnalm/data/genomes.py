@@ -93,13 +93,13 @@ def chromosome_lengths(genome: Any) -> dict[str, int]:
     return dict(zip(genome.references, genome.lengths, strict=True))
 
 
-def read_bases(genome: Any, name: str) -> NDArray[np.uint8]:
-    """The bases of a whole chromosome as ASCII codes, case kept: shape (length,)."""
-    length = genome.get_reference_length(name)
-    bases = np.empty(length, np.uint8)
-    for start in range(0, length, _BLOCK):
-        block = genome.fetch(name, start, min(start + _BLOCK, length))
-        bases[start : start + len(block)] = np.frombuffer(block.encode(), np.uint8)
+def read_bases(genome: Any, name: str, first: int = 0, last: int | None = None) -> NDArray[np.uint8]:
+    """The bases of a chromosome, or of its part from `first` to before `last`, as ASCII codes, case kept: 1-D."""
+    last = genome.get_reference_length(name) if last is None else last
+    bases = np.empty(last - first, np.uint8)
+    for start in range(first, last, _BLOCK):
+        block = genome.fetch(name, start, min(start + _BLOCK, last))
+        bases[start - first : start - first + len(block)] = np.frombuffer(block.encode(), np.uint8)
     return bases
 
 
@@ -116,16 +116,17 @@ def import_fasta(parts: Iterable[tuple[str, Path]], chromosomes: Sequence[str] |
     fai, gzi = (output.with_name(output.name + suffix) for suffix in (".fai", ".gzi"))
     with atomic(gzi) as new_gzi, atomic(fai) as new_fai, atomic(output) as packed:
         lengths = _copy(parts, chromosomes, packed)
-        _index(packed, new_fai, new_gzi)
+        index_fasta(packed, new_fai, new_gzi)
         if chromosomes is not None and list(lengths) != list(chromosomes):
             with atomic(packed) as reordered:
                 _reorder(packed, new_fai, new_gzi, chromosomes, reordered)
-            _index(packed, new_fai, new_gzi)
+            index_fasta(packed, new_fai, new_gzi)
             lengths = {name: lengths[name] for name in chromosomes}
     return lengths
 
 
-def _index(fasta: Path, fai: Path, gzi: Path) -> None:
+def index_fasta(fasta: Path, fai: Path, gzi: Path) -> None:
+    """Write the indices .fai and .gzi of a bgzip-packed FASTA."""
     try:
         pysam.faidx(str(fasta), "--fai-idx", str(fai), "--gzi-idx", str(gzi))
     except SamtoolsError as error:

@@ -9,10 +9,10 @@ from tqdm import tqdm
 from dnalm.config.datasets import Related
 from dnalm.data.alignment import HIDDEN, align, expected_by_chance, longest_at
 from dnalm.data.linkage import Indices
-from dnalm.data.low_complexity import DEFINITION as LOW_COMPLEXITY
-from dnalm.data.low_complexity import masked
 from dnalm.data.seeds import NEIGHBOURS, Candidates, find_candidates
 from dnalm.sequence.alphabet import reverse_complement
+from dnalm.sequence.low_complexity import DEFINITION as LOW_COMPLEXITY
+from dnalm.sequence.low_complexity import masked
 
 MOST_CANDIDATES = 64
 """Of the sequences that share a seed with a sequence, this many are aligned, the best by seed score."""

@@ -5,6 +5,7 @@ Why not a library: Biopython's and pysam's parsers hold a whole record, have no 
 
 import codecs
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -27,11 +28,12 @@ class Piece(NamedTuple):
     bases: bytes
 
 
-def read_fasta(path: Path | str) -> Iterator[Piece]:
+def read_fasta(path: Path | str, whole_header: bool = False) -> Iterator[Piece]:
     """Yield a FASTA file (plain, gzip or bgzip) piece by piece, in order; each record has at least one piece.
 
-    A record's name is its header up to the first blank. Raises `UserError` with file, line and record: not FASTA, no
-    record, a record without a name or without bases, a letter that is no IUPAC code of DNA (U is refused).
+    A record's name is its header up to the first blank, or all of it with `whole_header`. Raises `UserError` with file,
+    line and record: not FASTA, no record, a record without a name or without bases, a letter that is no IUPAC code of
+    DNA (U is refused).
     """
     name: str | None = None
     header = length = 0
@@ -39,7 +41,8 @@ def read_fasta(path: Path | str) -> Iterator[Piece]:
         for line, is_header, text in _parts(stream):
             if is_header:
                 _check_length(path, header, name, length)
-                name = (text.decode(errors="replace").split(None, 1) or [""])[0]
+                words = text.decode(errors="replace").split(None, 0 if whole_header else 1)
+                name = (words or [""])[0].rstrip()
                 header, length = line, 0
                 if not name or text[:1].isspace():
                     raise UserError(f"{path}, line {line}: a record without a name")
@@ -97,3 +100,9 @@ def _parts(stream: IO[bytes]) -> Iterator[tuple[int, bool, bytes]]:
                 line_start, at, line = text.endswith(b"\n"), at + len(text), line + text.count(b"\n")
     if header is not None:
         yield line, True, header
+
+
+def read_sequences(path: Path | str) -> list[str]:
+    """The sequences of a FASTA file as upper-case text, in order; errors as in `read_fasta`."""
+    pieces = groupby(read_fasta(path), key=lambda piece: piece.line)
+    return [b"".join(piece.bases for piece in record).decode().upper() for _, record in pieces]

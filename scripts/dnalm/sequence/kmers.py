@@ -11,10 +11,11 @@ OTHER = 4
 """Code of every letter that is not A, C, G or T."""
 
 _LETTERS = np.frombuffer(BASES.encode(), np.uint8)
-_CODES = np.full(256, OTHER, dtype=np.uint8)
+BASE_CODES = np.full(256, OTHER, dtype=np.uint8)
+"""Code of each ASCII letter."""
 for _code, _base in enumerate(BASES):
-    _CODES[ord(_base)] = _CODES[ord(_base.lower())] = _code
-_IS_GC = np.isin(_CODES, [BASES.index("G"), BASES.index("C")])
+    BASE_CODES[ord(_base)] = BASE_CODES[ord(_base.lower())] = _code
+_IS_GC = np.isin(BASE_CODES, [BASES.index("G"), BASES.index("C")])
 
 
 def encode(sequences: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -25,7 +26,7 @@ def encode(sequences: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int6
     lengths = np.fromiter((len(sequence) for sequence in sequences), dtype=np.int64, count=len(sequences))
     offsets = np.concatenate(([0], np.cumsum(lengths)))
     letters = np.frombuffer("".join(sequences).encode("ascii", "replace"), dtype=np.uint8)
-    return _CODES[letters], offsets
+    return BASE_CODES[letters], offsets
 
 
 def letters_of(codes: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -59,20 +60,39 @@ def canonical_kmers(
     owner is the index of the sequence. K-mers with a letter other than A, C, G, T are left out, and a sequence shorter
     than k has none. Order: by sequence, then position.
     """
-    windows = len(codes) - k + 1
-    if windows < 1:
+    kmers, places = placed_kmers(codes, offsets, k)
+    return kmers, np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[places]
+
+
+def placed_kmers(
+    codes: NDArray[np.uint8], offsets: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """As `canonical_kmers`, with the place in `codes` where each k-mer starts instead of its owner."""
+    if len(codes) < k:
         return np.empty(0, np.uint64), np.empty(0, np.int64)
-    forward = np.zeros(windows, np.uint64)
-    backward = np.zeros(windows, np.uint64)
-    valid = np.ones(windows, bool)
-    for i in range(k):
-        base = codes[i : i + windows]
-        valid &= base != OTHER
-        forward = (forward << np.uint64(2)) | (base & 3).astype(np.uint64)
-        backward |= (3 - (base & 3)).astype(np.uint64) << np.uint64(2 * i)
-    owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    valid &= owners[:windows] == owners[k - 1 :]
-    return np.minimum(forward, backward)[valid], owners[:windows][valid]
+    base = (codes & 3).astype(np.uint64)
+    # k-mers of lengths 1, 2, 4 ... at every place; two that follow each other make a longer one
+    step, forward, backward, known = 1, base, np.uint64(3) - base, codes != OTHER
+    done, long, turned, valid = 0, np.zeros_like(base), np.zeros_like(base), np.ones(len(codes), bool)
+    while True:
+        if k & step:
+            number = len(codes) - done - step + 1
+            long = (long[:number] << np.uint64(2 * step)) | forward[done : done + number]
+            turned = turned[:number] | (backward[done : done + number] << np.uint64(2 * done))
+            valid = valid[:number] & known[done : done + number]
+            done += step
+        if done == k:
+            break
+        number = len(codes) - 2 * step + 1
+        forward = (forward[:number] << np.uint64(2 * step)) | forward[step : step + number]
+        backward = backward[:number] | (backward[step : step + number] << np.uint64(2 * step))
+        known = known[:number] & known[step : step + number]
+        step *= 2
+    for before in range(1, k):  # those that reach beyond the end of their sequence
+        crossing = offsets[1:-1] - before
+        valid[crossing[(crossing >= 0) & (crossing < len(valid))]] = False
+    places = np.flatnonzero(valid)
+    return np.minimum(long, turned)[places], places
 
 
 def all_canonical_kmers(k: int) -> NDArray[np.int64]:
@@ -80,3 +100,22 @@ def all_canonical_kmers(k: int) -> NDArray[np.int64]:
     codes = (np.arange(4**k)[:, None] >> np.arange(2 * (k - 1), -1, -2)) & 3
     kmers, _ = canonical_kmers(codes.astype(np.uint8).ravel(), k * np.arange(4**k + 1), k)
     return np.unique(kmers).astype(np.int64)
+
+
+def kmer_counts(codes: NDArray[np.uint8], offsets: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """Number of each k-mer (1 <= k <= 12) in sequences as `encode` returns them, on the strand as given; (4^k,).
+
+    K-mers with a letter other than A, C, G, T are left out; their index is the number in base 4.
+    """
+    windows = len(codes) - k + 1
+    if windows < 1:
+        return np.zeros(4**k, np.int64)
+    words = np.zeros(windows, np.int64)
+    valid = np.ones(windows, bool)
+    for i in range(k):
+        base = codes[i : i + windows]
+        valid &= base != OTHER
+        words = (words << 2) | (base & 3)
+    for end in offsets[1:-1]:  # no word spans two sequences
+        valid[max(end - k + 1, 0) : end] = False
+    return np.bincount(words[valid], minlength=4**k)

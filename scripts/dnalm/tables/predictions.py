@@ -1,6 +1,7 @@
 """Predictions as every run writes them.
 
-One row a record: its label and a probability for each class, or its target and a predicted number.
+One row a record: its label and a probability for each class; its target and a predicted number; or how many bits its
+bases cost a language model.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,15 @@ from dnalm.names import BACKGROUND, DECIMALS, LABEL, SCORED_SPLITS, TARGET, scor
 
 PREDICTION = "prediction"
 """Column of the predicted number."""
+
+COUNTS = ("bases", "bits", "soft_masked_bases", "soft_masked_bits")
+"""Columns of a language model's predictions: scored bases, their bits, and the soft-masked part of both."""
+
+MASKED = "masked_"
+"""Prefix of these columns, and of the metrics, with objective `masked`."""
+
+_PART_TOLERANCE = 1e-6
+"""By how much, of a record's bits, the soft-masked part may exceed the whole: rounding of sums."""
 
 SUM_TOLERANCE = 1e-3
 """How far a row of rounded probabilities may be from summing to 1."""
@@ -100,21 +110,77 @@ class NumberPredictions:
         return {TARGET: self.targets.astype(np.float64), PREDICTION: self.predicted.astype(np.float64)}
 
 
-Predictions = ClassPredictions | NumberPredictions
+@dataclass(frozen=True)
+class BitPredictions:
+    """What the bases of one split's records cost a language model.
+
+    ids: (n,) str. counts: (n, 4) float64 with the columns of `COUNTS`: the bases that are scored, their total negative
+    log2 likelihood in bits, and the soft-masked part of both. objective: `causal` (each base given those before it)
+    or `masked` (masked ones given all others): two quantities that cannot be compared.
+    """
+
+    ids: np.ndarray
+    counts: np.ndarray
+    objective: str = "causal"
+
+    def __post_init__(self) -> None:
+        """Check the shape and the objective: they are the caller's, not a file's."""
+        if self.counts.shape != (len(self.ids), len(COUNTS)):
+            raise ValueError(f"counts: {self.counts.shape}, not ({len(self.ids)}, {len(COUNTS)})")
+        if self.objective not in ("causal", "masked"):
+            raise ValueError(f"objective: {self.objective}")
+
+    def __len__(self) -> int:
+        """Number of records n."""
+        return len(self.ids)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The scored bases of each record, shape (n,): a record has no label or target."""
+        bases: np.ndarray = self.counts[:, 0]
+        return bases
+
+    @property
+    def metric(self) -> str:
+        """The name of its bits per base: `bits_per_base` or `masked_bits_per_base`."""
+        return f"{self._prefix}bits_per_base"
+
+    def take(self, rows: np.ndarray) -> "BitPredictions":
+        """The predictions of the records at `rows`, in that order."""
+        return BitPredictions(self.ids[rows], self.counts[rows], self.objective)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns of a predictions.parquet beside id and split; bases are integers."""
+        names = (f"{self._prefix}{name}" for name in COUNTS)
+        return {
+            name: values.astype(np.int64) if name.endswith("bases") else values.astype(np.float64)
+            for name, values in zip(names, self.counts.T, strict=True)
+        }
+
+    @property
+    def _prefix(self) -> str:
+        return MASKED if self.objective == "masked" else ""
+
+
+Predictions = ClassPredictions | NumberPredictions | BitPredictions
 """What a run predicted for one split."""
 
 
 def read_predictions(path: Path | str) -> dict[str, Predictions]:
     """Read and check a predictions.parquet: its splits `validation` and `test`, both with at least one record.
 
-    The values are `NumberPredictions` where the file has a column `target`, else `ClassPredictions`, with a third key
-    `background` where the file holds such records.
+    The values are `NumberPredictions` where the file has a column `target`, `BitPredictions` where it has `bits` or
+    `masked_bits`, else `ClassPredictions`, with a third key `background` where the file holds such records.
 
     Raises `UserError`, naming the first bad record: a missing column, a duplicate id, an unknown split; a label without
     a score column, a background record with a label other than 0, scores that are missing, outside 0 .. 1 or do not sum
-    to 1 in a row; a target or a prediction that is missing or infinite.
+    to 1 in a row; a target or a prediction that is missing or infinite; bits or bases that are missing, infinite or
+    below 0, or fewer than their soft-masked part; bits without a base.
     """
     table = read_table(path)
+    for prefix in ("", MASKED):
+        if f"{prefix}bits" in table:
+            return dict(_read_bits(table, prefix, path))
     if TARGET in table and LABEL not in table:
         return dict(_read_numbers(table, path))
     return dict(_read_classes(table, path))
@@ -162,6 +228,28 @@ def _read_numbers(table: pd.DataFrame, path: Path | str) -> dict[str, NumberPred
     _check_records(ids, problems, path)
     found = _rows(table["split"].to_numpy(dtype=object), SCORED_SPLITS, path)
     return {split: NumberPredictions(ids[rows], targets[rows], predicted[rows]) for split, rows in found.items()}
+
+
+def _read_bits(table: pd.DataFrame, prefix: str, path: Path | str) -> dict[str, BitPredictions]:
+    names = [f"{prefix}{name}" for name in COUNTS]
+    _check_columns(table, ("id", "split", *names), f"id, split, {', '.join(names)}", path)
+    ids = table["id"].astype(str).to_numpy(dtype=object)
+    counts = np.column_stack(
+        [pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan) for name in names]
+    )
+    bases, bits, soft_bases, soft_bits = counts.T
+    problems = (
+        (table["id"].duplicated().to_numpy(), "the id occurs twice"),
+        (~table["split"].isin(SCORED_SPLITS).to_numpy(), "its split is neither validation nor test"),
+        (~np.isfinite(counts).all(axis=1), "its bases or bits are missing, infinite or not numbers"),
+        ((counts < 0).any(axis=1), "its bases or bits are below 0"),
+        ((soft_bases > bases) | (soft_bits > bits * (1 + _PART_TOLERANCE)), "its soft-masked part exceeds the whole"),
+        (((bases == 0) & (bits > 0)) | ((soft_bases == 0) & (soft_bits > 0)), "it has bits without a base"),
+    )
+    _check_records(ids, problems, path)
+    objective = "masked" if prefix else "causal"
+    found = _rows(table["split"].to_numpy(dtype=object), SCORED_SPLITS, path)
+    return {split: BitPredictions(ids[rows], counts[rows], objective) for split, rows in found.items()}
 
 
 def _check_columns(table: pd.DataFrame, names: Iterable[str], known: str, path: Path | str) -> None:

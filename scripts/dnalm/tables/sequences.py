@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from dnalm.errors import UserError
 from dnalm.files import read_table
-from dnalm.names import LABEL, SEQUENCE_COLUMNS, TARGET, sequence_columns
+from dnalm.names import LABEL, SEQUENCE, SEQUENCE_COLUMNS, TARGET, sequence_columns
 
 LOCUS = ("locus_chrom", "locus_start", "locus_end")
 """Columns of an array's locus on the catalogue's own assembly, if that is not the genome; for groups and audit."""
@@ -54,8 +54,13 @@ def sequence_table(columns: Mapping[str, Any] | pd.DataFrame, extra: Iterable[st
 
 
 def truth_column(table: Iterable[Hashable]) -> str:
-    """The column that is learnt, given a sequence table or its columns' names: `target` if present, else `label`."""
-    return TARGET if TARGET in table else LABEL
+    """The column that is learnt, given a sequence table or its columns' names.
+
+    `target` if present; `sequence` if there is a group, as in every finished table, and no `label`; else `label`.
+    """
+    if TARGET in table:
+        return TARGET
+    return SEQUENCE if "group" in table and LABEL not in table else LABEL
 
 
 def read_records(path: Path | str, columns: Iterable[str]) -> pd.DataFrame:

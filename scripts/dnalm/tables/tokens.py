@@ -20,9 +20,10 @@ class Tokens:
 
     A record is one or more segments (a pair has two; a prompt, a sequence and an answer are three). ids: (total,)
     unsigned; offsets: (n * segments + 1,) int64; segment s of record i is `ids[offsets[j]:offsets[j + 1]]` with
-    j = i * segments + s.
+    j = i * segments + s. soft_masked: (total,), how many of a token's bases are soft-masked (255 for more); None if the
+    table doesn't say.
 
-    Both may be memory-mapped. Pages of a mapped file that a process has read count as its resident memory (VmRSS,
+    All may be memory-mapped. Pages of a mapped file that a process has read count as its resident memory (VmRSS,
     VmHWM), although the system can reclaim them at any time; `take`, `count` and `lengths` release them, so that
     reading a whole file does not look like using that much memory.
     """
@@ -30,6 +31,7 @@ class Tokens:
     ids: NDArray[Any]
     offsets: NDArray[np.int64]
     segments: int = 1
+    soft_masked: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         """Number of records."""
@@ -65,6 +67,14 @@ class Tokens:
         _hand_back(self.ids)
         return found
 
+    def take_soft_masked(self, places: NDArray[Any]) -> NDArray[Any]:
+        """The soft-masked bases of the tokens at `places`, as a copy of the same shape; 0 if that is not known."""
+        if self.soft_masked is None:
+            return np.zeros(places.shape, dtype=np.uint8)
+        found: NDArray[Any] = np.asarray(self.soft_masked)[places]
+        _hand_back(self.soft_masked)
+        return found
+
     def count(self, token: int) -> int:
         """How often an id occurs."""
         number = 0
@@ -81,18 +91,25 @@ def _hand_back(array: NDArray[Any]) -> None:
 
 
 def read_tokens(directory: Path | str, split: str, segments: int = 1) -> Tokens:
-    """Map `{split}.ids.npy` and `{split}.offsets.npy` into memory, read-only. segments: number a record has."""
-    arrays = []
-    for part in ("ids", "offsets"):
+    """Map `{split}.ids.npy`, `.offsets.npy` and, if it is there, `.soft_masked.npy` into memory, read-only.
+
+    segments: number a record has.
+    """
+    arrays: list[Any] = []
+    for part in ("ids", "offsets", "soft_masked"):
         path = Path(directory) / f"{split}.{part}.npy"
         if not path.is_file():
+            if part == "soft_masked":
+                arrays.append(None)
+                continue
             raise UserError(f"{path}: no such file; tokenize the {split} records first")
         try:
             arrays.append(np.load(path, mmap_mode="r"))
         except (ValueError, EOFError) as error:
             raise UserError(f"{path}: damaged token file ({error})") from error
-    tokens = Tokens(arrays[0], arrays[1], segments)
+    tokens = Tokens(arrays[0], arrays[1], segments, arrays[2])
     complete = len(tokens.offsets) % segments == 1 % segments
-    if not len(tokens.offsets) or not complete or tokens.offsets[-1] != len(tokens.ids):
+    sizes = {len(array) for array in (tokens.ids, tokens.soft_masked) if array is not None}
+    if not len(tokens.offsets) or not complete or sizes != {tokens.offsets[-1]}:
         raise UserError(f"{directory}: the {split} ids and offsets do not belong together; tokenize the records again")
     return tokens

@@ -88,7 +88,8 @@ def finetune(
     specials = specials_of(tokenizer)
     truth = TRUTH[recipe.objective]
     splits = {name: Split(inputs.data, inputs.tokens, name, truth) for name in splits_for(recipe.method)}
-    objective = objective_of(recipe, settings.labels or None, {name: split.truth for name, split in splits.items()})
+    truths = {name: split.truth for name, split in splits.items() if split.truth is not None}
+    objective = objective_of(settings, truths, tokenizer)
 
     def build_or_load() -> tuple[Any, Loaded | None]:
         if inputs.checkpoint is None:
@@ -105,7 +106,7 @@ def finetune(
     for split in splits.values():
         split.check(objective, model.config)
     if not trains:
-        objective = objective_of_model(model.config)
+        objective = objective_of_model(model, tokenizer)
 
     validation = splits["validation"]
     validation_windows = cut(validation.tokens.lengths, size, recipe.overlong, validation.ids)
@@ -143,7 +144,7 @@ def finetune(
     if not trains:
         model.to(place)
         quality = validate(model, objective, held_out, "validation", execution.team)
-        progress = Progress(log=[log_row(0, 0, None, quality, 0.0)])
+        progress = Progress(log=[log_row(0, 0, 0, None, quality, 0.0)])
         if directory:
             save(model, tokenizer, directory)
         return progress, facts

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dnalm.names import DECIMALS
+from dnalm.names import DECIMALS, SEQUENCE, TRUTH
 from dnalm.tables.tokens import Tokens
 from dnalm.training.engine.devices import choose_device, make_repeatable, quiet
 from dnalm.training.engine.feeds import Examples
@@ -18,17 +18,22 @@ from dnalm.training.models.loading import check_vocabulary, label_names, load_fi
 from dnalm.training.models.tokenizers import Specials, load_tokenizer, specials_of
 from dnalm.training.objectives import objective_of_model
 from dnalm.training.objectives.base import Objective
+from dnalm.training.probing import Probe, is_probe, open_probed
 
 
 @dataclass(frozen=True)
 class FinishedModel:
-    """A model on its device, with its objective and tokenizer; size: tokens of a sequence that fit in one window."""
+    """A model on its device, with its objective and tokenizer; size: tokens of a sequence that fit in one window.
+
+    probe: reads the embeddings of `model`, which is a body then.
+    """
 
     model: Any
     objective: Objective
     tokenizer: Any
     specials: Specials
     size: int
+    probe: Probe | None = None
 
     @classmethod
     def open(cls, directory: Path, device: str, max_tokens: int | None = None, trust: bool = False) -> "FinishedModel":
@@ -41,10 +46,11 @@ class FinishedModel:
         place = choose_device(device)
         tokenizer = load_tokenizer(directory, trust)
         specials = specials_of(tokenizer)
-        model = load_finished(directory, specials, trust)
+        probe = Probe.read(directory) if is_probe(directory) else None
+        model = open_probed(directory, specials, trust) if probe else load_finished(directory, specials, trust)
         check_vocabulary(model, tokenizer, directory)
         size = window_size(token_limit(model, tokenizer, max_tokens), specials)
-        return cls(exactly(model, place), objective_of_model(model.config), tokenizer, specials, size)
+        return cls(exactly(model, place), objective_of_model(model, tokenizer), tokenizer, specials, size, probe)
 
     @property
     def labels(self) -> list[str]:
@@ -53,6 +59,12 @@ class FinishedModel:
 
     def columns(self, scores: NDArray[np.float64]) -> dict[str, Any]:
         """Columns of an output table for new sequences, made from scores (n, columns)."""
+        if TRUTH[self.objective.name] == SEQUENCE:
+            nameless = np.full(len(scores), "", dtype=object)
+            found = self.objective.predictions(nameless, None, scores).columns()
+            (bases, count), (bits, total), *_ = found.items()
+            per_base = np.divide(total, count, out=np.full(len(scores), np.nan), where=count > 0)
+            return {bases: count, bits: total, self.objective.metrics[0]: per_base}
         if self.objective.name == "regression":
             return {"predicted": scores[:, 0]}
         names = self.labels
@@ -61,8 +73,8 @@ class FinishedModel:
 
     @property
     def float_format(self) -> str:
-        """Number format of that table: `DECIMALS` decimals for probabilities, significant digits for targets."""
-        return f"%.{DECIMALS}{'g' if self.objective.name == 'regression' else 'f'}"
+        """Number format of that table: `DECIMALS` decimals for probabilities, significant digits for others."""
+        return f"%.{DECIMALS}{'f' if self.objective.name == 'classification' else 'g'}"
 
     def score(
         self, tokens: Tokens, ids: Sequence[str], overlong: str, batch_size: int = BATCH_SIZE, what: str = ""
@@ -73,4 +85,6 @@ class FinishedModel:
         """
         windows = cut(tokens.lengths, self.size, overlong, ids)
         examples = Examples(tokens, windows, self.specials)
+        if self.probe:
+            return self.probe.score(self.model, self.objective, examples, what), windows
         return score(self.model, self.objective, examples, batch_size, what), windows

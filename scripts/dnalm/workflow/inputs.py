@@ -1,14 +1,16 @@
 """Which files each stage reads: pure functions of the config and a job's wildcards."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from dnalm.config.corpora import Corpus
 from dnalm.config.datasets import Repeats
 from dnalm.config.loading import local_paths
 from dnalm.config.root import Config
 from dnalm.names import SHARDS, SPLITS, scored_splits
-from dnalm.workflow import paths
-from dnalm.workflow.runs import models_on, probed_dataset, runs_on
-from dnalm.workflow.wildcards import Wildcards, repeats_of, table_of
+from dnalm.workflow import embedded, paths
+from dnalm.workflow.runs import corpora_before, models_on, probed_dataset, runs_on
+from dnalm.workflow.wildcards import Wildcards, corpus_of, first_of_chain, repeats_of, table_of
 
 AUDITED = ("json", "offsets.npy")
 """The files of a table's tokens that the audit reads: counts, and where each record begins."""
@@ -165,14 +167,38 @@ def audited_tokens(config: Config, wildcards: Wildcards) -> list[str]:
     return [path for model in models for path in paths.tokens(wildcards.dataset, model, SPLITS, AUDITED)]
 
 
+def pretraining(config: Config, wildcards: Wildcards) -> list[str]:
+    """What of a data set lies in the corpora that models run on it were pre-trained on."""
+    dataset = wildcards.dataset
+    return [paths.preparation(dataset, f"pretraining/{corpus}.json") for corpus in corpora_before(config, dataset)]
+
+
 def table_files(config: Config, wildcards: Wildcards) -> list[str]:
     """The tables that a data set is read from."""
-    return list(table_of(config, wildcards).parts().values())
+    return [file.path for file in table_of(config, wildcards).files()]
+
+
+def corpus_genomes(config: Config, wildcards: Wildcards) -> list[str]:
+    """The FASTA files of a corpus' genomes; none for a table."""
+    return [paths.fasta(genome)[0] for genome in corpus_of(config, wildcards).genomes]
+
+
+def corpus_indices(config: Config, wildcards: Wildcards) -> list[str]:
+    """The indices of these files."""
+    return [index for genome in corpus_of(config, wildcards).genomes for index in paths.fasta(genome)[1:]]
+
+
+def corpus_table(config: Config, wildcards: Wildcards) -> list[str]:
+    """The table that a corpus is read from, if it is not cut from genomes."""
+    path = corpus_of(config, wildcards).path
+    return [path] if path else []
 
 
 def checkpoint_files(config: Config, wildcards: Wildcards) -> list[str]:
-    """The files of a model's weights: a hub snapshot, a directory's files, or none for a new architecture."""
+    """The files of a model's weights: a run's or a hub's directory and its record, a directory's files, or none."""
     model = config.models[wildcards.model]
+    if (begins := model.begins_with) is not None:
+        return [paths.run_model(begins), paths.run_record(begins)]
     if model.on_hub:
         return [paths.snapshot(model), paths.snapshot_record(model)]
     return _listed(model.checkpoint) if model.checkpoint else []
@@ -181,18 +207,20 @@ def checkpoint_files(config: Config, wildcards: Wildcards) -> list[str]:
 def checkpoint_folder(config: Config, wildcards: Wildcards) -> str:
     """The directory a model's weights are loaded from; empty for a new architecture."""
     model = config.models[wildcards.model]
+    if (begins := model.begins_with) is not None:
+        return paths.run_model(begins)
     if model.on_hub:
         return paths.snapshot(model)
     return model.checkpoint or ""
 
 
 def certified(config: Config) -> list[str]:
-    """The models that are run and whose weights come from a checkpoint: each gets a certificate."""
+    """The models that are run and whose weights come from a checkpoint or run: each gets a certificate."""
     used = {run.model for run in config.runs}
     return [
         name
         for name, model in config.models.items()
-        if name in used and model.checkpoint and model.initialisation == "pretrained"
+        if name in used and model.architecture is None and model.initialisation == "pretrained"
     ]
 
 
@@ -212,7 +240,7 @@ def tokenizer_files(config: Config, wildcards: Wildcards) -> list[str]:
     place = tokenizer_folder(config, wildcards)
     if model.tokenizer and model.tokenizer.train:
         return [f"{place}/{name}" for name in paths.TOKENIZER_FILES]
-    if model.on_hub:
+    if model.on_hub or model.run:
         return checkpoint_files(config, wildcards)
     return [path for path in _listed(place) if not path.endswith(WEIGHTS)]
 
@@ -225,6 +253,15 @@ def tokenizer_folder(config: Config, wildcards: Wildcards) -> str:
     return tokenizer.path or paths.tokenizer(wildcards.model, wildcards.dataset)
 
 
+def tokenizing_files(config: Config, wildcards: Wildcards) -> list[str]:
+    """The files of the tokenizer that makes a model's tokens: that which its chain of runs begins with.
+
+    Each run hands it on unchanged. Not from the run: its audit reads the tokens of all models on its data set, also of
+    one that begins with the run.
+    """
+    return tokenizer_files(config, first_of_chain(config, wildcards))
+
+
 def training_tables(config: Config, wildcards: Wildcards) -> list[str]:
     """The tables that a fine-tuning reads; method `none` needs no training split."""
     return [paths.table(wildcards.dataset, split) for split in _training_splits(config, wildcards)]
@@ -235,7 +272,7 @@ def training_tokens(config: Config, wildcards: Wildcards) -> list[str]:
     splits = _training_splits(config, wildcards)
     reverse = config.recipes[wildcards.recipe].reverse_complement and "train" in splits
     tables = [*splits, *(["train_reverse"] if reverse else [])]
-    return paths.tokens(wildcards.dataset, wildcards.model, tables)
+    return _tokens(config, wildcards, tables)
 
 
 def _training_splits(config: Config, wildcards: Wildcards) -> list[str]:
@@ -244,8 +281,50 @@ def _training_splits(config: Config, wildcards: Wildcards) -> list[str]:
 
 def scored_tokens(config: Config, wildcards: Wildcards) -> list[str]:
     """The token tables that predictions are made for."""
-    tables = scored_splits(config.datasets[wildcards.dataset].has_background)
-    return paths.tokens(wildcards.dataset, wildcards.model, tables)
+    return _tokens(config, wildcards, scored_splits(config.datasets[wildcards.dataset].has_background))
+
+
+def _tokens(config: Config, wildcards: Wildcards, tables: Iterable[str]) -> list[str]:
+    """Tokens of tables; of a corpus with their soft-masked bases."""
+    more = ["soft_masked.npy"] if isinstance(config.datasets[wildcards.dataset], Corpus) else []
+    return paths.tokens(wildcards.dataset, wildcards.model, tables, [*paths.TOKEN_FILES, *more])
+
+
+def embedded_tokens(config: Config, wildcards: Wildcards) -> list[str]:
+    """The token table of the records that are embedded."""
+    return paths.tokens(wildcards.dataset, wildcards.model, [wildcards.split])
+
+
+def probe_vectors(config: Config, wildcards: Wildcards) -> list[str]:
+    """The stored vectors that a probe is trained on and chosen by."""
+    return [path for split in ("train", "validation") for path in embedded.of_run(config, wildcards, split)]
+
+
+def embedding_vectors(config: Config, wildcards: Wildcards) -> list[str]:
+    """The stored vectors of a split that an entry of `embeddings` is made from."""
+    return embedded.of_embedding(config, wildcards)
+
+
+def embedding_tables(config: Config, wildcards: Wildcards) -> list[str]:
+    """The splits that an entry of `embeddings` embeds."""
+    entry = config.embeddings[wildcards.embedding]
+    return [paths.table(entry.dataset, split) for split in entry.splits]
+
+
+def embedding_table(config: Config, wildcards: Wildcards) -> list[str]:
+    """One of those splits."""
+    return [paths.table(config.embeddings[wildcards.embedding].dataset, wildcards.split)]
+
+
+def embedding_files(config: Config, wildcards: Wildcards) -> list[str]:
+    """The vectors, ids and records of all splits of an entry of `embeddings`."""
+    splits, kinds = config.embeddings[wildcards.embedding].splits, ("npy", "parquet", "json")
+    return [paths.embedding(wildcards.embedding, f"{split}.{kind}") for split in splits for kind in kinds]
+
+
+def maps(config: Config) -> list[str]:
+    """The maps of all entries of `embeddings`, and their records."""
+    return [paths.embedding(name, file) for name in config.embeddings for file in ("map.tsv", "map.json")]
 
 
 def _listed(directory: str) -> list[str]:

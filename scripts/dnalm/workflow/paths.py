@@ -9,6 +9,10 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 """What a trained tokenizer consists of."""
 
 
+TOKEN_FILES = ("ids.npy", "offsets.npy")
+"""What a table's tokens consist of."""
+
+
 def download(kind: str, name: str, part: str) -> str:
     """A downloaded file of a genome or catalogue."""
     return f"resources/downloads/{kind}/{name}/{part}"
@@ -69,9 +73,7 @@ def table(dataset: str, name: str) -> str:
     return f"results/{dataset}/data/{name}.parquet"
 
 
-def tokens(
-    dataset: str, model: str, tables: Iterable[str], parts: Iterable[str] = ("ids.npy", "offsets.npy")
-) -> list[str]:
+def tokens(dataset: str, model: str, tables: Iterable[str], parts: Iterable[str] = TOKEN_FILES) -> list[str]:
     """The tokens of tables by a model's tokenizer."""
     place = f"results/{dataset}/tokens/{model}"
     parts = tuple(parts)
@@ -91,6 +93,27 @@ def certificate(model: str) -> str:
 def run(one: SeededRun) -> str:
     """The folder of a run's results."""
     return f"results/{one.folder}"
+
+
+def run_model(one: SeededRun) -> str:
+    """The directory of the model that a run trained."""
+    return f"{run(one)}/model"
+
+
+def run_record(one: SeededRun) -> str:
+    """The file by which a run's model is tracked: Snakemake does not look into directories."""
+    return f"{run(one)}/run.json"
+
+
+def vectors(dataset: str, model: str, weights: str, overlong: str, split: str) -> list[str]:
+    """The stored hidden states of a split's records by a model, pooled, and their record."""
+    place = f"results/{dataset}/embeddings/{model}/{weights}-{overlong}/{split}"
+    return [f"{place}.npy", f"{place}.json"]
+
+
+def embedding(name: str, file: str) -> str:
+    """A file of an entry of `embeddings`."""
+    return f"results/embeddings/{name}/{file}"
 
 
 def events(dataset: str, model: str, recipe: str, seed: str) -> str:

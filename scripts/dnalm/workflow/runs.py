@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from dnalm.config.chains import ancestors
+from dnalm.config.corpora import Corpus
 from dnalm.config.root import Config
 from dnalm.config.runs import SeededRun
 from dnalm.names import BASELINE_SEED
@@ -39,6 +41,17 @@ def models_on(config: Config, dataset: str) -> list[str]:
     return sorted({run.model for run in config.runs if run.dataset == config.base(dataset)})
 
 
+def corpora_before(config: Config, dataset: str) -> dict[str, list[str]]:
+    """The corpora that models run on a data set were pre-trained on, sorted, with these models."""
+    found: dict[str, list[str]] = {}
+    for model in models_on(config, dataset):
+        before = {run.dataset for run in ancestors(config, model)} - {dataset}
+        for name in sorted(before):
+            if isinstance(config.datasets[name], Corpus):
+                found.setdefault(name, []).append(model)
+    return dict(sorted(found.items()))
+
+
 def random_twins(config: Config, dataset: str) -> dict[str, str]:
     """The pre-trained models that are run on a data set and the twin of each: the same model with random weights."""
     models = {name: config.models[name] for name in models_on(config, dataset)}
@@ -46,7 +59,9 @@ def random_twins(config: Config, dataset: str) -> dict[str, str]:
         name: twin
         for name, model in models.items()
         for twin, other in models.items()
-        if name != twin and model.checkpoint and other == model.model_copy(update={"initialisation": "random"})
+        if name != twin
+        and model.architecture is None
+        and other == model.model_copy(update={"initialisation": "random"})
     }
 
 

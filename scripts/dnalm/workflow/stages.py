@@ -7,9 +7,12 @@ path, thread count or device.
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from dnalm.config.base import Labels, Settings
-from dnalm.config.datasets import Dataset, MaxRecords, Splitting, Table
+from dnalm.config.chains import ancestors
+from dnalm.config.corpora import Corpus, CorpusSplitting
+from dnalm.config.datasets import Dataset, Labelled, MaxRecords, Repeats, Splitting, Table
 from dnalm.config.evaluation import Resampling, Scoring
 from dnalm.config.genomes import Simulation
 from dnalm.config.models import Model, Tokenizer
@@ -17,17 +20,18 @@ from dnalm.config.root import Config
 from dnalm.config.runs import SeededRun
 from dnalm.config.stages import data, evaluation, training
 from dnalm.names import METRICS, TRF_PARAMETERS, TRUTH
-from dnalm.workflow import paths
-from dnalm.workflow.runs import BASELINE, models_on, probed_dataset, random_twins, runs, runs_on
-from dnalm.workflow.wildcards import Wildcards, repeats_of, table_of
+from dnalm.workflow import embedded, paths
+from dnalm.workflow.runs import BASELINE, corpora_before, models_on, probed_dataset, random_twins, runs, runs_on
+from dnalm.workflow.wildcards import Wildcards, corpus_of, first_of_chain, labelled_of, repeats_of, table_of
 
 Builder = Callable[[Config, Wildcards], Settings]
+Registered = TypeVar("Registered", bound=Builder)
 
 BUILDERS: dict[str, Builder] = {}
 """The function that makes a stage's settings, by the name of its rule."""
 
 
-def stage(builder: Builder) -> Builder:
+def stage(builder: Registered) -> Registered:
     """Register a builder for the rule of its name; the rule's script reads the class that it returns."""
     BUILDERS[builder.__name__] = builder
     return builder
@@ -139,7 +143,8 @@ def import_table(config: Config, wildcards: Wildcards) -> data.ImportTableSettin
     """The columns of a table."""
     dataset = table_of(config, wildcards)
     return data.ImportTableSettings(
-        parts=list(dataset.parts()),
+        parts=[file.part for file in dataset.files()],
+        file_labels=[file.label for file in dataset.files()],
         sequence_column=dataset.sequence_column,
         label_column=dataset.label_column,
         target_column=dataset.target_column,
@@ -150,17 +155,34 @@ def import_table(config: Config, wildcards: Wildcards) -> data.ImportTableSettin
 
 
 @stage
+def window_corpus(config: Config, wildcards: Wildcards) -> data.WindowCorpusSettings:
+    """How a corpus is made."""
+    corpus = corpus_of(config, wildcards)
+    return data.WindowCorpusSettings(
+        genomes=corpus.genomes,
+        sequence_column=corpus.sequence_column,
+        window=corpus.window,
+        stride=corpus.stride or corpus.window,
+        max_unknown=corpus.max_unknown,
+        max_soft_masked=corpus.max_soft_masked,
+        both_strands=corpus.both_strands,
+        split=corpus.split,
+        caps=corpus.caps(),
+    )
+
+
+@stage
 def relate(config: Config, wildcards: Wildcards) -> data.RelateSettings:
     """When two sequences are relatives."""
-    return data.RelateSettings(**dict(config.datasets[wildcards.dataset].related))
+    return data.RelateSettings(**dict(labelled_of(config, wildcards).related))
 
 
 @stage
 def split_labels(config: Config, wildcards: Wildcards) -> data.SplitLabelsSettings:
     """How a data set is divided, or that it was published with its splits."""
-    dataset = config.datasets[wildcards.dataset]
+    dataset = labelled_of(config, wildcards)
     return data.SplitLabelsSettings(
-        kind=dataset.kind,
+        kind=config.datasets[wildcards.dataset].kind,
         related=dataset.related,
         given=isinstance(dataset, Table) and not dataset.path,
         labels=_labels(dataset),
@@ -187,8 +209,17 @@ def draw_background(config: Config, wildcards: Wildcards) -> data.DrawBackground
 @stage
 def compare_splits(config: Config, wildcards: Wildcards) -> data.CompareSplitsSettings:
     """The kind of the data set, and when two sequences are relatives."""
+    dataset = labelled_of(config, wildcards)
+    return data.CompareSplitsSettings(kind=config.datasets[wildcards.dataset].kind, related=dataset.related)
+
+
+@stage
+def compare_pretraining(config: Config, wildcards: Wildcards) -> data.ComparePretrainingSettings:
+    """A data set, and a corpus before it."""
     dataset = config.datasets[wildcards.dataset]
-    return data.CompareSplitsSettings(kind=dataset.kind, related=dataset.related)
+    return data.ComparePretrainingSettings(
+        corpus=wildcards.corpus, genome=dataset.genome if isinstance(dataset, Repeats) else None
+    )
 
 
 @stage
@@ -200,8 +231,15 @@ def audit(config: Config, wildcards: Wildcards) -> evaluation.AuditSettings:
         kind=dataset.kind,
         audit=dataset.audit,
         labels=_labels(dataset),
-        models={name: config.models[name].limit for name in models_on(config, wildcards.dataset)},
+        models={name: _limit(config, name) for name in models_on(config, wildcards.dataset)},
+        pretraining=corpora_before(config, wildcards.dataset),
     )
+
+
+@stage
+def audit_corpus(config: Config, wildcards: Wildcards) -> evaluation.AuditSettings:
+    """The same for a corpus."""
+    return audit(config, wildcards)
 
 
 @stage
@@ -230,8 +268,14 @@ def tokenize(config: Config, wildcards: Wildcards) -> training.TokenizeSettings:
     """Tokens of a table, for all recipes of a model."""
     return training.TokenizeSettings(
         reverse_complement=wildcards.table.endswith("_reverse"),
-        trust_remote_code=config.models[wildcards.model].trust_remote_code,
+        trust_remote_code=config.models[first_of_chain(config, wildcards).model].trust_remote_code,
     )
+
+
+@stage
+def tokenize_corpus(config: Config, wildcards: Wildcards) -> training.TokenizeSettings:
+    """The same for the windows of a corpus."""
+    return tokenize(config, wildcards)
 
 
 @stage
@@ -247,9 +291,55 @@ def certify(config: Config, wildcards: Wildcards) -> training.CertifySettings:
 
 
 @stage
+def embed(config: Config, wildcards: Wildcards) -> training.EmbedSettings:
+    """All layers and poolings that probes and embeddings read of these hidden states."""
+    model, (weights, overlong) = config.models[wildcards.model], (wildcards.weights, wildcards.overlong)
+    place = embedded.Stored(wildcards.dataset, wildcards.model, weights, overlong, wildcards.split)
+    layers, pooling = embedded.union(config, place)
+    return training.EmbedSettings.model_validate(
+        {
+            "dataset": wildcards.dataset,
+            "model": wildcards.model,
+            "split": wildcards.split,
+            "overlong": overlong,
+            "architecture": model.architecture,
+            "checkpoint": _checkpoint_name(model),
+            "seed": embedded.weights_seed(weights),
+            "max_tokens": model.max_tokens,
+            "trust_remote_code": model.trust_remote_code,
+            "pooling": pooling,
+            "layers": layers,
+        }
+    )
+
+
+@stage
+def select_embeddings(config: Config, wildcards: Wildcards) -> training.SelectEmbeddingsSettings:
+    """An entry of `embeddings`: its layers and poolings."""
+    entry = config.embeddings[wildcards.embedding]
+    return training.SelectEmbeddingsSettings(name=wildcards.embedding, pooling=entry.pooling, layers=entry.layers)
+
+
+@stage
+def map_embeddings(config: Config, wildcards: Wildcards) -> training.MapEmbeddingsSettings:
+    """The map of an entry of `embeddings`."""
+    entry = config.embeddings[wildcards.embedding]
+    return training.MapEmbeddingsSettings(
+        name=wildcards.embedding, dataset=entry.dataset, model=entry.model, splits=entry.splits, map=entry.map
+    )
+
+
+@stage
+def probe(config: Config, wildcards: Wildcards) -> training.FinetuneSettings:
+    """As of a fine-tuning."""
+    return finetune(config, wildcards)
+
+
+@stage
 def finetune(config: Config, wildcards: Wildcards) -> training.FinetuneSettings:
     """A model, a recipe and a seed; the recipe's `best_metric` is always filled in."""
     model, recipe = config.models[wildcards.model], config.recipes[wildcards.recipe]
+    dataset = config.datasets[wildcards.dataset]
     return training.FinetuneSettings(
         recipe=recipe.model_copy(update={"best_metric": recipe.chosen_by}),
         seed=int(wildcards.seed),
@@ -258,7 +348,8 @@ def finetune(config: Config, wildcards: Wildcards) -> training.FinetuneSettings:
         initialisation="random" if model.architecture else model.initialisation,
         max_tokens=model.max_tokens,
         trust_remote_code=model.trust_remote_code,
-        labels=_labels(config.datasets[wildcards.dataset]),
+        labels=_labels(dataset),
+        soft_masked_weight=dataset.soft_masked_weight if isinstance(dataset, Corpus) else 1.0,
     )
 
 
@@ -303,16 +394,25 @@ def plan(config: Config, wildcards: Wildcards) -> evaluation.PlanSettings:
     dataset, mine = config.datasets[wildcards.dataset], runs_on(config, wildcards.dataset)
     recipes = {run.recipe: config.recipes[run.recipe] for run in mine if run.model != BASELINE}
     given = isinstance(dataset, Table) and not dataset.path
-    split = {key: getattr(dataset.split, key) for key in Splitting.model_fields}
+    split: Splitting | CorpusSplitting | None = None
+    if isinstance(dataset, Corpus):
+        split = dataset.split
+    elif isinstance(dataset, Labelled) and not given:
+        split = Splitting(**{key: getattr(dataset.split, key) for key in Splitting.model_fields})
+    learnt: set[str] = {one.objective for one in recipes.values()} or set(TRUTH)
     resampling = {key: getattr(config.evaluation, key) for key in Resampling.model_fields}
     limits = {key: getattr(dataset.audit, key) for key in evaluation.GroupLimits.model_fields}
     return evaluation.PlanSettings(
-        metric=next(METRICS[objective][0] for objective, truth in TRUTH.items() if truth == dataset.truth),
+        metric=next(
+            METRICS[objective][0]
+            for objective, truth in TRUTH.items()
+            if truth == dataset.truth and objective in learnt
+        ),
         runs=mine,
         models={name: _without_paths(config.models[name]) for name in models_on(config, wildcards.dataset)},
         recipes={name: one.model_copy(update={"best_metric": one.chosen_by}) for name, one in recipes.items()},
         baseline_settings=dataset.baseline_settings,
-        split=None if given else Splitting(**split),
+        split=split,
         max_records=MaxRecords(**dataset.caps()),
         intervals=evaluation.IntervalSettings(**resampling, **limits),
     )
@@ -374,12 +474,25 @@ def report(config: Config, wildcards: Wildcards) -> evaluation.ReportSettings:
         variants=variants,
         confidence=config.evaluation.confidence,
         ladder=config.evaluation.ladder,
+        embeddings={name: entry.dataset for name, entry in config.embeddings.items()},
+        leaderboard=list(config.evaluation.leaderboard.items()),
+        replicates=config.evaluation.replicates,
+        seed=config.evaluation.seed,
+        published=config.evaluation.published,
         config=printed | {"datasets": written},
     )
 
 
+def _limit(config: Config, model: str) -> int | None:
+    """The longest input of a model that the config states: its own, or that of a model that it descends from."""
+    line = [model, *(run.model for run in ancestors(config, model))]
+    return min((limit for name in line if (limit := config.models[name].limit) is not None), default=None)
+
+
 def _labels(dataset: Dataset) -> Labels | None:
-    return dataset.labels if isinstance(dataset, Table) else {0: "no repeat", 1: "tandem repeat"}
+    if isinstance(dataset, Repeats):
+        return {0: "no repeat", 1: "tandem repeat"}
+    return dataset.labels if isinstance(dataset, Table) else None
 
 
 def _without_paths(model: Model) -> Model:
@@ -393,7 +506,9 @@ def _without_paths(model: Model) -> Model:
 
 
 def _checkpoint_name(model: Model) -> str | None:
-    """The checkpoint's name in results: `id@commit`, or a directory's last part."""
+    """The checkpoint's name in results: a run, `id@commit`, or a directory's last part."""
+    if model.run is not None:
+        return model.run
     if model.checkpoint is None or model.revision is None:
         return model.checkpoint and model.checkpoint.rstrip("/").rsplit("/", 1)[-1]
     return f"{model.checkpoint}@{model.revision}"

@@ -1,8 +1,10 @@
 """The config's entries that a job's wildcards name."""
 
-from typing import Protocol
+from typing import Protocol, cast
 
-from dnalm.config.datasets import Repeats, Table
+from dnalm.config.chains import ancestors
+from dnalm.config.corpora import Corpus
+from dnalm.config.datasets import Labelled, Repeats, Table
 from dnalm.config.root import Config
 
 
@@ -12,6 +14,12 @@ class Wildcards(Protocol):
     def __getattr__(self, name: str) -> str:
         """The value of a wildcard."""
         ...
+
+
+def first_of_chain(config: Config, wildcards: Wildcards) -> Wildcards:
+    """The model that a job's model descends from and the data set that it is run on; of the job, if it is no run."""
+    line = ancestors(config, wildcards.model)
+    return cast("Wildcards", line[-1]) if line else wildcards
 
 
 def repeats_of(config: Config, wildcards: Wildcards) -> Repeats:
@@ -27,4 +35,20 @@ def table_of(config: Config, wildcards: Wildcards) -> Table:
     dataset = config.datasets[wildcards.dataset]
     if not isinstance(dataset, Table):
         raise TypeError(f"datasets.{wildcards.dataset} is not of kind table")
+    return dataset
+
+
+def labelled_of(config: Config, wildcards: Wildcards) -> Labelled:
+    """The data set of a job, which is of labels or numbers by the rule's constraint."""
+    dataset = config.datasets[wildcards.dataset]
+    if not isinstance(dataset, Labelled):
+        raise TypeError(f"datasets.{wildcards.dataset} has neither labels nor numbers")
+    return dataset
+
+
+def corpus_of(config: Config, wildcards: Wildcards) -> Corpus:
+    """The data set of a job, which is of kind corpus by the rule's constraint."""
+    dataset = config.datasets[wildcards.dataset]
+    if not isinstance(dataset, Corpus):
+        raise TypeError(f"datasets.{wildcards.dataset} is not of kind corpus")
     return dataset

@@ -130,6 +130,14 @@ def test_baselines_follow_what_is_learnt():
         (["datasets", "d", "negatives"], {"unique": 0}, "give at least one source a weight above 0"),
         (["datasets", "d", "balance"], {"match": ["gc"]}, "gc is matched together with length"),
         (["datasets", "t", "train"], "x.csv", "give either `path`, or all of `train`, `validation` and `test`"),
+        (["datasets", "t", "path"], {0: "a.fa", "yes": "b.fa"},
+         "datasets.t: path.yes: labels are 0, 1, 2 ...; give the names of others in `labels`"),
+        (["datasets", "t"], {"kind": "table", "path": {"no": "a.fa", "yes": "b.fa"}, "labels": {0: "n", 1: "yes"}},
+         "datasets.t: path.no: 'no' is not one of `labels`"),
+        (["datasets", "t"], {"kind": "table", "path": {0: "a.fa", 1: "b.fa"}, "target_column": "y"},
+         "datasets.t: target_column: a table of numbers has no file for each label"),
+        (["datasets", "t", "path"], {0: "a.fa"}, "datasets.t.path: give a file, or one for each of several labels"),
+        (["datasets", "t", "path"], ["a.fa"], "datasets.t.path: give a file, or one for each of several labels"),
         (["datasets", "t", "labels"], {"0": "x", "1": "x"}, "datasets.t: labels: the names must differ"),
         (["datasets", "t", "labels"], {"0": "1", "1": "0"}, "a number can only name itself"),
         (["genomes", "g"], {"path": "x", "sha256": "a" * 64}, "genomes.g: sha256: goes with `url`"),
@@ -168,11 +176,13 @@ def test_baselines_follow_what_is_learnt():
         (["recipes", "r"], {"method": "lora", "lora": {"target_parameters": ["w"], "dropout": 0.1}},
          "recipes.r.lora: dropout: `target_parameters` cannot have any; use 0"),
         (["recipes", "r", "method"], "loar",
-         "recipes.r.method: input should be 'full', 'lora', 'qlora', 'frozen' or 'none'"),
+         "recipes.r.method: input should be 'full', 'lora', 'qlora', 'frozen', 'probe' or 'none'"),
         (["recipes", "r"], {"method": "qlora", "sharding": "fsdp"},
          "recipes.r: sharding: 4-bit weights are not divided among processes; use none"),
         (["recipes", "r"], {"engine": "packed", "sharding": "fsdp", "processes": 2},
          "recipes.r: engine: a model divided among processes is padded; use auto, or sharding: none"),
+        (["recipes", "r"], {"optimizer": "muon", "sharding": "fsdp", "processes": 2},
+         "recipes.r: optimizer: muon needs whole tensors, which sharding: fsdp divides; use adamw, or sharding: none"),
         (["recipes", "r"], {"sharding": "zero2"},
          "recipes.r: sharding: zero2 divides a model among processes, and there is 1; set processes"),
         (["recipes", "r", "sharding"], "zero3", "recipes.r.sharding: input should be 'none', 'fsdp' or 'zero2'"),
@@ -216,6 +226,7 @@ def test_a_mistake_is_one_line_with_its_key(path, value, message):
         (["catalogues", "loose"], {"path": "no.vcf", "format": "vntrseek"}, "catalogues.loose.path"),
         (["datasets", "t", "path"], "no.csv", "datasets.t.path"),
         (["datasets", "t", "path"], "a{b}.csv", "datasets.t.path"),
+        (["datasets", "t", "path"], {0: "table.csv", 1: "no.fa"}, "datasets.t.path.1"),
         (["models", "hub"], {"checkpoint": "a/b"}, "models.hub.checkpoint (a hub id needs a `revision`)"),
         (["models", "m", "tokenizer"], {"path": "no"}, "models.m.tokenizer.path"),
     ],
@@ -238,7 +249,14 @@ def test_every_key_has_a_meaning():
         if "description" not in value
     }
     allowed = {"Fractions.train", "Fractions.validation", "Fractions.test", "Run.dataset", "Run.model", "Run.recipe"}
-    allowed |= {"MaxRecords.train", "MaxRecords.validation", "MaxRecords.test", "Repeats.kind", "Table.kind"}
+    allowed |= {
+        "MaxRecords.train",
+        "MaxRecords.validation",
+        "MaxRecords.test",
+        "Repeats.kind",
+        "Table.kind",
+        "Corpus.kind",
+    }
     assert silent <= allowed
 
 

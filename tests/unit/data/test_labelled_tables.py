@@ -5,15 +5,23 @@ import pandas as pd
 import pytest
 
 from dnalm.data.labelled_tables import import_tables
+from dnalm.data.table_formats import GivenTable, read_given_table
 from dnalm.errors import UserError
-from dnalm.files import read_user_table
 from dnalm.names import SEQUENCE_COLUMNS, sequence_columns
 
 PATHS = {"all": Path("t.csv"), "train": Path("a.csv"), "test": Path("b.parquet")}
 
 
 def read(rows, part="all", labels=None, columns=("sequence", "label")):
-    return import_tables({part: pd.DataFrame(rows, columns=columns)}, PATHS, "sequence", "label", labels)
+    return import_tables([given(part, pd.DataFrame(rows, columns=columns))], "sequence", "label", labels)
+
+
+def given(part, rows):
+    return GivenTable(part, PATHS[part], rows)
+
+
+def from_file(path, part="all", sequence="sequence", truth="label"):
+    return [read_given_table(part, path, sequence, truth)]
 
 
 def test_one_table():
@@ -35,7 +43,7 @@ def test_the_case_that_was_given_is_remembered():
 def test_splits_keep_their_names():
     parts = {"train": pd.DataFrame({"sequence": ["A", "C"], "label": ["0", "1"]})}
     parts["test"] = pd.DataFrame({"sequence": ["A"], "label": [1]})  # a parquet table has numbers
-    records, _ = import_tables(parts, PATHS, "sequence", "label", None)
+    records, _ = import_tables([given(*item) for item in parts.items()], "sequence", "label", None)
     assert records["id"].tolist() == ["train-000001", "train-000002", "test-000001"]
     assert records["split"].tolist() == ["train", "train", "test"]
     assert records["label"].tolist() == [0, 1, 1]
@@ -80,20 +88,20 @@ def test_blank_lines_do_not_shift_line_numbers(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("sequence,label\n\nA,0\n\n\nACGE,1\n\n")
     with pytest.raises(UserError, match=r"t.csv, line 6: 'E' is no nucleotide"):
-        import_tables({"all": read_user_table(path)}, {"all": path}, "sequence", "label", None)
+        import_tables(from_file(path), "sequence", "label", None)
 
 
 def test_a_parquet_table_has_rows_not_lines():
     with pytest.raises(UserError, match=r"b.parquet, row 2: empty sequence"):
         import_tables(
-            {"test": pd.DataFrame({"sequence": ["A", None], "label": [0, 1]})}, PATHS, "sequence", "label", None
+            [given("test", pd.DataFrame({"sequence": ["A", None], "label": [0, 1]}))], "sequence", "label", None
         )
 
 
 def read_targets(text, tmp_path):
     path = tmp_path / "t.csv"
     path.write_text(text)
-    return import_tables({"all": read_user_table(path)}, {"all": path}, "seq", "label", None, target_column="score")
+    return import_tables(from_file(path, "all", "seq", "score"), "seq", "label", None, target_column="score")
 
 
 def test_targets_in_place_of_labels_and_other_columns_ignored(tmp_path):
@@ -132,7 +140,8 @@ def test_a_missing_target_column_is_named(tmp_path):
 def test_numbers_of_a_parquet_table_are_read_as_they_are():
     values = [0.1 + 0.2, np.float64(1) / 3, -1e-300]
     parts = {"test": pd.DataFrame({"sequence": ["A", "C", "G"], "y": values})}
-    assert import_tables(parts, PATHS, "sequence", "label", None, "y")[0]["target"].tolist() == values
+    tables = [given(*item) for item in parts.items()]
+    assert import_tables(tables, "sequence", "label", None, "y")[0]["target"].tolist() == values
     parts["test"].loc[1, "y"] = None
     with pytest.raises(UserError, match=r"b.parquet, row 2: empty target"):
-        import_tables(parts, PATHS, "sequence", "label", None, "y")
+        import_tables(tables, "sequence", "label", None, "y")

@@ -13,7 +13,8 @@ from with_relatives import RELATED, compared, divided
 from dnalm.config.stages.data import SplitLabelsSettings
 from dnalm.data.labelled_tables import import_tables
 from dnalm.data.relatives import find_relatives
-from dnalm.files import read_user_table, sha256
+from dnalm.data.table_formats import read_given_table
+from dnalm.files import sha256
 from dnalm.names import SPLITS
 from dnalm.sequence.alphabet import reverse_complement
 from dnalm.tables.sequences import LOCUS, sequence_table
@@ -250,8 +251,8 @@ def test_exact_counts_are_those_of_sets(rows):
 def test_published_splits_of_core_promoters(shared):
     folder = shared / "data/gue/prom/prom_core_all"
     paths = {"train": folder / "train.csv", "validation": folder / "dev.csv", "test": folder / "test.csv"}
-    parts = {split: read_user_table(path) for split, path in paths.items()}
-    records, _ = import_tables(parts, paths, "sequence", "label", None)
+    parts = [read_given_table(split, path, "sequence", "label") for split, path in paths.items()]
+    records, _ = import_tables(parts, "sequence", "label", None)
     tables = {split: records[records["split"] == split] for split in SPLITS}
     facts = compared(tables, [], "table")
     assert {pair: facts["across"][pair]["exact"] for pair in PAIRS} == {

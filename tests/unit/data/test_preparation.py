@@ -128,7 +128,7 @@ def test_a_table_from_csv_to_splits(tmp_path):
     rng = np.random.default_rng(1)
     rows = [f"{''.join(rng.choice(list('acgt'), 40))},{n % 2}" for n in range(60)]
     (tmp_path / "t.csv").write_text("\n".join(["sequence,label", *rows]) + "\n")
-    spec = {"parts": ["all"], **COLUMNS}
+    spec = {"parts": ["all"], "file_labels": [None], **COLUMNS}
     outputs = {"output": tmp_path / "r.parquet", "ledger": tmp_path / "r.json"}
     assert run("import_table", spec, files=tmp_path / "t.csv", **outputs).returncode == 0
     tables = {split: tmp_path / f"{split}.parquet" for split in SPLITS}
@@ -156,7 +156,9 @@ def test_wrong_input_is_one_line_and_leaves_nothing(inputs, tmp_path):
     done = run("balance", BALANCE, unique=inputs / "none.parquet", context=inputs / "context.parquet", **common)
     refused(done, "no unmasked piece of 40 bases.*lower min_length or mask less", *outputs.values())
     (tmp_path / "t.csv").write_text("sequence,label\nACGT,0\nACXT,1\n")
-    done = run("import_table", {"parts": ["all"], **COLUMNS}, files=tmp_path / "t.csv", **outputs)
+    done = run(
+        "import_table", {"parts": ["all"], "file_labels": [None], **COLUMNS}, files=tmp_path / "t.csv", **outputs
+    )
     refused(done, r"t.csv, line 3: 'X' is no nucleotide", *outputs.values())
 
 
@@ -221,7 +223,12 @@ def test_chr2(shared, tmp_path):
 def test_gue(shared, tmp_path, name, rows, common):
     files = [shared / "data/gue" / name / f"{part}.csv" for part in ("train", "dev", "test")]
     outputs = {"output": tmp_path / "r.parquet", "ledger": tmp_path / "r.json"}
-    assert run("import_table", {"parts": list(SPLITS), **COLUMNS}, files=files, **outputs).returncode == 0
+    assert (
+        run(
+            "import_table", {"parts": list(SPLITS), "file_labels": [None] * 3, **COLUMNS}, files=files, **outputs
+        ).returncode
+        == 0
+    )
     records = pd.read_parquet(tmp_path / "r.parquet")
     settings = SplitLabelsSettings(**{**DIVISION, "kind": "table", "given": True})
     tables, manifest = divided(records, [], settings)

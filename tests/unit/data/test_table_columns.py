@@ -8,6 +8,7 @@ import pytest
 from script_runs import run
 
 from dnalm.data.labelled_tables import import_tables, on_listed_chromosomes
+from dnalm.data.table_formats import GivenTable
 from dnalm.errors import UserError
 
 EXTRA = {"given_group": "gene", "chrom": "chromosome", "batch": "lab"}
@@ -24,7 +25,11 @@ ZONES = {"train": ["1"], "validation": ["2"], "test": ["3"]}
 
 
 def read(rows=ROWS, extra=EXTRA):
-    return import_tables({"all": rows}, {"all": Path("t.csv")}, "sequence", "label", None, None, extra)
+    return import_tables([given(rows)], "sequence", "label", None, None, extra)
+
+
+def given(rows=ROWS, path=Path("t.csv")):
+    return GivenTable("all", path, rows)
 
 
 def test_the_columns_are_carried_and_empty_ones_counted():
@@ -43,10 +48,10 @@ def test_a_table_without_such_columns_has_none():
 
 
 def test_chromosomes_become_splits_and_others_are_counted():
-    records, dropped = on_listed_chromosomes(read()[0], ZONES, "chromosome", Path("t.csv"))
+    records, dropped = on_listed_chromosomes(read()[0], ZONES, "chromosome", [given()])
     assert records["split"].tolist() == ["train", "validation", "test"] and dropped == 1
     with pytest.raises(UserError, match=r"t.csv: no row is on a chromosome of split.chromosomes \(found 1, 2, 3, X\)"):
-        on_listed_chromosomes(read()[0], {"train": ["chr1"]}, "chromosome", Path("t.csv"))
+        on_listed_chromosomes(read()[0], {"train": ["chr1"]}, "chromosome", [given()])
 
 
 def test_a_row_without_a_chromosome_is_named(tmp_path):
@@ -54,12 +59,18 @@ def test_a_row_without_a_chromosome_is_named(tmp_path):
     rows = ROWS.assign(chromosome=["1", "2", "", "X"])
     rows.to_csv(path, index=False)
     with pytest.raises(UserError, match=r"t.csv, line 4: no chromosome; method chromosome needs one in every row"):
-        on_listed_chromosomes(read(rows)[0], ZONES, "chromosome", path)
+        on_listed_chromosomes(read(rows)[0], ZONES, "chromosome", [given(rows, path)])
 
 
 def test_the_script_writes_the_split_and_a_ledger_that_adds_up(tmp_path):
     ROWS.to_csv(tmp_path / "t.csv", index=False)
-    spec = {"parts": ["all"], "sequence_column": "sequence", "label_column": "label", "target_column": None}
+    spec = {
+        "parts": ["all"],
+        "file_labels": [None],
+        "sequence_column": "sequence",
+        "label_column": "label",
+        "target_column": None,
+    }
     spec |= {"labels": None, "extra": EXTRA, "zones": ZONES}
     outputs = {"output": tmp_path / "r.parquet", "ledger": tmp_path / "r.json"}
     assert run("import_table", spec, files=[tmp_path / "t.csv"], **outputs).returncode == 0

@@ -20,7 +20,7 @@ from dnalm.errors import UserError
 from dnalm.tables.tokens import Tokens, read_tokens
 from dnalm.training.models.encoding import Encoder, encode_batches
 from dnalm.training.models.tokenization import in_memory, quantiles, tokenize
-from dnalm.training.models.tokenizers import kmer_of, load_tokenizer, spell
+from dnalm.training.models.tokenizers import all_kmers, kmer_of, load_tokenizer, single_bases, spell
 
 TOKENIZER = small_tokenizer()
 DNA = st.lists(st.text(alphabet="ACGTN", min_size=1, max_size=30), min_size=1, max_size=8)
@@ -94,6 +94,60 @@ def test_every_kind_of_tokenizer_encodes_as_when_called(kind, kmers, slow):
         assert rows(in_memory(tokenizer, sequences)) == tokenizer(text, add_special_tokens=False)["input_ids"]
 
     check()
+
+
+@pytest.mark.parametrize("kind", ["bpe", "kmers", "slow", "3-mers", "bases", "fused"])
+def test_soft_masked_bases_of_each_token(kind, kmers, slow):
+    fused = small_tokenizer()
+    fused.backend_tokenizer.model.fuse_unk = True  # a run of unknown letters is one token
+    tokenizer = {
+        "bpe": TOKENIZER, "kmers": kmers, "slow": slow, "3-mers": all_kmers(3, False), "bases": single_bases(),
+        "fused": fused,
+    }[kind]  # fmt: skip
+    encoder, unknown = Encoder(tokenizer), tokenizer.unk_token_id
+
+    @given(
+        st.lists(
+            st.text(alphabet="ACGTacgt" if kind == "slow" else "ACGTNRacgtnr", min_size=1, max_size=30),
+            min_size=1,
+            max_size=6,
+        )
+    )
+    @settings(max_examples=40, deadline=None)
+    def check(sequences):
+        ids, sizes = encoder(sequences)
+        found = iter(encoder.soft_masked(sequences, (ids, sizes)).tolist())
+        for sequence, row in zip(sequences, np.split(ids, np.cumsum(sizes)[:-1]), strict=True):
+            at = 0
+            for number, token in enumerate(row.tolist()):
+                text = tokenizer.convert_ids_to_tokens(token)
+                if kind == "kmers":
+                    span = sequence[:3] if number == 0 else sequence[number + 2]
+                elif token == unknown:  # up to the next letter that is known
+                    rest = itertools.takewhile(lambda letter: letter in "Rr", sequence[at:])
+                    span = "".join(rest) if kind == "fused" else sequence[at]
+                else:
+                    span = sequence[at : at + len(text)]
+                    assert span.upper() == text
+                at += len(span)
+                assert next(found) == (0 if token == unknown else sum(map(str.islower, span)))
+
+    check()
+
+
+def test_soft_masked_bases_on_disk(tmp_path):
+    sequences = [sequence[:9].lower() + sequence[9:] for sequence in records(50, 4)["sequence"]]
+    for processes in (1, 2):
+        offsets, _ = tokenize(
+            TOKENIZER, batches(sequences), tmp_path / "test.ids.npy", processes, tmp_path / "test.soft_masked.npy"
+        )
+        np.save(tmp_path / "test.offsets.npy", offsets)
+        tokens = read_tokens(tmp_path, "test")
+        assert tokens.soft_masked.dtype == np.uint8
+        assert np.add.reduceat(tokens.soft_masked, offsets[:-1]).tolist() == [9] * 50
+    np.save(tmp_path / "test.soft_masked.npy", tokens.soft_masked[:-1])
+    with pytest.raises(UserError, match="do not belong together"):
+        read_tokens(tmp_path, "test")
 
 
 def test_a_tokenizer_saved_with_truncation_and_padding_does_neither():

@@ -19,6 +19,7 @@ from dnalm.training.benchmarks.measurements import (
     SPECIALS,
     SUITES,
     VOCABULARY,
+    WINDOWS,
     Arm,
     Suite,
     Work,
@@ -204,6 +205,20 @@ def test_each_trainer_takes_as_many_steps_as_requested(tmp_path, trainer):
     arm_run = ArmRun(Arm(trainer, 4, (2, 5)), SMALL, ALONE, tmp_path)
     assert [arm_run.train(steps).steps for steps in (2, 5)] == [2, 5]
     assert arm_run.facts()["parameters"] > VOCABULARY * TINY["hidden_size"]
+
+
+LANGUAGE = {"model_type": "mixtral", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+LANGUAGE |= {"num_key_value_heads": 2, "intermediate_size": 32, "num_local_experts": 4, "num_experts_per_tok": 1}
+
+
+@pytest.mark.parametrize("trainer", ["tutorial", "folded", "ours"])
+def test_language_models_are_trained_on_windows(tmp_path, trainer):
+    suite = Suite(LANGUAGE | {"max_position_embeddings": 128}, "cpu", (), "causal", 300, WINDOWS)
+    arm_run = ArmRun(Arm(trainer, 64, (1, 3)), suite, ALONE, tmp_path)
+    assert arm_run.train(3).steps == 3 and 40 < arm_run.tokens_a_sequence < 60
+    # all but the embedding, and three of four experts
+    idle = 3 * (2 * 32 * 32 + 32 * 32)
+    assert arm_run.facts()["parameters"] - arm_run.facts()["active_parameters"] == 300 * 32 + idle
 
 
 def test_padding_is_what_the_sequences_leave_of_the_positions(tmp_path):

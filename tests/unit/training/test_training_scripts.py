@@ -110,7 +110,7 @@ def test_a_table_that_is_none_leaves_no_tokens(tmp_path, monkeypatch, capsys, ta
 def test_a_finished_run(finished):
     log = pd.read_csv(finished / "training_log.tsv", sep="\t")
     losses = ["training_loss", "validation_loss"]
-    assert log.columns.tolist() == ["epoch", "step", *losses, *METRICS["classification"], "learning_rate"]
+    assert log.columns.tolist() == ["epoch", "step", "tokens", *losses, *METRICS["classification"], "learning_rate"]
     assert log["epoch"].tolist() == [1, 2] and log.notna().all(axis=None)
     run = json.loads((finished / "run.json").read_text())
     assert run["device"] == "cpu" and run["epochs"] == 2 and run["steps"] == 12 and run["max_tokens"] == 64
@@ -338,6 +338,8 @@ def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(task, tmp_path, m
 def test_predict_refuses_in_one_line(finished, task, tmp_path, monkeypatch, capsys):
     (tmp_path / "x.fa").write_text(">a\nACGT\n")
     masked_lm_checkpoint(tmp_path / "base", small_tokenizer(), trained=True)
+    config = json.loads((tmp_path / "base/config.json").read_text())
+    (tmp_path / "base/config.json").write_text(json.dumps({**config, "architectures": ["BertModel"]}))
     model = finished / "model"
     for arguments, message in [
         ((tmp_path / "absent", tmp_path / "x.fa", tmp_path / "y.tsv"), "absent: no such directory"),

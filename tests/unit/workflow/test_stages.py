@@ -30,10 +30,12 @@ datasets:
      negatives: {{unique: 1, interspersed: 2, shuffled: 0}}}}
   e: {{kind: repeats, genome: g, catalogue: loose, mask: {{soft: false}}}}
   t: {{kind: table, train: a.csv, validation: b.csv, test: c.csv, labels: {{0: "no", 1: "yes"}}, baselines: []}}
+  w: {{kind: corpus, genome: g}}
 models:
   m: {{architecture: {{model_type: bert}}, tokenizer: {{train: bpe}}}}
   hub: {{checkpoint: a/b, revision: main, max_tokens: 64}}
 recipes: {{r: {{}}, none: {{method: none}}, both: {{reverse_complement: true, overlong: drop}}}}
+embeddings: {{v: {{model: m, dataset: d}}}}
 runs: [{{dataset: d, model: m, recipe: r, seeds: [1, 2]}}, {{dataset: t, model: hub, recipe: both}}]
 """.format("a" * 32, MD5, SHA256)),
     check_paths=False,
@@ -73,9 +75,12 @@ def test_a_section_does_not_depend_on_how_numbers_and_keys_are_written():
 JOB = {
     "kind": "genomes", "name": "web", "part": "chr1", "genome": "g", "catalogue": "low", "mask": "soft+own",
     "source": "unique", "min_length": "26", "shard": "0", "dataset": "d", "model": "m", "recipe": "r", "seed": "1",
-    "baseline": "kmer", "table": "train",
+    "baseline": "kmer", "table": "train", "corpus": "w",
+    "split": "test", "weights": "seed1", "overlong": "window", "embedding": "v",
     "hub_id": "a--b", "revision": "main",
 }  # fmt: skip
+OF_CORPORA = ("window_corpus", "audit_corpus", "tokenize_corpus")
+OTHERS = {"import_table": {"dataset": "t"}, "certify": {"model": "hub"}}
 RULES = {
     found[1]: found[2]
     for path in (ROOT / "workflow/rules").glob("*.smk")
@@ -99,7 +104,7 @@ def test_a_script_reads_what_its_rule_is_told(rule):
     (module,) = re.findall(rf"^from (dnalm\.config[\w.]*) import {name}$", script, re.MULTILINE)
     told = typing.get_type_hints(stages.BUILDERS[rule])["return"]
     assert getattr(importlib.import_module(module), name) is told
-    job = wildcards(**JOB | {"import_table": {"dataset": "t"}, "certify": {"model": "hub"}}.get(rule, {}))
+    job = wildcards(**JOB | ({"dataset": "w"} if rule in OF_CORPORA else OTHERS.get(rule, {})))
     text = stages.section(CONFIG, rule, job)
     read = told.model_validate_json(text)
     assert type(stages.BUILDERS[rule](CONFIG, job)) is told and read.model_dump(mode="json") == json.loads(text)
@@ -216,6 +221,7 @@ def test_runs_are_listed_with_their_baselines():
         *("results/d/runs/m/r/seed1", "results/d/runs/m/r/seed2"),
         "results/t/runs/hub/both/seed1",
         *(f"results/e/runs/baseline/{name}/seed1" for name in simple),
+        *(f"results/w/runs/baseline/{name}/seed1" for name in ("markov", "mixture", "uniform")),
     ]  # fmt: skip
 
 

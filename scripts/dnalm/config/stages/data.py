@@ -6,6 +6,7 @@ from pydantic import Field
 
 from dnalm.config.base import Labels, Md5, Name, Settings, Sha256, Text
 from dnalm.config.catalogues import ArraySimulation
+from dnalm.config.corpora import CorpusSplitting
 from dnalm.config.datasets import Balance, Kind, Related, Source, Splitting
 
 Pieces = Literal["unique", "interspersed", "context"]
@@ -89,6 +90,7 @@ class ImportTableSettings(Settings):
     """How a labelled table is read."""
 
     parts: list[Text] = Field(description="What its files hold: `all`, or splits in this order.")
+    file_labels: list[Text | None] = Field(description="The label of all rows of each file; None if rows have theirs.")
     sequence_column: Text
     label_column: Text
     target_column: Text | None = Field(description="Column of numbers to predict, instead of labels.")
@@ -127,3 +129,24 @@ class CompareSplitsSettings(Settings):
 
     kind: Kind
     related: Related
+
+
+class WindowCorpusSettings(Settings):
+    """How a corpus is cut from genomes, or read from a table, and divided."""
+
+    genomes: list[Name] = Field(description="In this order; none for a table.")
+    sequence_column: Text = Field(description="Column of a table's sequences.")
+    window: int = Field(ge=1, description="In bases.")
+    stride: int = Field(ge=1, description="In bases.")
+    max_unknown: float
+    max_soft_masked: float
+    both_strands: bool
+    split: CorpusSplitting
+    caps: dict[str, int | None] = Field(description="Maximum number of records of each split; None for no limit.")
+
+
+class ComparePretrainingSettings(Settings):
+    """A corpus that a data set's records are looked for in."""
+
+    corpus: Name
+    genome: Name | None = Field(description="Genome of the records' positions; None if their `source` says it.")

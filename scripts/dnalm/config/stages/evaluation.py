@@ -6,8 +6,9 @@ from pydantic import Field
 
 from dnalm.config.audits import Audit
 from dnalm.config.base import Labels, Name, Settings, Text
+from dnalm.config.corpora import CorpusSplitting
 from dnalm.config.datasets import Baseline, Kind, MaxRecords, Splitting
-from dnalm.config.evaluation import Resampling, Scoring
+from dnalm.config.evaluation import Published, Resampling, Scoring
 from dnalm.config.models import Model
 from dnalm.config.recipes import Recipe
 from dnalm.config.runs import SeededRun
@@ -22,6 +23,9 @@ class AuditSettings(Settings):
     audit: Audit
     labels: Labels | None
     models: dict[Name, int | None] = Field(description="Maximum tokens of one input; None if the config has no limit.")
+    pretraining: dict[Name, list[Name]] = Field(
+        {}, description="Corpora that models were pre-trained on, and which models these are."
+    )
 
 
 class BaselineSettings(Settings):
@@ -56,7 +60,9 @@ class PlanSettings(Settings):
     models: dict[Name, Model] = Field(description="The models of the runs, with names in place of local paths.")
     recipes: dict[Name, Recipe] = Field(description="The recipes of the runs.")
     baseline_settings: int | None = Field(description="Settings that a baseline tries at most; None for all.")
-    split: Splitting | None = Field(description="How records are divided; None if they were published divided.")
+    split: Splitting | CorpusSplitting | None = Field(
+        description="How records are divided; None if they were published divided."
+    )
     max_records: MaxRecords
     intervals: IntervalSettings
 
@@ -101,4 +107,11 @@ class ReportSettings(Settings):
     variants: dict[Name, Variant] = Field({}, description="Data sets that are variants of another one.")
     confidence: float = Field(description="Level of the intervals.")
     ladder: list[Name] = Field([], description="Data sets that are rungs, from the top down.")
+    embeddings: dict[Name, Name] = Field({}, description="Embeddings whose maps are drawn, and the data set of each.")
+    leaderboard: list[tuple[Text, list[Name]]] = Field(
+        [], description="Titles of groups of data sets and their names: a list, as the keys of settings are sorted."
+    )
+    replicates: int = Field(2000, description="Resamples for the intervals of mean ranks.")
+    seed: int = Field(1, description="Seed of these resamples.")
+    published: list[Published] = Field([], description="Figures that others reported.")
     config: dict[str, Any] = Field(description="The whole config, to print.")

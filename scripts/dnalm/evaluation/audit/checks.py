@@ -65,6 +65,19 @@ def check(
     return {"name": name, "status": status, "value": rounded, "threshold": threshold, "details": details, **words}
 
 
+def report(subject: Subject, made: Sequence[Check], probes: Sequence[Any] = ()) -> dict[str, Any]:
+    """The content of audit.json: the checks, the shortcut probes, and which failed checks stop the workflow."""
+    failed = [check["name"] for check in made if check["status"] == "fail"]
+    stopping = subject.limits["fail_on"]
+    return {
+        "dataset": subject.dataset,
+        "checks": list(made),
+        "shortcuts": [probe.as_json() for probe in probes],
+        "status": worst([check["status"] for check in made]),
+        "stops": [name for name in failed if name in stopping or "all" in stopping],
+    }
+
+
 def above(value: float, limit: float) -> str:
     """Fail above a limit, else pass."""
     return "fail" if value > limit else "pass"

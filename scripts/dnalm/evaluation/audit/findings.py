@@ -9,7 +9,7 @@ import pandas as pd
 from dnalm.errors import UserError
 from dnalm.evaluation.audit import checks, leaks, targets
 from dnalm.evaluation.audit.balance import compare_splits, split_balance
-from dnalm.evaluation.audit.checks import Subject, worst
+from dnalm.evaluation.audit.checks import Check, Subject
 from dnalm.evaluation.audit.family import correct
 from dnalm.evaluation.audit.markers import find_markers, markers
 from dnalm.evaluation.audit.origin import OPTIONAL, find_origins, origin
@@ -31,12 +31,14 @@ def audit(
     tables: Mapping[str, pd.DataFrame],
     leakage: Mapping[str, Any],
     tokens: Mapping[str, TokenCounts],
+    seen: Check | None = None,
 ) -> dict[str, Any]:
     """The content of audit.json: all checks that apply, the shortcut probes, and which failed checks stop the workflow.
 
     tables: the sequence table of each split, checked by `check_tables`. leakage: the output of `compare_splits.py` for
-    them. tokens: of each model, in the order of the splits' records. The probes pool all splits, as their models are
-    not used again. The p values of all probes, markers, origins and comparisons of splits are corrected together.
+    them. tokens: of each model, in the order of the splits' records. seen: the check `pretraining`. The probes pool all
+    splits, as their models are not used again. The p values of all probes, markers, origins and comparisons of splits
+    are corrected together.
     """
     _check_facts(leakage, tables)
     records = pd.concat([tables[split] for split in SPLITS], ignore_index=True)
@@ -70,19 +72,11 @@ def audit(
         markers(subject, marked),
         origin(subject, origins, records),
         split_balance(subject, compared),
+        seen,
         *([checks.overlong(subject, tokens), checks.unknown_tokens(subject, tokens)] if tokens else []),
         checks.effective_groups(subject, Groups.of(pd.factorize(tables["test"]["group"])[0])),
     ]
-    made = [check for check in found if check is not None]
-    failed = [check["name"] for check in made if check["status"] == "fail"]
-    stopping = limits["fail_on"]
-    return {
-        "dataset": subject.dataset,
-        "checks": made,
-        "shortcuts": [probe.as_json() for probe in probes],
-        "status": worst([check["status"] for check in made]),
-        "stops": [name for name in failed if name in stopping or "all" in stopping],
-    }
+    return checks.report(subject, [check for check in found if check is not None], probes)
 
 
 def check_tables(tables: Mapping[str, pd.DataFrame], places: Mapping[str, Any]) -> None:

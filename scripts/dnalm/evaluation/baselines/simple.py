@@ -4,7 +4,6 @@ Each is fitted on train on simple features of a sequence, with the settings that
 Spearman correlation (targets) on validation. Deterministic.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,18 +13,11 @@ from tqdm import tqdm
 
 from dnalm.errors import UserError
 from dnalm.evaluation.baselines.candidates import CANDIDATES, Features
+from dnalm.evaluation.baselines.outcome import Outcome
 from dnalm.metrics import classification_metrics, regression_metrics
 from dnalm.names import LABEL, METRICS, spread
 from dnalm.tables.predictions import ClassPredictions, NumberPredictions, Predictions
 from dnalm.tables.sequences import truth_column
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A fitted baseline: predictions of all splits but train, and its settings and fits (`baseline` in run.json)."""
-
-    predictions: dict[str, Predictions]
-    record: dict[str, Any]
 
 
 def fit_baseline(name: str, tables: dict[str, pd.DataFrame], most_settings: int | None = None) -> Outcome:

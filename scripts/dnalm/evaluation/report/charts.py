@@ -17,7 +17,7 @@ INK, MUTED, LINE = "#1c2733", "#5a6672", "#e3e8ec"
 MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#B8860B")
 """Colour-blind safe, after Okabe and Ito (2008); their yellow is darkened for lines on white."""
 MODEL_DASHES: tuple[list[int], ...] = ([], [9, 3], [2, 2])
-BASELINE_STYLES: dict[str, tuple[str, list[int]]] = {
+BASELINE_STYLES: dict[str, tuple[str, list[float]]] = {
     "majority": ("#C3CAD0", [1, 3]),
     "mean": ("#C3CAD0", [1, 5]),
     "length_gc": ("#A3ADB6", [2, 3]),
@@ -26,6 +26,9 @@ BASELINE_STYLES: dict[str, tuple[str, list[int]]] = {
     "periodicity": ("#56616B", [7, 2, 2, 2]),
     "cnn": ("#7A6448", [7, 2, 2, 2]),
     "trf": ("#1C2733", [12, 3]),
+    "uniform": ("#8C959D", [1.5, 3]),
+    "markov": ("#6A7883", [6, 3]),
+    "mixture": ("#7A6448", [10, 3]),
 }
 """Colour and dash: cool greys for counted features, warm ones for learnt features, ink for the reference."""
 SHAPES = {"model": "circle", "baseline": "square", "reference": "diamond"}
@@ -36,7 +39,7 @@ class Style:
     """How a run is drawn wherever it appears."""
 
     colour: str
-    dash: Sequence[int]
+    dash: Sequence[float]
     width: float
 
     @property

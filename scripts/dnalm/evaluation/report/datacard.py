@@ -32,6 +32,7 @@ _SPLITTING = {
     "grouped": "related records stay in one split",
     "random": "records divided at random",
     "chromosome": "divided by chromosome",
+    "stretch": "divided by stretch of the genome",
 }
 _OVERLONG = {"window": "cut into windows, scores averaged", "truncate": "cut off", "drop": "left out"}
 
@@ -77,6 +78,13 @@ def about(dataset: Dataset) -> str:
         )
         what = f"Tandem repeats of {config['catalogue']} against {sources} sequence of {config['genome']}, "
         what += f"matched by {match}" if match else "unmatched in length and GC"
+    elif dataset.is_corpus:
+        bases = sum(split["bases"] for split in dataset.manifest["splits"].values())
+        genome = config.get("genome")
+        source = listed([genome] if isinstance(genome, str) else genome) if genome else "a table"
+        what = f"Unlabelled sequence of {source}, {bases:,} bases" + (
+            f" in windows of {config['window']:,}" if genome else ""
+        )
     elif target := config.get("target_column"):
         what = f"Table with a number to predict, {target}"
     else:
@@ -98,7 +106,7 @@ def cautions(dataset: Dataset) -> list[str]:
         run = group.runs[0]
         counts = run.record.get("counts", {}).values()
         total, overlong, unknown = (
-            sum(part[key] for part in counts) for key in ("records", "overlong", "unknown_tokens")
+            sum(part.get(key, 0) for part in counts) for key in ("records", "overlong", "unknown_tokens")
         )
         mode = run.record["spec"]["recipe"]["overlong"]
         if overlong > (total / 100 if mode == "window" else 0):
@@ -115,7 +123,7 @@ def cautions(dataset: Dataset) -> list[str]:
 
 def _selection(dataset: Dataset) -> list[str]:
     """How dropped positives differ from kept ones, if many were dropped and they differ."""
-    compared = dataset.manifest["kept_vs_dropped"] or {}
+    compared = dataset.manifest.get("kept_vs_dropped") or {}
     differences, kept, dropped = [], 0, 0
     for name, (title, places) in _COMPARED.items():
         if (part := compared.get(name)) and part["ks"] is not None and part["ks"] > DIFFERENT:
@@ -148,7 +156,10 @@ def _splits(dataset: Dataset) -> Table:
     for split in SPLITS:
         facts = dataset.manifest["splits"][split]
         numbers = [facts["labels"].get(str(label), 0) for label in range(len(names))]
+        if dataset.is_corpus:
+            numbers = [facts["bases"], facts["soft_masked_bases"]]
         rows.append([split, *map(count, numbers), count(facts["records"]), count(facts["groups"])])
+    names = ["Bases", "soft-masked"] if dataset.is_corpus else names
     columns = [Column("Split"), *map(Column, names), Column("All records"), Column("Groups")]
     return Table("Splits", "", columns, rows)
 
@@ -173,7 +184,7 @@ def _targets(dataset: Dataset) -> Table:
 
 def _composition(dataset: Dataset) -> Table:
     rows = []
-    with_targets = bool(dataset.manifest["splits"]["test"].get("targets"))
+    with_targets = dataset.is_corpus or bool(dataset.manifest["splits"]["test"].get("targets"))
     kinds = {"all": ""} if with_targets else {str(k): f"{name}, " for k, name in enumerate(label_names(dataset))}
     for key, name in kinds.items():
         for split in SPLITS:
@@ -208,9 +219,11 @@ def _checks(dataset: Dataset) -> Table:
         ["Groups that lie in several splits", count(groups["in_several_splits"])],
     ]
     shared = [
-        f"{' and '.join(pair.split('/'))} {number:,}" for pair, number in sorted(manifest["shared_sequences"].items())
+        f"{' and '.join(pair.split('/'))} {number:,}"
+        for pair, number in sorted(manifest.get("shared_sequences", {}).items())
     ]
-    rows.append(["Sequences that two splits share", "; ".join(shared)])
+    if shared:
+        rows.append(["Sequences that two splits share", "; ".join(shared)])
     if inferred := groups.get("motifs_inferred"):
         rows.append(["Motifs inferred from the array", f"{inferred:,}: the catalogue names none for them"])
     if missing := groups.get("motifs_missing"):
@@ -247,7 +260,7 @@ def _ledger(dataset: Dataset) -> Table:
 def _comparison(dataset: Dataset) -> Table:
     rows = []
     for name, (title, places) in _COMPARED.items():
-        compared = (dataset.manifest["kept_vs_dropped"] or {}).get(name)
+        compared = (dataset.manifest.get("kept_vs_dropped") or {}).get(name)
         if compared and compared["dropped"]["n"]:
             sides = [*_spread(compared["kept"], places), *_spread(compared["dropped"], places)]
             rows.append([title[0].upper() + title[1:], *sides, decimal(compared["ks"])])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dnalm.evaluation.report.text import MISSING, between, decimal, percent, significant, spanned
-from dnalm.names import METRICS, SMALLER_IS_BETTER
+from dnalm.names import BITS_PER_BASE, METRICS, SMALLER_IS_BETTER
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class Metric:
         """Two bounds as a range."""
         return spanned(low, high) if self.has_unit else between(low, high)
 
+    @property
+    def sign(self) -> int:
+        """1 if larger values are better, else -1."""
+        return -1 if self.name in SMALLER_IS_BETTER else 1
+
     def best(self, values: Sequence[float]) -> str | None:
         """The best of some values as text, so that values with the same text tie; None without values."""
         if not values:
@@ -46,7 +51,9 @@ class Description:
     metrics: columns of the leaderboard, the primary metric first; more: further metrics of a model card. beside: the
     metric that a verdict names after the primary one. rules: what each baseline does, for use in a sentence. trivial:
     from a metrics.json, the start of a sentence on the score of a constant answer, up to "the n test records". task:
-    what a model does, for the hub; tags: further tags for the hub.
+    what a model does, for the hub; tags: further tags for the hub; pipeline: the hub's name for that. collapse: what it
+    means that a run collapsed, in a sentence and in a note. better, worse: what a model does that is better or worse
+    than a rule.
     """
 
     objective: str
@@ -57,6 +64,10 @@ class Description:
     task: str
     more: Sequence[Metric] = ()
     tags: Sequence[str] = ()
+    pipeline: str = "text-classification"
+    collapse: tuple[str, str] = ("every test record gets the same label", "one class only")
+    better: str = "beats"
+    worse: str = "does worse than"
 
     @property
     def primary(self) -> Metric:
@@ -84,6 +95,35 @@ _RULES = {
     "boosting": "gradient boosting on k-mers",
     "periodicity": "one periodicity number",
 }
+
+
+def _uniform(metrics: Mapping[str, Any]) -> str:
+    return f"A uniform guess costs 2 bits for each of the {metrics['bases']:,} scored bases of"
+
+
+def _language_model(objective: str, prefix: str, task: str, pipeline: str) -> Description:
+    names = BITS_PER_BASE[:3] if objective == "causal" else BITS_PER_BASE[3:]
+    title = f"Bits per {prefix}base"
+    titles = (title, "Soft-masked bases", "Other bases")
+    proses = (f"bits per {prefix}base", "bits per soft-masked base", "bits per base that is not soft-masked")
+    return Description(
+        objective=objective,
+        metrics=[Metric(*one, hub=one[0]) for one in zip(names, titles, proses, strict=True)],
+        beside=names[1],
+        rules={
+            "uniform": "a uniform guess",
+            "markov": "the best Markov chain",
+            "mixture": "the mixture of finite-context models",
+        },
+        trivial=_uniform,
+        task=task,
+        tags=("language-model",),
+        pipeline=pipeline,
+        collapse=("it costs 2 bits a base or more, no less than a uniform guess", "2 bits or more"),
+        better="has learnt more than",
+        worse="has learnt less than",
+    )
+
 
 DESCRIPTIONS = {
     "classification": Description(
@@ -127,6 +167,8 @@ DESCRIPTIONS = {
         task="DNA sequence regression",
         tags=("regression",),
     ),
+    "causal": _language_model("causal", "", "DNA language modelling", "text-generation"),
+    "masked": _language_model("masked", "masked ", "masked DNA language modelling", "fill-mask"),
 }
 """By objective."""
 

@@ -14,8 +14,6 @@ from dnalm.evaluation.report.results import Dataset, Run
 from dnalm.evaluation.report.text import as_yaml, count, decimal, duration, energy, per_cent, significant
 from dnalm.evaluation.report.verdict import audit_summary, compared
 
-PIPELINE = "text-classification"
-"""The hub's name for a model with a head on the whole sequence, also for regression."""
 _CODE = re.compile("(`[^`<>&]+`)")
 _SIGNS = re.compile(r"[\\`*_\[\]|#~]")
 
@@ -48,7 +46,7 @@ def model_card(dataset: Dataset, checkpoint: str | None, confidence: float) -> s
         labels=datacard.label_names(dataset),
         target=dataset.config.get("target_column"),
         reach=_reach(dataset),
-        pipeline=PIPELINE,
+        pipeline=description.pipeline,
         metric=description.primary,
         criterion=description.metric(record["spec"]["recipe"]["best_metric"] or description.primary.name).prose,
         splits=datacard.hashes(dataset),
@@ -89,13 +87,13 @@ def _metadata(dataset: Dataset, run: Run, checkpoint: str | None) -> dict[str, A
     pretrained = checkpoint is not None and run.record["spec"].get("initialisation") != "random"
     base = {"base_model": checkpoint, "base_model_relation": "finetune"} if pretrained else {}
     result = {
-        "task": {"type": PIPELINE, "name": description.task},
+        "task": {"type": description.pipeline, "name": description.task},
         "dataset": {"name": dataset.name, "type": dataset.name, "split": "test"},
         "metrics": metrics,
     }
     return {
         "library_name": "transformers",
-        "pipeline_tag": PIPELINE,
+        "pipeline_tag": description.pipeline,
         "tags": ["dna", "genomics", "biology", *description.tags, *kind],
         **base,
         "metrics": [metric.hub for metric in description.metrics],
@@ -128,7 +126,7 @@ def _comparisons(dataset: Dataset, confidence: float) -> list[str]:
     run = dataset.members[0][1]
     primary = dataset.comparison["primary"]
     sentences = []
-    for one in [*([primary] if primary else []), *dataset.comparison["others"]]:
+    for one in [*([primary] if primary else []), *dataset.comparison["others"], *dataset.comparison["rivals"]]:
         if (one["model"], one["recipe"]) == (run.model, run.recipe):
             subject = f"{run.name} (mean of {one['seeds']} seeds)" if one["seeds"] > 1 else run.name
             _, headline, meaning = compared(one, subject, dataset.description, confidence)

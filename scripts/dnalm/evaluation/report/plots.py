@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from dnalm.evaluation.report import charts
+from dnalm.evaluation.report import charts, embeddings
 from dnalm.evaluation.report.descriptions import Description
 from dnalm.evaluation.report.results import Dataset, Group, Run
 from dnalm.evaluation.report.text import listed
@@ -24,6 +24,9 @@ def training(dataset: Dataset) -> list[dict[str, Any]]:
 
 def _drawn(group: Group, logs: list[tuple[Run, pd.DataFrame]], description: Description, key: str) -> dict[str, Any]:
     recipe = group.runs[0].record["spec"]["recipe"]
+    if embeddings.is_probe(group):
+        criterion = description.metric(recipe["best_metric"] or description.primary.name)
+        return embeddings.settings(group, logs, criterion, f"{key}-settings")
     kept = [log.loc[(log["epoch"] - run.record["best_epoch"]).abs().idxmin()] for run, log in logs]
     if recipe["method"] == "none":
         loss = kept[0].validation_loss

@@ -1,4 +1,6 @@
-"""What a pre-trained model may have seen before: its checkpoint's training data are not known to this workflow."""
+"""What a pre-trained model may have seen before: known of a run of this workflow, not of a published checkpoint."""
+
+import re
 
 from dnalm.evaluation.report.results import Dataset, Group
 from dnalm.evaluation.report.text import between, listed, signed
@@ -10,11 +12,22 @@ def seen_before(dataset: Dataset) -> str:
     if not groups:
         return ""
     models = list(dict.fromkeys(group.runs[0].model for group in groups))
-    begin = "begins" if len(models) == 1 else "begin"
-    said = (
-        f"{listed(models)} {begin} from pre-trained weights, and what those were trained on is not known to this"
-        " workflow: test sequences of a public genome were probably among it, so a score may in part be memory."
-    )
+    of_runs = [one for one in models if any(group.runs[0].model == one and _begins_with_run(group) for group in groups)]
+    others = [one for one in models if one not in of_runs]
+    sentences = []
+    if others:
+        begin = "begins" if len(others) == 1 else "begin"
+        sentences.append(
+            f"{listed(others)} {begin} from pre-trained weights, and what those were trained on is not known to this"
+            " workflow: test sequences of a public genome were probably among it, so a score may in part be memory."
+        )
+    if of_runs:
+        begin = "begins" if len(of_runs) == 1 else "begin"
+        sentences.append(
+            f"{listed(of_runs)} {begin} with another run of this workflow: the audit (`pretraining`) counts the test"
+            " records that its corpus holds."
+        )
+    said = " ".join(sentences)
     tested = [one for one in dataset.comparison["twins"] if one["model"] in models]
     gains = [
         f"{one['model']} · {one['recipe']} {signed(one['difference'])}"
@@ -27,6 +40,11 @@ def seen_before(dataset: Dataset) -> str:
     if names := list(dict.fromkeys(twin.name for group in groups for twin in twins(dataset, group))):
         return f"{said} Compare with {listed(names)}, the same architecture from random weights."
     return f"{said} Compare with the same architecture from random weights (`initialisation: random`)."
+
+
+def _begins_with_run(group: Group) -> bool:
+    """Whether its model is that of another run, rather than a checkpoint."""
+    return re.search(r"/seed\d+$", group.runs[0].record["spec"]["checkpoint"] or "") is not None
 
 
 def twins(dataset: Dataset, group: Group) -> list[Group]:

@@ -1,7 +1,7 @@
 """The results of one data set for the report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -25,10 +25,13 @@ BASELINE_NAMES = {
     "periodicity": "periodicity",
     "cnn": "small CNN",
     "trf": "Tandem Repeats Finder",
+    "uniform": "uniform guess",
+    "markov": "Markov chain",
+    "mixture": "finite-context mixture",
 }
 
-CONSTANT = "majority"
-"""The baseline that answers one class by its nature."""
+CONSTANT = ("majority", "uniform")
+"""The baselines that answer the same throughout by their nature."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,16 @@ class Run:
 
     @property
     def collapsed(self) -> bool:
-        """Whether it answers one class throughout the test split; False for numbers.
+        """Whether it answers one class throughout the test split, or costs 2 bits a base or more; False for numbers.
 
-        Of the rule that always answers the commonest label that is no finding.
+        Of the rule that always answers the same that is no finding.
         """
-        return self.recipe != CONSTANT and bool(self.metrics.get("collapsed"))
+        return self.recipe not in CONSTANT and bool(self.metrics.get("collapsed"))
+
+    @property
+    def objective(self) -> str:
+        """What it was trained for."""
+        return self.predictions["test"].objective
 
     @property
     def pretrained(self) -> bool:
@@ -137,8 +145,22 @@ class Details:
 
 
 @dataclass(frozen=True)
+class EmbeddingMap:
+    """The map of an entry of `embeddings`: how it was drawn, and a row a record with `x` and `y`."""
+
+    name: str
+    facts: dict[str, Any]
+    points: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """One data set: config, manifest, audit, comparison, and its run groups in the order of the config."""
+    """One data set: config, manifest, audit, comparison, and its run groups in the order of the config.
+
+    clusters: the group of each test record, by id; only of data sets on a leaderboard. apart: run groups of a corpus
+    whose figures are another quantity than those of `groups`: masked language models beside causal ones, or baselines
+    where all models are masked ones.
+    """
 
     name: str
     config: dict[str, Any]
@@ -146,12 +168,22 @@ class Dataset:
     audit: dict[str, Any]
     comparison: dict[str, Any]
     groups: Sequence[Group]
+    embeddings: Sequence[EmbeddingMap] = ()
+    clusters: Mapping[str, str] = field(default_factory=dict)
+    apart: Sequence[Group] = ()
 
     @property
     def description(self) -> Description:
         """The description of the objective; from the config, as there may be no runs."""
+        if self.is_corpus:
+            return DESCRIPTIONS[self.groups[0].runs[0].objective if self.groups else "causal"]
         truth = TARGET if self.config.get("target_column") else LABEL
         return next(DESCRIPTIONS[objective] for objective, column in TRUTH.items() if column == truth)
+
+    @property
+    def is_corpus(self) -> bool:
+        """Whether it has no labels or targets, and models learn the sequence itself."""
+        return str(self.config.get("kind")) == "corpus"
 
     @property
     def members(self) -> list[tuple[Group, Run]]:
@@ -173,21 +205,41 @@ class Dataset:
         return next((group for group in self.groups if group.key == key), None)
 
 
-def read_dataset(results: Path, name: str, config: dict[str, Any], runs: Sequence[SeededRun]) -> Dataset:
-    """Read the files of a data set and of its `runs`; runs on other data sets are ignored."""
+def read_dataset(
+    results: Path,
+    name: str,
+    config: dict[str, Any],
+    runs: Sequence[SeededRun],
+    embeddings: Mapping[str, str] | None = None,
+) -> Dataset:
+    """Read the files of a data set, of its `runs`, and of its `embeddings` {name: data set}; others are ignored."""
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         if run.dataset == name:
             groups.setdefault((run.model, run.recipe), []).append(_read_run(results / run.folder, run))
     folder = results / name
+    found = [Group(members) for members in groups.values()]
+    objectives = {group.runs[0].objective for group in found if not group.is_baseline} or {"causal"}
+    shown = "masked" if objectives == {"masked"} else "causal"
+    corpus = config.get("kind") == "corpus"
+    apart = [group for group in found if corpus and group.runs[0].objective != shown]
     return Dataset(
         name,
         config,
         read_json(folder / "data" / "manifest.json"),
         read_json(folder / "audit.json"),
         read_json(folder / "comparison.json"),
-        [Group(members) for members in groups.values()],
+        [group for group in found if group not in apart],
+        embeddings=[
+            _read_map(results / "embeddings" / one, one) for one, of in (embeddings or {}).items() if of == name
+        ],
+        apart=apart,
     )
+
+
+def _read_map(folder: Path, name: str) -> EmbeddingMap:
+    points = pd.read_csv(folder / "map.tsv", sep="\t", dtype={"id": str, "split": str}, keep_default_na=False)
+    return EmbeddingMap(name, read_json(folder / "map.json"), points)
 
 
 def _read_run(directory: Path, run: SeededRun) -> Run:
@@ -206,7 +258,8 @@ def _read_run(directory: Path, run: SeededRun) -> Run:
 
 def _read_log(path: Path, primary: str) -> pd.DataFrame:
     log = pd.read_csv(path, sep="\t")
-    missing = [name for name in ("epoch", "training_loss", "validation_loss", primary) if name not in log]
+    place = "setting" if "setting" in log else "epoch"
+    missing = [name for name in (place, "training_loss", "validation_loss", primary) if name not in log]
     if missing or log.empty:
         raise UserError(f"{path}: {f'no column {missing[0]!r}' if missing else 'no rows'}; not a training log")
     return log

@@ -13,17 +13,17 @@ def remarks(dataset: Dataset) -> list[str]:
     for group in dataset.models:
         said += [
             f"{group.name}: {text}"
-            for text in (collapsed(group, dataset.description), _differing(group, dataset))
+            for text in (collapsed(group, dataset.description), _differing(group, dataset), _repeated(group))
             if text
         ]
     return said
 
 
 def collapsed(group: Group, description: Description) -> str:
-    """Which runs of a group answer one class only, and the mean with and without them; empty if none does."""
+    """Which runs of a group collapsed, and the mean with and without them; empty if none does."""
     if not group.collapsed:
         return ""
-    said = f"{_seeds(group.collapsed)} collapsed: every test record gets the same label"
+    said = f"{_seeds(group.collapsed)} collapsed: {description.collapse[0]}"
     rest = Group([run for run in group.runs if not run.collapsed])
     if not rest.runs:
         return f"{said}."
@@ -38,11 +38,13 @@ def collapsed(group: Group, description: Description) -> str:
 def brief(group: Group, description: Description) -> str:
     """The same as a note below a name: `mean of 5 seeds; seed 3 collapsed, 0.712 without it`."""
     several = f"mean of {len(group.runs)} seeds" if len(group.runs) > 1 else ""
+    if _repeated(group):
+        several = f"{len(group.runs)} seeds, the same run"
     if not group.collapsed:
         return several
     rest = Group([run for run in group.runs if not run.collapsed])
     if not several:
-        return "collapsed: one class only"
+        return f"collapsed: {description.collapse[1]}"
     if not rest.runs:
         return f"{several}, all collapsed"
     metric = description.primary
@@ -66,6 +68,22 @@ def _differing(group: Group, dataset: Dataset) -> str:
     return (
         f"seeds {worst} and {best} differ by {metric.text(high - low)} in test {metric.prose}"
         f" ({metric.text(low)} and {metric.text(high)}), and their intervals do not overlap: one seed tells little."
+    )
+
+
+def _repeated(group: Group) -> str:
+    """That the seeds of a probe are one run: its vectors are frozen, its fit has one optimum; empty if they are not."""
+    if group.is_baseline or len(group.runs) < 2 or not group.runs[0].pretrained:
+        return ""
+    recipe = group.runs[0].record["spec"]["recipe"]
+    if recipe["method"] != "probe":
+        return ""
+    limit = recipe.get("max_train_records")
+    if limit is not None and limit < group.runs[0].record["counts"]["train"]["records"]:
+        return ""
+    return (
+        f"its {len(group.runs)} seeds are the same run, because nothing in a probe of pre-trained weights is random:"
+        " that they agree says nothing about how certain the score is."
     )
 
 

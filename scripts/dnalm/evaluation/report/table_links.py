@@ -34,14 +34,14 @@ def downloads(dataset: Dataset, more: Mapping[str, Rows]) -> dict[str, File | No
     """The data set's tables as files, by name; None for an empty one. more: further tables by name."""
     primary = dataset.comparison["primary"]
     compared = [primary] if primary else []
-    compared += [one for kind in ("others", "twins", "references") for one in dataset.comparison[kind]]
+    compared += [one for kind in ("others", "rivals", "twins", "references") for one in dataset.comparison[kind]]
     made = {
         "metrics": _metrics(dataset),
         "comparison": (_COMPARED, [[one[name] for name in _COMPARED] for one in compared]),
         "strata": _strata(dataset),
         **more,
         "audit": (_CHECKED, [[check[name] for name in _CHECKED] for check in dataset.audit["checks"]]),
-        "shortcuts": (_PROBED, [[probe[name] for name in _PROBED] for probe in dataset.audit["shortcuts"]]),
+        "shortcuts": (_PROBED, [[probe[name] for name in _PROBED] for probe in dataset.audit.get("shortcuts", ())]),
     }
     return {name: file(f"{dataset.name}-{name}", columns, rows) for name, (columns, rows) in made.items()}
 
@@ -75,17 +75,17 @@ def runs(dataset: Dataset) -> Iterable[tuple[list[Any], Run]]:
 
 def _metrics(dataset: Dataset) -> Rows:
     rows, recorded = [], METRICS[dataset.description.objective]
-    classes = dataset.description.objective == "classification"
+    collapses = dataset.description.objective != "regression"
     for names, run in runs(dataset):
         row = [*names, run.metrics["n"]]
         for name in recorded:
             bounds = run.metrics["intervals"].get(name) or {}
             row += [run.metrics[name], bounds.get("low"), bounds.get("high")]
         row += [run.metrics["validation"][name] for name in recorded]
-        rows.append([*row, run.collapsed] if classes else row)
+        rows.append([*row, run.collapsed] if collapses else row)
     tested = [column for name in recorded for column in (name, f"{name}_low", f"{name}_high")]
     columns = [*RUN, "n", *tested, *(f"validation_{name}" for name in recorded)]
-    return [*columns, "collapsed"] if classes else columns, rows
+    return [*columns, "collapsed"] if collapses else columns, rows
 
 
 def _strata(dataset: Dataset) -> Rows:

@@ -58,7 +58,7 @@ def checks(audit: dict[str, Any]) -> dict[str, Any]:
 
 def probes(audit: dict[str, Any], limits: Mapping[str, Any]) -> dict[str, Any] | None:
     """The probes' values with intervals, on one scale; None without values. limits: the config's `audit`."""
-    known = [probe for probe in audit["shortcuts"] if probe["value"] is not None]
+    known = [probe for probe in audit.get("shortcuts", ()) if probe["value"] is not None]
     if not known:
         return None
     bounds = [[probe[side] for side in ("low", "high") if probe[side] is not None] for probe in known]

@@ -47,6 +47,9 @@ def verdict(dataset: Dataset, confidence: float) -> Verdict:
             _origin("model", model, description),
             _origin("baseline", rival, description),
         ]
+        for one in dataset.comparison["rivals"]:
+            _, said, facts = compared(one, subject, description, confidence)
+            details.append(f"{said} {facts}")
         caution = primary["note"] if primary["low"] is not None else ""
         return Verdict(
             tone, headline, details, status, found, _caveat(model, description, caution, dataset.comparison["note"])
@@ -61,7 +64,8 @@ def verdict(dataset: Dataset, confidence: float) -> Verdict:
         rule = description.rules[best.runs[0].recipe]
         headline = f"No language model was run here. The best baseline, {rule}, {score}."
     else:
-        headline = f"{best.name} {score}; no baseline was run to compare with."
+        nothing = "baselines predict something else" if dataset.apart else "no baseline was run to compare with"
+        headline = f"{best.name} {score}; {nothing}."
     what = "baseline" if best.is_baseline else "model"
     caveat = _caveat(best, description, best.runs[0].metrics["intervals_note"])
     return Verdict("none", headline, [_origin(what, best, description)], status, found, caveat)
@@ -73,18 +77,24 @@ def compared(found: dict[str, Any], subject: str, description: Description, conf
     figures = f"{metric.prose} {metric.text(found['value'])} against {metric.text(found['against_value'])}"
     difference = f"The difference in {metric.prose} is {signed(found['difference'])}"
     if found["low"] is None:
-        direction = "higher" if found["difference"] > 0 else "lower" if found["difference"] < 0 else "no higher"
+        gain = metric.sign * found["difference"]
+        direction = "better" if gain > 0 else "worse" if gain < 0 else "no better"
         headline = f"{subject} scores {direction} than {rule} on this test set ({figures}), and no more can be said."
         return "level", headline, f"{difference}. Its interval is withheld: {found['note'].rstrip('.')}."
     facts = (
         f"{difference} ({per_cent(confidence)} interval {between(found['low'], found['high'])}, {chance(found['p'])})"
     )
-    if found["significant"] and found["difference"] > 0:
-        return "above", f"{subject} beats {rule} on this test set ({figures}).", f"{facts}: more than chance explains."
+    gain = metric.sign * found["difference"]
+    if found["significant"] and gain > 0:
+        return (
+            "above",
+            f"{subject} {description.better} {rule} on this test set ({figures}).",
+            f"{facts}: more than chance explains.",
+        )
     if found["significant"]:
         return (
             "below",
-            f"{subject} does worse than {rule} on this test set ({figures}).",
+            f"{subject} {description.worse} {rule} on this test set ({figures}).",
             f"{facts}: chance does not explain it.",
         )
     least = found["detectable"]
@@ -116,8 +126,9 @@ def _lower(title: str) -> str:
 
 
 def _best(groups: Sequence[Group], description: Description) -> Group | None:
-    """The group with the highest mean of the primary metric on validation; of ties the first."""
-    return max(groups, key=lambda group: group.mean(description.primary.name, "validation") or 0.0, default=None)
+    """The group with the best mean of the primary metric on validation; of ties the first."""
+    metric = description.primary
+    return max(groups, key=lambda group: metric.sign * (group.mean(metric.name, "validation") or 0.0), default=None)
 
 
 def _origin(what: str, group: Group, description: Description) -> str:

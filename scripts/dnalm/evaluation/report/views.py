@@ -29,8 +29,8 @@ def styles(groups: Sequence[Group]) -> dict[str, charts.Style]:
 
 def ranked(dataset: Dataset) -> list[Group]:
     """Groups by the mean of the primary metric on test, best first; ties in the order of the config."""
-    primary = dataset.description.primary.name
-    return sorted(dataset.groups, key=lambda group: -(group.mean(primary) or 0.0))
+    primary = dataset.description.primary
+    return sorted(dataset.groups, key=lambda group: -primary.sign * (group.mean(primary.name) or 0.0))
 
 
 def run_name(run: Run, group: Group) -> str:
@@ -76,7 +76,8 @@ def forest(dataset: Dataset) -> dict[str, Any]:
     look = styles(dataset.groups)
     metric = dataset.description.primary
     bounds = {group.name: group.interval(metric.name) or () for group in groups}
-    scale = Scale(value for group in groups for value in (*group.values(metric.name), *bounds[group.name]))
+    shown = [value for group in groups for value in (*group.values(metric.name), *bounds[group.name])]
+    scale = Scale(shown, max(shown, default=1.0) if dataset.is_corpus else 1.0)
     rows: list[dict[str, Any]] = [
         {
             "name": group.name,
@@ -202,6 +203,7 @@ def comparisons(dataset: Dataset) -> list[dict[str, Any]]:
             _compared(dataset, one, f"baseline/{one['against']}", "primary" if one is primary else "")
             for one in against_baseline
         ),
+        *(_compared(dataset, one, f"baseline/{one['against']}", "") for one in found["rivals"]),
         *(_compared(dataset, one, f"{one['against']}/{one['recipe']}", "random twin") for one in found["twins"]),
         *(_compared(dataset, one, f"baseline/{one['against']}", "reference") for one in found["references"]),
     ]
@@ -218,15 +220,15 @@ def _compared(dataset: Dataset, one: dict[str, Any], against: str, tag: str) -> 
         "interval": "withheld" if withheld else between(one["low"], one["high"]),
         "p": p_value(one["p"]),
         "holm": "" if tag == "primary" else p_value(one["p_holm"]),
-        "said": one["note"] if withheld else _said(one),
+        "said": one["note"] if withheld else _said(one, dataset.description.primary.sign),
         "detectable": decimal(one["detectable"]),
     }
 
 
-def _said(one: dict[str, Any]) -> str:
+def _said(one: dict[str, Any], sign: int) -> str:
     if not one["significant"]:
         return "not shown to differ"
-    return "better" if one["difference"] > 0 else "worse"
+    return "better" if sign * one["difference"] > 0 else "worse"
 
 
 def strata(dataset: Dataset) -> list[dict[str, Any]]:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dnalm.errors import UserError
 from dnalm.files import read_table
-from dnalm.names import TRUTH
+from dnalm.names import SEQUENCE, TRUTH
 from dnalm.tables.predictions import Predictions
 from dnalm.tables.sequences import truth_column
 
@@ -40,10 +42,11 @@ class Groups:
 def read_clusters(path: Path | str) -> pd.DataFrame:
     """Read a split's sequence table and check the columns used to join predictions: `id`, `label` or `target`, `group`.
 
-    Raises `UserError`, naming the first offending record, for a missing column, a duplicate id and a missing group.
+    Of a corpus, `id` and `group` only. Raises `UserError`, naming the first offending record, for a missing column, a
+    duplicate id and a missing group.
     """
-    table = read_table(path)
-    for name in ("id", truth_column(table), "group"):
+    table = read_table(path, _columns_of(path))
+    for name in ("id", "group") if truth_column(table) == SEQUENCE else ("id", truth_column(table), "group"):
         if name not in table:
             raise UserError(f"{path}: no column '{name}'; run split_labels again")
     ids = table["id"].astype(str)
@@ -55,6 +58,15 @@ def read_clusters(path: Path | str) -> pd.DataFrame:
         if wrong.any():
             raise UserError(f"{path}: record '{ids[wrong.argmax()]}': {what} ({wrong.sum():,} such records)")
     return table.assign(id=ids)
+
+
+def _columns_of(path: Path | str) -> list[str] | None:
+    """The columns of a corpus that are needed here: its sequences are most of it. None, all, for another table."""
+    try:
+        present = pq.read_schema(path).names
+    except (OSError, pa.ArrowInvalid):
+        return None  # read_table reports what is wrong with the file
+    return ["id", "group"] if {"id", "group"} <= set(present) and truth_column(present) == SEQUENCE else None
 
 
 def match(predictions: Predictions, table: pd.DataFrame, place: str) -> np.ndarray:
@@ -69,9 +81,10 @@ def match(predictions: Predictions, table: pd.DataFrame, place: str) -> np.ndarr
             f"{place}: predicts a {TRUTH[predictions.objective]}, and the data set's records have a {column}"
         )
     rows: np.ndarray = pd.Index(table["id"]).get_indexer(pd.Index(predictions.ids))
+    learnt = table[column].to_numpy()[rows] if column != SEQUENCE else predictions.truth
     problems = (
         (rows < 0, "is not in the data set's table"),
-        (table[column].to_numpy()[rows] != predictions.truth, f"has another {column} than in the data set's table"),
+        (learnt != predictions.truth, f"has another {column} than in the data set's table"),
     )
     for wrong, what in problems:
         if wrong.any():

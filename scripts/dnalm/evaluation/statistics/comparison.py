@@ -1,7 +1,8 @@
 """Comparison of run groups, paired on the test records: who is compared with whom, and p values of several tests.
 
 The statistic is the difference in the mean over seeds of the primary metric (MCC of classes, Spearman correlation of
-numbers); its interval and p value are those of `differences`.
+numbers, bits per base of language models, where smaller is better); its interval and p value are those of
+`differences`.
 """
 
 from collections.abc import Sequence
@@ -15,10 +16,10 @@ from dnalm.config.stages.evaluation import CompareSettings, PairLimits
 from dnalm.errors import UserError
 from dnalm.evaluation.statistics.clusters import Groups, match
 from dnalm.evaluation.statistics.differences import Difference, side
-from dnalm.evaluation.statistics.primary import primary_value
+from dnalm.evaluation.statistics.primary import primary_metric, primary_value, sign
 from dnalm.evaluation.statistics.resampling import caution, too_few
 from dnalm.evaluation.statistics.strata import strata
-from dnalm.tables.predictions import Predictions
+from dnalm.tables.predictions import BitPredictions, Predictions
 
 REFERENCE = "trf"
 """The baseline that made the labels of tandem repeats: compared like a model, never chosen as the baseline to beat."""
@@ -49,28 +50,40 @@ class RunGroup:
         return not self.is_model and self.recipe != REFERENCE
 
     @property
+    def objective(self) -> str:
+        """What the runs were trained for."""
+        return self.runs[0]["test"].objective
+
+    @property
     def on_validation(self) -> float:
-        """Mean over the runs of their primary metric on validation."""
-        return float(np.mean([primary_value(run["validation"]) for run in self.runs]))
+        """Mean over the runs of their primary metric on validation, with its sign changed if smaller is better."""
+        values = [primary_value(run["validation"]) for run in self.runs]
+        return sign(primary_metric(self.runs[0]["validation"])) * float(np.mean(values))
 
 
 def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: CompareSettings) -> dict[str, Any]:
-    """The content of a comparison.json: `primary`, `others`, `twins`, `references`, `detectable`, `strata`, `note`.
+    """The content of a comparison.json.
 
-    The primary comparison is between the model and the baseline with the highest primary metric on validation, chosen
+    Keys: `primary`, `others`, `twins`, `references`, `rivals`, `apart`, `detectable`, `strata`, `note`.
+
+    The primary comparison is between the model and the baseline with the best primary metric on validation, chosen
     without using test. The others compare every other model and the reference with the same baseline; they are
     exploratory and Holm-corrected together. Of tied groups the first is taken. `twins` compares each pre-trained model
     with its random twin (`settings.twins`) of the same recipe, `references` each model with the baseline that made the
-    labels; each list is Holm-corrected together too.
+    labels; each list is Holm-corrected together too. On a corpus, `rivals` compares the primary comparison's model with
+    every other baseline, and `apart` names masked language models: what a masked base costs, given the bases on both of
+    its sides, is another quantity, so that they are compared with nothing but their twins.
 
     table: the test split's sequence table. settings: kind, confidence, effective_groups, largest_group, twins. Raises
     `UserError` for a prediction that does not match the table, and for runs without a test record in common.
     """
     paired, clusters, missing = _paired(groups, table)
+    apart = [group.name for group in groups if group.is_model and group.objective == "masked"]
     rival = max((group for group in groups if group.is_rival), key=lambda group: group.on_validation, default=None)
-    best = max((group for group in groups if group.is_model), key=lambda group: group.on_validation, default=None)
+    able = [group for group in groups if group.is_model and group.name not in apart]
+    best = max(able, key=lambda group: group.on_validation, default=None)
     by_name = {group.name: group for group in paired}
-    named = [group for group in paired if not group.is_rival]
+    named = [group for group in paired if not group.is_rival and group.name not in apart]
     results = [_against(group, by_name[rival.name], clusters, settings) for group in named] if rival else []
     chosen = [best is not None and group.name == best.name for group in named]
     primary = next((one for one, first in zip(results, chosen, strict=False) if first), None)
@@ -79,9 +92,18 @@ def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: CompareSe
     twins = [_against(one, twin, clusters, settings) for one, twin in pairs if twin]
     made_labels = [group for group in paired if not group.is_model and group.recipe == REFERENCE]
     references = [_against(one, label, clusters, settings) for label in made_labels for one in paired if one.is_model]
+    rivals = []
+    if best and rival and settings.kind == "corpus":
+        beaten = [group for group in paired if group.is_rival and group.name != rival.name]
+        rivals = [_against(by_name[best.name], one, clusters, settings) for one in beaten]
     alpha = 1 - settings.confidence
     notes = [
-        "" if best else "There is no model to compare.",
+        "" if best or apart else "There is no model to compare.",
+        f"{', '.join(apart)}: bits per masked base are another quantity, compared neither with those of causal models"
+        " nor with the baselines'."
+        if apart
+        else "",
+        _unlike(paired),
         "" if rival else "There is no baseline to compare with.",
         f"{missing:,} of {len(table):,} test records were not scored by every run and are left out of the comparison."
         if missing
@@ -93,10 +115,30 @@ def compare(groups: Sequence[RunGroup], table: pd.DataFrame, settings: CompareSe
         "others": _corrected(others, alpha),
         "twins": _corrected(twins, alpha),
         "references": _corrected(references, alpha),
+        "rivals": _corrected(rivals, alpha),
+        "apart": apart,
         "detectable": primary and primary["detectable"],
-        "strata": strata({group.name: _tests(group) for group in groups}, table, settings.kind),
+        "strata": strata({group.name: _tests(group) for group in groups}, table, settings.kind)
+        if settings.kind != "corpus"
+        else [],
         "note": " ".join(filter(None, notes)),
     }
+
+
+def _unlike(groups: Sequence[RunGroup]) -> str:
+    """A sentence if causal runs scored different numbers of bases of the same records; or an empty string."""
+    scored = {
+        int(run.truth.sum())
+        for group in groups
+        for run in _tests(group)
+        if isinstance(run, BitPredictions) and group.objective == "causal"
+    }
+    if len(scored) < 2:
+        return ""
+    return (
+        f"The runs scored {min(scored):,} to {max(scored):,} bases of the same records: a tokenizer may not know all"
+        " of them."
+    )
 
 
 def _against(group: RunGroup, other: RunGroup, clusters: np.ndarray, settings: CompareSettings) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The difference of two run groups' primary metric on the same test records, and what may be said of it.
 
 Each side's value is the mean over its runs. Its interval for another test set is exact on the effective number of
-records (MCC: `effective`) or symmetric on Fisher's z scale (Spearman correlation); the two make the interval of the
+records (MCC: `effective`), or symmetric on Fisher's z scale (Spearman correlation) or on that of logarithms (bits per
+base, a ratio of sums); the two make the interval of the
 difference, with the correlation between them over groups of records (MOVER: Newcombe 1998, Statistics in Medicine
 17:2635; Zou and Donner 2008, Statistics in Medicine 27:1693). So it exists for any number of errors and stays in range.
 
@@ -25,6 +26,7 @@ from dnalm.evaluation.statistics.clusters import Groups
 from dnalm.evaluation.statistics.effective import effective_size, exact_interval, metric_range
 from dnalm.evaluation.statistics.primary import primary_metric, primary_statistic, primary_value
 from dnalm.evaluation.statistics.resampling import SMALLEST_ERROR
+from dnalm.names import BITS_PER_BASE
 from dnalm.tables.predictions import Predictions
 
 POWER = 0.8
@@ -78,6 +80,9 @@ class Side:
             return value, value
         if self.metric == "mcc":
             return exact_interval(value, error, groups if self.varies else size, ENDS, alpha)
+        if self.metric in BITS_PER_BASE:
+            factor = float(np.exp(error / value * t.isf(alpha / 2, max(groups - 1, 1))))
+            return value / factor, value * factor
         margin = error * FISHER_Z.slope(value) * float(t.isf(alpha / 2, max(groups - 1, 1)))
         low, high = FISHER_Z.inverse(FISHER_Z.transform(value) + np.array([-margin, margin]))
         return float(low), float(high)
@@ -160,9 +165,10 @@ class Difference:
         )
         down = self._margin(self.one.value - low, base_high - self.other.value)
         up = self._margin(high - self.one.value, self.other.value - base_low)
+        most = np.inf if self.one.metric in BITS_PER_BASE else ENDS[1] - ENDS[0]
         return (
-            max(self.value - float(np.sqrt(down + seeds)), -2.0),
-            min(self.value + float(np.sqrt(up + seeds)), 2.0),
+            max(self.value - float(np.sqrt(down + seeds)), -most),
+            min(self.value + float(np.sqrt(up + seeds)), most),
         )
 
     def _margin(self, one: float, other: float) -> float:

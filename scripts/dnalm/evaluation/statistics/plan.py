@@ -10,10 +10,11 @@ from typing import Any
 from dnalm.config.stages.evaluation import PlanSettings
 from dnalm.errors import UserError
 from dnalm.files import atomic
+from dnalm.names import SMALLER_IS_BETTER
 
 PRIMARY = (
-    "The model and recipe with the highest mean {metric} on validation, over seeds, against the baseline with the "
-    "highest {metric} on validation; trf, which made the labels, is no baseline to beat. All other comparisons are "
+    "The model and recipe with the {best} mean {metric} on validation, over seeds, against the baseline with the "
+    "{best} {metric} on validation; trf, which made the labels, is no baseline to beat. All other comparisons are "
     "exploratory (Holm)."
 )
 """How `comparison.compare` chooses the primary comparison."""
@@ -37,7 +38,9 @@ def plan(settings: PlanSettings, test: Mapping[str, Any]) -> dict[str, Any]:
     declared = settings.model_dump(mode="json")
     declared["runs"] = sorted(f"{run.model}/{run.recipe} seed {run.seed}" for run in settings.runs)
     declared |= {
-        "primary": PRIMARY.format(metric=settings.metric),
+        "primary": PRIMARY.format(
+            metric=settings.metric, best="lowest" if settings.metric in SMALLER_IS_BETTER else "highest"
+        ),
         "threshold": THRESHOLD if settings.metric == "mcc" else None,
         "test": {"records": test["records"], "sha256": test["sha256"]},
     }

@@ -20,12 +20,13 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from dnalm.config.stages.evaluation import GroupLimits, IntervalSettings
+from dnalm.evaluation.statistics.bits import GroupedBits
 from dnalm.evaluation.statistics.clusters import Groups
 from dnalm.evaluation.statistics.effective import exact_interval, few_errors, metric_range, perfect_bounds
 from dnalm.evaluation.statistics.grouped import Estimate, GroupedMetrics
 from dnalm.evaluation.statistics.grouped_numbers import GroupedNumbers
-from dnalm.names import SMALLER_IS_BETTER
-from dnalm.tables.predictions import ClassPredictions, Predictions
+from dnalm.names import BITS_PER_BASE, SMALLER_IS_BETTER
+from dnalm.tables.predictions import BitPredictions, ClassPredictions, Predictions
 
 SMALLEST_ERROR = 1e-9
 """A standard error below this is rounding: the metric is constant over resamples."""
@@ -53,9 +54,11 @@ def intervals(predictions: Predictions, groups: np.ndarray, settings: IntervalSe
     facts = Groups.of(codes)
     if reason := too_few(facts, settings):
         return Intervals({}, f"Intervals not given: {reason}.")
-    metrics: GroupedMetrics | GroupedNumbers
+    metrics: GroupedMetrics | GroupedNumbers | GroupedBits
     if isinstance(predictions, ClassPredictions):
         metrics = GroupedMetrics(predictions, codes, facts.number)
+    elif isinstance(predictions, BitPredictions):
+        metrics = GroupedBits(predictions, codes, facts.number)
     else:
         metrics = GroupedNumbers(predictions, codes, facts.number)
     with threadpool_limits(limits=1):  # the order of sums would change results
@@ -77,7 +80,7 @@ def intervals(predictions: Predictions, groups: np.ndarray, settings: IntervalSe
 
 
 class _Exact:
-    """The exact intervals of class predictions with few errors; of numbers, none."""
+    """The exact intervals of class predictions with few errors; of other predictions, none."""
 
     def __init__(
         self, predictions: Predictions, codes: np.ndarray, facts: Groups, observed: dict[str, Estimate], alpha: float
@@ -193,7 +196,7 @@ def critical(distances: np.ndarray, confidence: float) -> float:
 
 
 _CORRELATIONS = ("mcc", "spearman", "pearson")
-_ERRORS = ("log_loss", "brier", "rmse")
+_ERRORS = ("log_loss", "brier", "rmse", *BITS_PER_BASE)
 
 
 def _transformed(name: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

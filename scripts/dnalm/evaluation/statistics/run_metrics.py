@@ -7,6 +7,8 @@ import numpy as np
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
 from dnalm.config.stages.evaluation import EvaluateSettings
+from dnalm.errors import UserError
+from dnalm.evaluation.statistics.bits import UNIFORM, bit_metrics
 from dnalm.evaluation.statistics.calibration import calibration, calibration_error, equal_bins, score_and_outcome
 from dnalm.evaluation.statistics.prevalence import prevalence
 from dnalm.evaluation.statistics.record_losses import record_losses
@@ -14,7 +16,7 @@ from dnalm.evaluation.statistics.resampling import group_facts, intervals
 from dnalm.evaluation.statistics.thresholds import threshold
 from dnalm.metrics import classification_metrics, regression_metrics
 from dnalm.names import SCORED_SPLITS
-from dnalm.tables.predictions import ClassPredictions, NumberPredictions, Predictions
+from dnalm.tables.predictions import BitPredictions, ClassPredictions, NumberPredictions, Predictions
 
 _QUANTILES = {"minimum": 0.0, "quartile_1": 0.25, "median": 0.5, "quartile_3": 0.75, "maximum": 1.0}
 
@@ -28,17 +30,40 @@ def evaluate(
     metrics by name, with `intervals_note`; `groups` of the test records. Classification metrics are those of the most
     probable class (`split_metrics`), as in the literature, with `threshold`, `calibration` and `prevalence` from the
     modules of these names, and `collapsed`, whether one class is predicted throughout the test split; regression adds
-    `residuals`, the distribution of target - prediction in test.
+    `residuals`, the distribution of target - prediction in test. Of a language model there are bits per base of all, of
+    soft-masked and of other bases, with the number of `bases` and of `soft_masked_bases`; `collapsed` says whether it
+    does no better than 2 bits.
 
     groups: the group of each record, (n,), of every split.
     """
     numbers = {split: part for split, part in predictions.items() if isinstance(part, NumberPredictions)}
     classes = {split: part for split, part in predictions.items() if isinstance(part, ClassPredictions)}
-    measured = _of_numbers(numbers, groups, settings) if numbers else _of_classes(classes, groups, settings)
+    bits = {split: part for split, part in predictions.items() if isinstance(part, BitPredictions)}
+    if bits:
+        measured = _of_bits(bits, groups, settings)
+    else:
+        measured = _of_numbers(numbers, groups, settings) if numbers else _of_classes(classes, groups, settings)
     return {
         **measured,
         "objective": predictions["test"].objective,
         "groups": group_facts(groups["test"]),
+    }
+
+
+def _of_bits(
+    predictions: dict[str, BitPredictions], groups: dict[str, np.ndarray], settings: EvaluateSettings
+) -> dict[str, Any]:
+    for split, part in predictions.items():
+        if not part.truth.any():
+            raise UserError(f"{split}: no base is scored, so there are no bits per base")
+    test, validation = (bit_metrics(predictions[split]) for split in ("test", "validation"))
+    found = intervals(predictions["test"], groups["test"], settings)
+    return {
+        **test,
+        "validation": validation,
+        "intervals": found.bounds,
+        "intervals_note": found.note,
+        "collapsed": test[predictions["test"].metric] >= UNIFORM,
     }
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,10 @@ METHOD = {
     " the first step, as it includes loading kernels, compiling, capturing and a validation of 16 sequences",
     "sequences_per_second": "batch / step_seconds",
     "tokens_per_second": "sequences_per_second * tokens per sequence, with special tokens, without padding",
-    "mfu": f"6 * parameters * tokens_per_second / peak per GPU; attention's own products are not counted; peak:"
+    "mfu": f"6 * active_parameters * tokens_per_second / peak per GPU; attention's own products are not counted; peak:"
     f" {NOMINAL_PEAK:g} bf16 FLOP/s, and measured_peak, this GPU's in products of 8192 x 8192 matrices",
+    "active_parameters": "parameters that a token is multiplied with: all but the table of token embeddings (unless the"
+    " head shares it) and the experts that a token does not go through",
     "gpu_idle": "fraction of a step in which no kernel runs, without gaps of up to 5 us between kernels: difference of"
     " the kernel time of two profiled trainings (torch.profiler) over that of their steps, against step_seconds",
     "gpu_without_kernel": "the same with every gap counted",
@@ -63,12 +65,32 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Lengths:
+    """Lognormal numbers of tokens of sequences, without special tokens: median, sigma and limits."""
+
+    median: float
+    sigma: float
+    least: int
+    most: int
+
+
+ARRAYS = Lengths(24, 0.8, 6, 510)
+"""As measured on short tandem arrays."""
+
+WINDOWS = Lengths(47, 0.07, 30, 120)
+"""As measured on windows of 200 bases of chr2 with the 4,096 tokens of DNABERT-2's tokenizer."""
+
+
+@dataclass(frozen=True)
 class Suite:
-    """Arms that are compared: an architecture of transformers, a device, and the arms."""
+    """Arms that are compared: an architecture of transformers, a device, the arms, and what they learn from what."""
 
     architecture: dict[str, Any]
     device: str
     arms: tuple[Arm, ...]
+    objective: Literal["classification", "causal"] = "classification"
+    vocabulary: int = VOCABULARY
+    lengths: Lengths = ARRAYS
 
     def chosen(self, names: Iterable[str] | None) -> tuple[Arm, ...]:
         """The arms with these names, in the suite's order; all if names is None."""
@@ -95,6 +117,30 @@ BERT_SMALL = BERT_BASE | {
     "num_attention_heads": 2,
     "intermediate_size": 512,
 }
+MIXTRAL_105M = {
+    "model_type": "mixtral",
+    "hidden_size": 256,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 8,
+    "intermediate_size": 256,
+    "num_local_experts": 64,
+    "num_experts_per_tok": 1,
+    "max_position_embeddings": 512,
+}
+"""The model of the Galaxy tutorial on pre-training with DNA: 105 M parameters, of which a token uses 6 M."""
+
+LLAMA_105M = {
+    "model_type": "llama",
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 12,
+    "intermediate_size": 2560,
+    "max_position_embeddings": 512,
+}
+"""A dense model of about the same number of parameters."""
+
 SUITES = {
     # At larger batches the original runs out of memory or is no faster, so its best rate is used there.
     "gpu": Suite(
@@ -121,6 +167,30 @@ SUITES = {
             Arm("ours", 32, (5, 65)),
         ),
     ),
+    "pretraining": Suite(
+        MIXTRAL_105M,
+        "cuda",
+        (
+            Arm("tutorial", 1600, (1, 4)),
+            Arm("folded", 1600, (3, 23)),
+            Arm("ours", 1600, (10, 110), (5, 15)),
+            Arm("ours", 6400, (5, 30), (2, 6)),
+        ),
+        "causal",
+        4096,
+        WINDOWS,
+    ),
+    "pretraining-dense": Suite(
+        LLAMA_105M,
+        "cuda",
+        (
+            Arm("folded", 1600, (3, 13)),
+            Arm("ours", 1600, (10, 60), (5, 15)),
+        ),
+        "causal",
+        4096,
+        WINDOWS,
+    ),
     "scaling": Suite(BERT_BASE, "cuda", (Arm("ours", 256, (20, 300)), Arm("ours", 512, (20, 300), processes=2))),
 }
 
@@ -131,6 +201,7 @@ TARGETS = {
     "ours_1024_mfu": (0.30, 0.40),
     "ours_warmup_seconds": (40, None),
     "ours_gpu_idle": (0.05, None),
+    "ours_1600_vs_tutorial": (60, 80),
     "2_gpus_vs_1": (1.8, None),
 }
 """The required value and, for some, a further aim."""
@@ -148,16 +219,21 @@ class Work:
     padding: float
 
 
-def synthesise(directory: Path, sequences: int, seed: int, split: str = "train") -> tuple[Tokens, NDArray[np.int64]]:
-    """Write token files of random sequences; return them memory-mapped, and labels of two classes (n,).
-
-    Lengths are lognormal, as measured on short tandem arrays: median 24 tokens, sigma 0.8, clipped to 6 .. 510.
-    """
+def synthesise(
+    directory: Path,
+    sequences: int,
+    seed: int,
+    split: str = "train",
+    vocabulary: int = VOCABULARY,
+    shape: Lengths = ARRAYS,
+) -> tuple[Tokens, NDArray[np.int64]]:
+    """Write token files of random sequences; return them memory-mapped, and labels of two classes (n,)."""
     random = np.random.default_rng([seed, sequences])
-    lengths = np.clip(random.lognormal(np.log(24), 0.8, sequences).astype(np.int64), 6, 510)
+    drawn = random.lognormal(np.log(shape.median), shape.sigma, sequences).astype(np.int64)
+    lengths = np.clip(drawn, shape.least, shape.most)
     offsets = np.concatenate([[0], lengths.cumsum()])
     directory.mkdir(parents=True, exist_ok=True)
-    np.save(directory / f"{split}.ids.npy", random.integers(5, VOCABULARY, offsets[-1], dtype=np.uint16))
+    np.save(directory / f"{split}.ids.npy", random.integers(5, vocabulary, offsets[-1], dtype=np.uint16))
     np.save(directory / f"{split}.offsets.npy", offsets)
     return read_tokens(directory, split), random.integers(0, len(LABELS), sequences)
 

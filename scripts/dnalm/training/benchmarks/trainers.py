@@ -21,7 +21,6 @@ from dnalm.training.benchmarks.measurements import (
     LABELS,
     NOMINAL_PEAK,
     SPECIALS,
-    VOCABULARY,
     Arm,
     Suite,
     Work,
@@ -39,7 +38,9 @@ from dnalm.training.engine.state import State
 from dnalm.training.engine.team import Team
 from dnalm.training.engine.windows import cut
 from dnalm.training.models.loading import build
+from dnalm.training.objectives.causal import Causal
 from dnalm.training.objectives.classification import Classification
+from dnalm.training.objectives.language import Letters
 from dnalm.training.runtime.checkpoints import Checkpoints
 from dnalm.training.runtime.team import join_team
 
@@ -74,7 +75,7 @@ def _figures(arm_run: "ArmRun") -> dict[str, Any]:
     if arm_run.on_gpu:
         found["measured_peak"] = arm_run.peak()
         for key, peak in (("mfu", NOMINAL_PEAK), ("mfu_of_measured_peak", found["measured_peak"])):
-            found[key] = mfu(found["parameters"], found["tokens_per_second"] / arm.processes, peak)
+            found[key] = mfu(found["active_parameters"], found["tokens_per_second"] / arm.processes, peak)
     return found
 
 
@@ -89,15 +90,25 @@ class ArmRun:
         self.device = team.device
         self.on_gpu = self.device.type == "cuda"
         self.sequences = max(some.steps[1] * some.batch for some in (arm, *suite.arms))
-        self.tokens, self.labels = synthesise(folder, self.sequences, seed=1)
+        self.tokens, self.labels = self._synthesise(self.sequences, 1, "train")
         self.tokens_a_sequence = float(self.tokens.lengths.mean()) + SPECIALS.added()
-        self.parameters = 0
+        self.parameters = self.active = 0
         self.engine: dict[str, Any] | None = None
         self._trainers: dict[str, Callable[[Any, int], tuple[int, float]]] = {
             "original": self._original,
             "hf_defaults": self._hf_defaults,
+            "tutorial": self._tutorial,
+            "folded": self._folded,
             "ours": self._ours,
         }
+
+    def _synthesise(self, sequences: int, seed: int, split: str) -> tuple[Tokens, NDArray[np.int64]]:
+        return synthesise(self.folder, sequences, seed, split, self.suite.vocabulary, self.suite.lengths)
+
+    def _objective(self) -> Any:
+        if self.suite.objective == "causal":
+            return Causal(Letters(np.repeat([0, 4], [5, self.suite.vocabulary - 5]), len(SPECIALS.prefix)))
+        return Classification(LABELS)
 
     def train(self, steps: int) -> Work:
         """Train a new model for `steps`; memory and compiled code of earlier trainings are dropped."""
@@ -106,10 +117,9 @@ class ArmRun:
         if self.on_gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        model = build(self.suite.architecture, Classification(LABELS).head, SPECIALS, VOCABULARY, seed=1).to(
-            self.device
-        )
-        self.parameters = model.num_parameters()
+        model = build(self.suite.architecture, self._objective().head, SPECIALS, self.suite.vocabulary, seed=1)
+        model.to(self.device)
+        self.parameters, self.active = model.num_parameters(), active_parameters(model)
         self._wait()
         started = time.perf_counter()
         try:
@@ -136,6 +146,7 @@ class ArmRun:
             "device": describe(self.device),
             "engine": self.engine,
             "parameters": self.parameters,
+            "active_parameters": self.active,
             "tokens_a_sequence": self.tokens_a_sequence,
             "peak_memory_mb": round(self._peak_memory() / 1e6),
         }
@@ -167,16 +178,25 @@ class ArmRun:
     def _original(self, model: Any, steps: int) -> tuple[int, float]:
         """The published recipe: fp32, every sequence padded to the model's limit, eager attention."""
         model.set_attn_implementation("eager")
-        return self._hugging_face(model, steps, self.suite.architecture["max_position_embeddings"], bf16=False)
+        width = self.suite.architecture["max_position_embeddings"]
+        return self._hugging_face(model, steps, LARGEST, width, bf16=False)
 
     def _hf_defaults(self, model: Any, steps: int) -> tuple[int, float]:
         """The recipe of the Trainer's guides: padded to the longest of a random batch, bf16 on a GPU."""
-        return self._hugging_face(model, steps, None, bf16=self.on_gpu)
+        return self._hugging_face(model, steps, LARGEST, None, bf16=self.on_gpu)
 
-    def _hugging_face(self, model: Any, steps: int, width: int | None, bf16: bool) -> tuple[int, float]:
+    def _tutorial(self, model: Any, steps: int) -> tuple[int, float]:
+        """The Galaxy tutorial's settings: micro-batches of 32 sequences, accumulated to a batch."""
+        return self._hugging_face(model, steps, 32, None, bf16=self.on_gpu)
+
+    def _folded(self, model: Any, steps: int) -> tuple[int, float]:
+        """The Trainer with the whole batch as one micro-batch."""
+        return self._hugging_face(model, steps, self.arm.batch, None, bf16=self.on_gpu)
+
+    def _hugging_face(self, model: Any, steps: int, largest: int, width: int | None, bf16: bool) -> tuple[int, float]:
         from transformers import Trainer, TrainingArguments
 
-        parts = -(-self.arm.batch // LARGEST)
+        parts = -(-self.arm.batch // largest)
         arguments = TrainingArguments(
             output_dir=str(self.folder),
             max_steps=steps,
@@ -192,29 +212,30 @@ class ArmRun:
         )
         if arguments.n_gpu > 1:
             arguments._n_gpu = 1  # these arms use one GPU
-        rows = _Rows(self.tokens, self.labels, width)
+        rows = _Rows(self.tokens, self.labels if self.suite.objective == "classification" else None, width)
         trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=rows.pad)
         trainer.train()
         return trainer.state.global_step, 1 - rows.real / rows.positions
 
     def _ours(self, model: Any, steps: int) -> tuple[int, float]:
         """This project's training with the defaults of a recipe."""
-        tokens, labels = synthesise(self.folder, 16, seed=2, split="validation")
+        tokens, labels = self._synthesise(16, 2, "validation")
         size = self.suite.architecture["max_position_embeddings"] - SPECIALS.added()
         train, validation = (
             Examples(some, cut(some.lengths, size, "error", []), SPECIALS, truth)
             for some, truth in ((self.tokens, self.labels), (tokens, labels))
         )
         recipe = Recipe(
+            objective=self.suite.objective,
             learning_rate=LEARNING_RATE,
             batch_size=self.arm.batch,
-            epochs=(steps - 0.5) * self.arm.batch / self.sequences,  # half a step less: rounding must not add one
+            max_steps=steps,
             compile=True,  # as in a long training
         )
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch, _Unsaved(Path(scratch)) as checkpoints:
             progress, self.engine = fine_tune(
                 model,
-                Classification(),
+                self._objective(),
                 train,
                 validation,
                 recipe,
@@ -225,6 +246,17 @@ class ArmRun:
         return progress.step, self.engine["padding"]
 
 
+def active_parameters(model: Any) -> int:
+    """Number of parameters that a token is multiplied with, as defined in `METHOD`."""
+    active = int(model.num_parameters())
+    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
+    if outputs is None or outputs.weight is not inputs.weight:
+        active -= inputs.weight.numel()
+    experts, used = (getattr(model.config, key, 0) for key in ("num_local_experts", "num_experts_per_tok"))
+    fused = sum(p.numel() for p in model.parameters() if p.ndim == 3 and len(p) == experts)
+    return active - (fused * (experts - used) // experts if experts else 0)
+
+
 class _Unsaved(Checkpoints):
     """Saves no checkpoints, so that the disk does not affect the timing."""
 
@@ -233,9 +265,12 @@ class _Unsaved(Checkpoints):
 
 
 class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
-    """Tokenized records for the Hugging Face Trainer, padded to `width`, or to the longest of a batch if None."""
+    """Tokenized records for the Hugging Face Trainer, padded to `width`, or to the longest of a batch if None.
 
-    def __init__(self, tokens: Tokens, labels: NDArray[np.int64], width: int | None) -> None:
+    labels: of the records; None for a language model, whose labels are the tokens.
+    """
+
+    def __init__(self, tokens: Tokens, labels: NDArray[np.int64] | None, width: int | None) -> None:
         self.tokens, self.labels, self.width = tokens, labels, width
         self.real = self.positions = 0
 
@@ -245,7 +280,7 @@ class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         start, stop = self.tokens.offsets[index : index + 2]
         ids = np.concatenate([SPECIALS.prefix, self.tokens.ids[start:stop], SPECIALS.suffix])
-        return {"input_ids": ids, "labels": int(self.labels[index])}
+        return {"input_ids": ids, "labels": None if self.labels is None else int(self.labels[index])}
 
     def pad(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """A padded batch of these items; counts its real tokens and positions."""
@@ -256,4 +291,7 @@ class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
             row[: len(item["input_ids"])] = torch.from_numpy(item["input_ids"])
         self.real, self.positions = self.real + int(lengths.sum()), self.positions + ids.numel()
         mask = (torch.arange(width) < lengths[:, None]).long()
-        return {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([item["labels"] for item in items])}
+        labels = ids.masked_fill(mask == 0, -100)  # a language model shifts them itself
+        if self.labels is not None:
+            labels = torch.tensor([item["labels"] for item in items])
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels}

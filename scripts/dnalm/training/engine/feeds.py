@@ -93,22 +93,57 @@ class Examples:
         ends = lengths.cumsum()
         place = ends - lengths
         ids = np.empty(lengths.sum(), dtype=np.int64)
-        for segment, tokens in enumerate((*self.wrapper,)):
+        for tokens, sizes in zip(self.wrapper, [*self._size[strand, :, indices].T, 0], strict=True):
             for at, token in enumerate(tokens):
                 ids[place + at] = token
+            place = place + len(tokens) + sizes
+        for shown, target, source in self._places(indices, lengths):
+            ids[target] = shown.take(source)
+        return ids, lengths
+
+    def _places(self, indices: Integers, lengths: Integers) -> Iterator[tuple[Tokens, Integers, Integers]]:
+        """Where tokens of k windows in a row come from: (a strand, their indices in the row, their indices in it)."""
+        strand = self._strand[indices]
+        place = lengths.cumsum() - lengths
+        for segment, tokens in enumerate(self.wrapper[:-1]):
             place = place + len(tokens)
-            if segment == self._size.shape[1]:
-                break
             sizes = self._size[strand, segment, indices]
-            # target, source: of each token of the segments, its index in the output and in its strand
             within = np.arange(sizes.sum()) - np.repeat(sizes.cumsum() - sizes, sizes)
             target = np.repeat(place, sizes) + within
             source = np.repeat(self._first[strand, segment, indices], sizes) + within
             for number, shown in enumerate(self._strands):
                 of_strand = slice(None) if len(self._strands) == 1 else np.repeat(strand == number, sizes)
-                ids[target[of_strand]] = shown.take(source[of_strand])
+                yield shown, target[of_strand], source[of_strand]
             place = place + sizes
-        return ids, lengths
+
+    def soft_masked_of(self, indices: Integers) -> Integers | None:
+        """Soft-masked bases of each token of k concatenated windows, (total,); None if the tokens do not say."""
+        if any(tokens.soft_masked is None for tokens in self._strands):
+            return None
+        lengths = self.lengths_of(indices)
+        found = np.zeros(lengths.sum(), dtype=np.int64)
+        for shown, target, source in self._places(np.asarray(indices, dtype=np.int64), lengths):
+            found[target] = shown.take_soft_masked(source)
+        return found
+
+    def origin_of(self, indices: Integers) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The record of each of k windows, and the number of the window in it, (k,) each."""
+        return self.windows.record[indices], self.windows.part[indices]
+
+    def fresh_of(self, indices: Integers) -> NDArray[np.bool_]:
+        """Of each token of k concatenated windows: that it is not in its record's window before, (total,)."""
+        indices = np.asarray(indices, dtype=np.int64)
+        lengths = self.lengths_of(indices)
+        fresh = np.ones(lengths.sum(), dtype=bool)
+        later = self.windows.part[indices] > 0
+        if later.any():
+            cut, strand, before = self.windows.segment, self._strand[indices], np.maximum(indices - 1, 0)
+            first, size = self._first[:, cut], self._size[:, cut]
+            shared = np.clip(first[strand, before] + size[strand, before] - first[strand, indices], 0, None) * later
+            start = sum(len(part) for part in self.wrapper[: cut + 1]) + self._size[strand, :cut, indices].sum(axis=1)
+            within = np.arange(len(fresh)) - np.repeat(lengths.cumsum() - lengths, lengths)
+            fresh = (within < np.repeat(start, lengths)) | (within >= np.repeat(start + shared, lengths))
+        return fresh
 
     @property
     def segments(self) -> int:

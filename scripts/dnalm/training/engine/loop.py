@@ -13,14 +13,16 @@ from tqdm import tqdm
 from transformers import get_scheduler, set_seed
 
 from dnalm.config.recipes import Recipe
+from dnalm.training.engine.budget import budget_of
 from dnalm.training.engine.devices import out_of_memory, uses_bf16
 from dnalm.training.engine.execution import Execution, Interrupted, SaveModel, StopRequest
 from dnalm.training.engine.feeds import Examples
+from dnalm.training.engine.optimizers import make, uncapturable
 from dnalm.training.engine.progress import Progress, check_finite, log_row
 from dnalm.training.engine.scoring import BATCH_SIZE, score
 from dnalm.training.engine.selection import Engine, choose
 from dnalm.training.engine.state import State, config_writer, restore_rng, rng_state
-from dnalm.training.engine.steps import Micro, Stepper, adamw, ahead, compile_layers, leave_uncompiled
+from dnalm.training.engine.steps import Micro, Stepper, ahead, compile_layers, leave_uncompiled
 from dnalm.training.engine.team import Team
 from dnalm.training.models.experts import autocast_experts
 from dnalm.training.objectives.base import Objective
@@ -61,7 +63,7 @@ def fine_tune(
     execution: Execution,
     save_best: SaveModel,
 ) -> tuple[Progress, dict[str, Any]]:
-    """Train `model` in place, validating after each epoch (also a last, partial one); return progress and engine facts.
+    """Train `model` in place, validating as its `Budget` says; return progress and engine facts.
 
     save_best: writes the model when it is the best so far by `recipe.chosen_by` (of equal ones, the first); at the end
     the best is in `execution.store.best(progress.best)`. Resumes from the newest checkpoint, if there is one. The same
@@ -113,14 +115,12 @@ class _Training:
             execution.sharding != "none",
             execution.most_tokens,
         )
-        self.steps_per_epoch = -(-len(train) // recipe.batch_size)
-        self.last_step = math.ceil(recipe.epochs * self.steps_per_epoch)
-        self.weights = objective.weights(train)
-
-        def optimize(trainee: Any) -> torch.optim.AdamW:
-            return adamw(trainee, recipe.learning_rate, recipe.weight_decay, device)
-
+        self.budget = budget_of(recipe, train, self.engine.feed)
         norm, kind = recipe.max_gradient_norm, execution.sharding
+
+        def optimize(trainee: Any) -> torch.optim.Optimizer:
+            return make(recipe.optimizer, trainee, recipe.learning_rate, recipe.weight_decay, device, kind)
+
         if kind == "none":
             self.stepper = Stepper(self.engine.forward, model, optimize(model), objective, self.team, norm, bf16)
         else:
@@ -130,13 +130,14 @@ class _Training:
         self.scheduler = get_scheduler(
             "constant_with_warmup" if recipe.scheduler == "constant" else recipe.scheduler,
             self.stepper.optimizer,
-            num_warmup_steps=math.ceil(recipe.warmup * self.last_step),
-            num_training_steps=self.last_step,
+            num_warmup_steps=math.ceil(recipe.warmup * self.budget.last_step),
+            num_training_steps=self.budget.last_step,
         )
         # numbers: on a GPU the scheduler has copied the groups' learning rates, which are tensors
         self.scheduler.base_lrs = [recipe.learning_rate for _ in self.stepper.optimizer.param_groups]
-        self._lengths = train.lengths
+        self._start_epoch(0)
         self.facts = {**self.engine.facts, "bf16": bf16, "processes": self.team.world, "sharding": kind}
+        self.facts["optimizer"] = recipe.optimizer
         self.progress = Progress()
         self.tokens = self.places = 0
 
@@ -147,24 +148,27 @@ class _Training:
             if self.recipe.compile is True:
                 print("engine: not compiled (only packed training on a CUDA GPU is)", file=sys.stderr)
             return {"compiled": False, "graphs": False}
-        sample, *_ = self._make(next(self._jobs(self.engine.feed.batches(0))))
+        sample, *_ = self._make(next(self._jobs(self._batches)))
         compiled = self._worth_compiling(sample["input_ids"].numel())
         layers = compile_layers(packed.plain) if compiled else []
-        reason = self.stepper.capture(sample)
+        on_host = uncapturable(self.recipe.optimizer)
+        reason = self.stepper.capture(sample, update=on_host is None)
         if reason and compiled:
             print(f"engine: not compiled ({reason})", file=sys.stderr)
             compiled = False
             leave_uncompiled(layers)
-            reason = self.stepper.capture(sample)
-        if reason:
-            print(f"engine: no CUDA graphs ({reason})", file=sys.stderr)
-        return {"compiled": compiled, "graphs": reason is None}
+            reason = self.stepper.capture(sample, update=on_host is None)
+        facts: dict[str, Any] = {"compiled": compiled, "graphs": reason is None}
+        if reason := reason or (on_host and f"of the optimizer's step: {on_host}"):
+            facts["no_graphs"] = f"no CUDA graphs ({reason})"
+            print(f"engine: {facts['no_graphs']}", file=sys.stderr)
+        return facts
 
     def _worth_compiling(self, tokens: int) -> bool:
         if self.recipe.method == "qlora" or self.recipe.compile != "auto":
             return self.recipe.compile is True
         a_step = 6 * sum(parameter.numel() for parameter in self.model.parameters()) * tokens / FLOPS
-        return bool(self.last_step * max(STEP_SECONDS, a_step) > WORTH_COMPILING)
+        return bool(self.budget.last_step * max(STEP_SECONDS, a_step) > WORTH_COMPILING)
 
     def _resumed(self) -> Progress:
         """Restore the newest checkpoint and return its progress; a new one if there is no checkpoint."""
@@ -194,12 +198,12 @@ class _Training:
         self._since = self._saved_at = time.monotonic()
         self._counted = self.execution.energy(self.team.device) or 0.0
         bar = tqdm(desc="training", unit=" steps", mininterval=1, file=sys.stderr, disable=not self.team.main)
-        bar.reset(self.last_step)
+        bar.reset(self.budget.last_step)
         bar.update(self.progress.step)
         with bar:
             while not self._finished():
-                if self.progress.step == self._validated() or not self._at_the_end_of_an_epoch():
-                    self._train_epoch(bar)
+                if self.progress.step == self._validated() or not self.budget.validates_at(self.progress.step):
+                    self._train(bar)
                     continue
                 with suppress(Interrupted):
                     self._validate(bar)
@@ -213,55 +217,57 @@ class _Training:
     def _validated(self) -> int:
         return int(self.progress.log[-1]["step"]) if self.progress.log else 0
 
-    def _at_the_end_of_an_epoch(self) -> bool:
-        return self.progress.step % self.steps_per_epoch == 0 or self.progress.step == self.last_step
-
     def _finished(self) -> bool:
         patience = self.recipe.early_stopping_patience
         if patience is not None and self.progress.since_best >= patience:
             return True
-        return self._validated() == self.last_step
+        return self._validated() >= self.budget.last_step
 
-    def _train_epoch(self, bar: Any) -> None:
-        """Take the remaining steps of the epoch, or of the training if it ends earlier."""
-        epoch, done = divmod(self.progress.step, self.steps_per_epoch)
-        batches = self.engine.feed.batches(epoch)[done:][: self.last_step - self.progress.step]
-        self.weights = self.objective.weights(self.train)
-        self._lengths = self.train.lengths
-        for micro, real, first, records in ahead(self._make, self._jobs(batches)):
-            self.stepper.micro(micro, first, records > 0)
+    def _start_epoch(self, epoch: int) -> None:
+        self._epoch, self._batches = epoch, self.engine.feed.batches(epoch)
+        self.weights, self._lengths = self.objective.weights(self.train), self.train.lengths
+
+    def _train(self, bar: Any) -> None:
+        """Take the steps up to the next validation, or to the end of the epoch."""
+        epoch, done = divmod(self.progress.step, self.budget.of_epoch)
+        if epoch != self._epoch:
+            self._start_epoch(epoch)
+        batches = self._batches[done:][: self.budget.next_stop(self.progress.step) - self.progress.step]
+        for micro, real, first, whole in ahead(self._make, self._jobs(batches)):
+            self.stepper.micro(micro, first, whole is not None)
             self.tokens, self.places = self.tokens + real, self.places + micro["input_ids"].numel()
-            if not records:
+            if whole is None:
                 continue
             self.stepper.update()
             self.scheduler.step()
             self.progress.step += 1
-            self.progress.sequences += records
+            self.progress.sequences += len(whole)
+            self.progress.tokens += int(self._lengths[whole].sum())
             bar.update()
             self._save_if_asked()
 
-    def _jobs(self, batches: list[Any]) -> Iterator[tuple[Any, float, bool, int]]:
-        """This rank's micro-batches: (indices, total weight of the optimizer batch, first of the batch?, records).
+    def _jobs(self, batches: list[Any]) -> Iterator[tuple[Any, float, bool, Any]]:
+        """This rank's micro-batches: (indices, total weight of the optimizer batch, first of the batch?, whole).
 
-        records: the number of records in the batch, given with its last micro-batch; 0 with the others.
+        whole: the indices of the optimizer batch over all ranks, given with its last micro-batch; None with the others.
         """
         for batch in batches:
-            weight, rows = float(self.weights[batch].sum()), self.engine.feed.divide(batch, self.team.world)
+            weight, rows = float(self.weights[batch].sum()) or 1.0, self.engine.feed.divide(batch, self.team.world)
             for number, row in enumerate(rows):
                 last = number == len(rows) - 1
-                yield row[self.team.rank], weight, number == 0, len(batch) if last else 0
+                yield row[self.team.rank], weight, number == 0, batch if last else None
 
-    def _make(self, job: tuple[Any, float, bool, int]) -> tuple[Micro, int, bool, int]:
-        indices, weight, first, records = job
+    def _make(self, job: tuple[Any, float, bool, Any]) -> tuple[Micro, int, bool, Any]:
+        indices, weight, first, whole = job
         micro = self.engine.feed.collate(indices, (self.weights[indices] / weight).astype(np.float32))
         if self.team.device.type == "cuda":
             micro = {name: tensor.pin_memory() for name, tensor in micro.items()}
-        return micro, int(self._lengths[indices].sum()), first, records
+        return micro, int(self._lengths[indices].sum()), first, whole
 
     def _validate(self, bar: Any) -> None:
-        """Validate and log the epoch, and save the model if it is the best so far."""
+        """Validate, add a row to the log, and save the model if it is the best so far."""
         progress, recipe = self.progress, self.recipe
-        steps, epoch = progress.step - self._validated(), progress.step / self.steps_per_epoch
+        steps, epoch = progress.step - self._validated(), progress.step / self.budget.of_epoch
         training_loss = self._loss_sum() / steps
         check_finite(training_loss, epoch, recipe.learning_rate)
         with self.engine.padded():
@@ -271,7 +277,7 @@ class _Training:
             quality = validate(model, self.objective, self.validation, "validating", self.team, most, interrupted)
         check_finite(quality["loss"], epoch, recipe.learning_rate)
         rate = self.scheduler.lr_lambdas[0](progress.step - 1) * recipe.learning_rate
-        row = log_row(epoch, progress.step, training_loss, quality, rate)
+        row = log_row(epoch, progress.step, progress.tokens, training_loss, quality, rate)
         if progress.judge(row, recipe.chosen_by):
             weights = self.stepper.whole_weights()
             if self.store:
@@ -301,7 +307,7 @@ class _Training:
         self._clock()
         progress = self.progress
         progress.loss_sum = self._loss_sum()
-        epoch = progress.step / self.steps_per_epoch
+        epoch = progress.step / self.budget.of_epoch
         check_finite(progress.loss_sum, epoch, self.recipe.learning_rate)
         weights, optimizer = self.stepper.state()
         rng = self.team.gather(rng_state())

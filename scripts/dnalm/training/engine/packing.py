@@ -219,10 +219,15 @@ class PackedModel(torch.nn.Module):
 
     def forward(self, micro: dict[str, torch.Tensor]) -> torch.Tensor:
         """Logits of a row: (S, outputs), or (T, outputs) if the head reads every token; meaningless for filler."""
+        states = self.body_outputs(micro).last_hidden_state[0]
+        return self._reader.logits(self.plain, self._read(states, micro["input_ids"][0], micro["boundaries"]))
+
+    def body_outputs(self, micro: dict[str, torch.Tensor], **options: Any) -> Any:
+        """What the model's body returns for a row; options: further arguments of its forward pass."""
         ends, ids = micro["boundaries"], micro["input_ids"]
         longest = self.longest or ids.shape[1]
         body = getattr(self.plain, self.plain.base_model_prefix)
-        states = body(
+        return body(
             input_ids=ids,
             position_ids=micro["position_ids"] + self._first_position,
             cu_seq_lens_q=ends,
@@ -231,8 +236,8 @@ class PackedModel(torch.nn.Module):
             max_length_k=longest,
             **({"token_type_ids": micro["token_type_ids"]} if "token_type_ids" in micro and self._typed else {}),
             **({"use_cache": False} if self._reader.reads in ("last", "every") else {}),
-        ).last_hidden_state[0]
-        return self._reader.logits(self.plain, self._read(states, ids[0], ends))
+            **options,
+        )
 
     def _read(self, states: torch.Tensor, ids: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
         """The head's inputs, (S, hidden) or (T, hidden), from states (T, hidden)."""

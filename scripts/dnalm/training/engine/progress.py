@@ -12,10 +12,11 @@ from dnalm.names import SMALLER_IS_BETTER
 class Progress:
     """A training between two steps.
 
-    step: optimizer steps taken; loss_sum: sum of the batches' losses since the epoch began, over all ranks; log: a
-    `log_row` for each epoch; best: the step of the best model so far; best_score: its metric, negated if smaller is
-    better; since_best: epochs since; sequences, seconds: totals; joules: total energy of the GPUs, None if it is not
-    measured; resumed: the steps from which the training was resumed.
+    step: optimizer steps taken; loss_sum: sum of the batches' losses since the last validation, over all ranks; log: a
+    `log_row` for each validation; best: the step of the best model so far; best_score: its metric, negated if smaller
+    is better; since_best: validations since; sequences, tokens, seconds: totals over all ranks, tokens with special
+    ones; joules: total energy of the GPUs, None if it is not measured; resumed: the steps from which the training was
+    resumed.
     """
 
     step: int = 0
@@ -25,6 +26,7 @@ class Progress:
     best_score: float = -math.inf
     since_best: int = 0
     sequences: int = 0
+    tokens: int = 0
     seconds: float = 0.0
     joules: float | None = None
     resumed: list[int] = field(default_factory=list)
@@ -39,7 +41,7 @@ class Progress:
         return asdict(self)
 
     def judge(self, row: dict[str, Any], metric: str) -> bool:
-        """Append an epoch's log row; return whether its model is the best so far (of equal ones, the first)."""
+        """Append a validation's log row; return whether its model is the best so far (of equal ones, the first)."""
         self.log.append(row)
         score = row["validation_loss"] if metric == "loss" else row[metric]
         score = -score if metric in SMALLER_IS_BETTER else score
@@ -51,12 +53,12 @@ class Progress:
 
 
 def log_row(
-    epoch: float, step: int, training_loss: float | None, quality: dict[str, float], learning_rate: float
+    epoch: float, step: int, tokens: int, training_loss: float | None, quality: dict[str, float], learning_rate: float
 ) -> dict[str, Any]:
     """One row of the training log; quality: `loss` and the objective's metrics on the validation records."""
     metrics = {name: value for name, value in quality.items() if name != "loss"}
     losses = {"training_loss": training_loss, "validation_loss": quality["loss"]}
-    return {"epoch": epoch, "step": step, **losses, **metrics, "learning_rate": learning_rate}
+    return {"epoch": epoch, "step": step, "tokens": tokens, **losses, **metrics, "learning_rate": learning_rate}
 
 
 def check_finite(loss: float, epoch: float, learning_rate: float) -> None:

@@ -14,7 +14,7 @@ from dnalm.training.engine.execution import Interrupted
 from dnalm.training.engine.feeds import Examples, Integers, pad, spread
 from dnalm.training.engine.packing import takes_types
 from dnalm.training.engine.team import Team
-from dnalm.training.objectives.base import IGNORED, Objective
+from dnalm.training.objectives.base import IGNORED, Objective, Scoring, Tallying
 
 BATCH_SIZE = 64
 
@@ -68,9 +68,8 @@ def score(
                 together = order[at : at + min(batch_size, fit) * ranks]
                 rows, at = together[rank::ranks], at + len(together)
                 # a rank with nothing left must still take part: a sharded model needs all ranks
-                inputs, targets = _batch(model, objective, examples, rows if len(rows) else order[:1])
-                logits = model(**inputs).logits.cpu()
-                scores[rows] = objective.scores(logits, targets)[: len(rows)].numpy()
+                found = _scores(model, objective, examples, rows if len(rows) else order[:1])
+                scores[rows] = found[: len(rows)]
                 bar.update(len(together))
     except RuntimeError as error:
         raise out_of_memory(error) or error from error
@@ -84,14 +83,19 @@ def score(
     return sums / np.bincount(row, minlength=len(kept))[:, None] if objective.averages else sums
 
 
-def _batch(
-    model: Any, objective: Objective, examples: Examples, rows: Integers
-) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-    """The model's inputs for windows, on its device, and the targets of an objective that learns tokens, else None."""
+def _scores(model: Any, objective: Objective, examples: Examples, rows: Integers) -> NDArray[np.float64]:
+    """The scores of windows, (b, columns)."""
     ids, lengths = examples.flat(rows)
-    targets = objective.targets(examples, rows, ids, lengths) if objective.unit == "token" else None
+    targets = objective.targets(examples, rows, ids, lengths) if isinstance(objective, Tallying) else None
     batch = pad(ids if targets is None else targets.ids, lengths, examples.specials.pad)
     mask = batch["attention_mask"]
     batch |= examples.typed(rows, mask) if takes_types(model) else {}
-    inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
-    return inputs, None if targets is None else spread(targets.values, mask, IGNORED)
+    logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
+    if isinstance(objective, Tallying) and targets is not None:
+        # logits are large, vocabulary x tokens: only the losses leave the device
+        losses = objective.losses(logits, spread(targets.values, mask, IGNORED).to(model.device)).cpu().double()
+        return objective.tally(examples, rows, ids, targets, losses.numpy()[mask.numpy().astype(bool)])
+    if not isinstance(objective, Scoring):
+        raise TypeError(f"objective {objective.name} has no scores")
+    found: NDArray[np.float64] = objective.scores(logits.cpu()).numpy()
+    return found

@@ -1,4 +1,4 @@
-"""Optimizer steps: forward and backward passes of micro-batches, clipping, AdamW; as CUDA graphs on a GPU."""
+"""Optimizer steps: forward and backward passes of micro-batches, clipping, update; as CUDA graphs on a GPU."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from dnalm.training.engine.optimizers import load_optimizer, optimizer_state
 from dnalm.training.engine.state import load_weights, weights_of
 from dnalm.training.engine.team import Team, flat_gradients
 from dnalm.training.objectives.base import Objective
@@ -20,24 +21,6 @@ AHEAD = 4
 
 WARM_UP = 3
 """Passes before a graph is captured, in which libraries select kernels and allocate memory."""
-
-
-def adamw(model: Any, learning_rate: float, weight_decay: float, device: torch.device) -> torch.optim.AdamW:
-    """AdamW for the trainable parameters of `model`; biases and the weights of norms do not decay.
-
-    On a GPU its state and learning rate are tensors there, so that a captured graph reads their current values.
-    """
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if device.type != "cuda":
-        return torch.optim.AdamW(groups, lr=learning_rate, fused=device.type == "cpu")
-    for group in groups:
-        group["lr"] = torch.tensor(learning_rate, device=device)
-    return torch.optim.AdamW(groups, lr=learning_rate, fused=True, capturable=True)
 
 
 class Stepper:
@@ -88,7 +71,7 @@ class Stepper:
 
     def update(self) -> None:
         """Clip the gradients, summed over the ranks, and step the optimizer."""
-        if self._graphs:
+        if "update" in self._graphs:
             self._graphs["update"].replay()
         else:
             self._update()
@@ -144,16 +127,18 @@ class Stepper:
         load_weights(self.model, weights)
         load_optimizer(self.optimizer, optimizer)
 
-    def capture(self, sample: Micro) -> str | None:
+    def capture(self, sample: Micro, update: bool = True) -> str | None:
         """Capture steps over micro-batches of `sample`'s shapes as CUDA graphs; return the reason if that fails.
 
-        The weights do not change; the optimizer's state is created, all zero. Call `load` only after this.
+        update: whether the optimizer's step too, whose state is then created, all zero. The weights do not change. Call
+        `load` only after this.
         """
         self._inputs = {name: tensor.to(self.team.device) for name, tensor in sample.items()}
-        rates = [group["lr"].clone() for group in self.optimizer.param_groups]
-        graphs = {name: torch.cuda.CUDAGraph() for name in ("first", "more", "update")}
+        groups = self.optimizer.param_groups if update else []
+        rates = [group["lr"].clone() for group in groups]
+        graphs = {name: torch.cuda.CUDAGraph() for name in ("first", "more", *(["update"] if update else []))}
         try:
-            for group in self.optimizer.param_groups:
+            for group in groups:
                 group["lr"].zero_()
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
@@ -161,7 +146,8 @@ class Stepper:
                 for _ in range(WARM_UP):
                     self._micro(self._inputs, True, False)
                     self._micro(self._inputs, False, True)
-                    self._update()
+                    if update:
+                        self._update()
                 self._clear_gradients()
             torch.cuda.current_stream().wait_stream(stream)
             pool = torch.cuda.graph_pool_handle()
@@ -182,7 +168,7 @@ class Stepper:
             _renew_generator(self.team.device)
             return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         finally:
-            for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            for group, rate in zip(groups, rates, strict=True):
                 group["lr"].copy_(rate)
             for state in self.optimizer.state.values():
                 for tensor in state.values():
@@ -200,30 +186,6 @@ def _renew_generator(device: torch.device) -> None:
     generator = torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
     fresh = torch.Generator(device).manual_seed(generator.initial_seed())
     generator.graphsafe_set_state(fresh.graphsafe_get_state())
-
-
-def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """`state_dict()` with learning rates as numbers, which every optimizer accepts."""
-    state = optimizer.state_dict()
-    groups = [{**group, "lr": float(group["lr"])} for group in state["param_groups"]]
-    return {"state": state["state"], "param_groups": groups}
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Load an `optimizer_state` into the existing tensors, because captured graphs read those."""
-    rates = [group["lr"] for group in optimizer.param_groups]
-    modes = [{key: group[key] for key in ("fused", "capturable", "foreach")} for group in optimizer.param_groups]
-    present = {parameter: dict(state) for parameter, state in optimizer.state.items()}
-    optimizer.load_state_dict(saved)
-    for group, rate, mode in zip(optimizer.param_groups, rates, modes, strict=True):
-        if isinstance(rate, torch.Tensor):
-            rate.fill_(float(group["lr"]))
-            group["lr"] = rate
-        group.update(mode)
-    for parameter, tensors in present.items():
-        for name, tensor in tensors.items():
-            tensor.copy_(optimizer.state[parameter][name])
-            optimizer.state[parameter][name] = tensor
 
 
 def ahead(make: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

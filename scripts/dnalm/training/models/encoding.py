@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnalm.errors import UserError
-from dnalm.training.models.tokenizers import kmer_of
+from dnalm.training.models.tokenizers import bases_per_token, kmer_of
 
 Encoded = tuple[NDArray[Any], NDArray[np.int64]]
 """Concatenated token ids of n sequences, (total,), and the number of each sequence's, (n,)."""
@@ -33,12 +33,56 @@ class Encoder:
         self._words = _Words(tokenizer)
         tokenizer("A", add_special_tokens=False)  # resets any truncation that a fast tokenizer was saved with
         self._core = tokenizer.backend_tokenizer if tokenizer.is_fast else None
+        self._bases = bases_per_token(tokenizer)
+        self._unknown = tokenizer.unk_token_id
 
     def __call__(self, sequences: list[str]) -> Encoded:
         """Encode sequences."""
         rows = self._rows([sequence.upper() for sequence in sequences])
         sizes = np.fromiter(map(len, rows), np.int64, len(rows))
         return np.fromiter(chain.from_iterable(rows), self.dtype, int(sizes.sum())), sizes
+
+    def soft_masked(self, sequences: list[str], encoded: Encoded) -> NDArray[np.uint8]:
+        """How many of each token's bases are lower case in the sequences that were encoded, (total,); 255 for more."""
+        ids, sizes = encoded
+        letters = np.frombuffer("".join(sequences).encode("ascii", "replace"), np.uint8)
+        upto = np.concatenate(([0], np.cumsum((letters >= ord("a")) & (letters <= ord("z")), dtype=np.int64)))
+        ends = np.cumsum(self._spans(sequences, ids, sizes))
+        found = np.diff(upto[ends], prepend=0)
+        if self._unknown is not None:
+            found[ids == self._unknown] = 0
+        return np.minimum(found, 255).astype(np.uint8)
+
+    def _spans(self, sequences: list[str], ids: NDArray[Any], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The letters that each token stands for, (total,), those of unknown tokens too: they sum to all letters."""
+        lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
+        first = np.cumsum(sizes) - sizes
+        if self._k is not None:  # overlapping k-mers: the first k letters, then one each
+            overlapping = np.ones(len(ids), np.int64)
+            overlapping[first] = np.minimum(lengths, self._k)
+            return overlapping
+        spans: NDArray[np.int64] = self._bases[ids]
+        if self._unknown is not None:
+            missing = lengths - np.add.reduceat(spans, first)
+            unknown = ids == self._unknown
+            single = np.add.reduceat(unknown, first, dtype=np.int64) == missing
+            spans[unknown & np.repeat(single, sizes)] = 1
+            for row in np.flatnonzero(~single).tolist():  # several unknown letters may be one token
+                here = slice(first[row], first[row] + sizes[row])
+                spans[here] = self._read(sequences[row], spans[here])
+        if (np.add.reduceat(spans, first) != lengths).any():
+            raise UserError(
+                f"{self.tokenizer.name_or_path}: its tokens do not spell the sequence, so soft-masked bases cannot be"
+                " told apart; use another tokenizer for a corpus"
+            )
+        return spans
+
+    def _read(self, sequence: str, spans: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The letters of one sequence's tokens, from the places that a fast tokenizer states."""
+        if self._core is None:
+            return spans
+        places = self._core.encode(sequence.upper(), add_special_tokens=False).offsets
+        return np.diff([0, *(end for _, end in places)])
 
     def _rows(self, sequences: list[str]) -> list[list[int]]:
         if self._k is not None:
@@ -71,28 +115,28 @@ def id_type(tokenizer: Any) -> np.dtype[Any]:
 
 
 def encode_batches(
-    tokenizer: Any, batches: Iterable[tuple[list[str], list[str]]], processes: int = 1
-) -> Iterator[tuple[list[str], Encoded]]:
+    tokenizer: Any, batches: Iterable[tuple[list[str], list[str]]], processes: int = 1, soft: bool = False
+) -> Iterator[tuple[list[str], Encoded, NDArray[np.uint8] | None]]:
     """Encode batches of (record ids, sequences) in order; yield each batch's record ids and token ids.
 
-    At most a few batches per process are in memory.
+    soft: yield the number of each token's lower-case letters too. At most a few batches per process are in memory.
     """
     if processes == 1:
         encoder = Encoder(tokenizer)
-        yield from ((names, encoder(sequences)) for names, sequences in batches)
+        yield from ((names, *_encoded(encoder, sequences, soft)) for names, sequences in batches)
         return
     # forked workers inherit the tokenizer and the imports; elsewhere fork is unsafe or does not exist
     context = get_context("fork" if sys.platform == "linux" else "spawn")
     pool = ProcessPoolExecutor(processes, context, _start, (tokenizer,))
-    waiting: deque[tuple[list[str], Future[Encoded]]] = deque()
+    waiting: deque[tuple[list[str], Future[tuple[Encoded, NDArray[np.uint8] | None]]]] = deque()
     try:
         for names, sequences in batches:
-            waiting.append((names, pool.submit(_encode, sequences)))
+            waiting.append((names, pool.submit(_encode, sequences, soft)))
             if len(waiting) > 2 * processes:
                 names, future = waiting.popleft()
-                yield names, future.result()
+                yield names, *future.result()
         for names, future in waiting:
-            yield names, future.result()
+            yield names, *future.result()
     except BrokenProcessPool as error:
         raise UserError("a tokenizing process was killed, perhaps out of memory; use fewer --threads") from error
     finally:
@@ -117,5 +161,10 @@ def _exit_with_parent() -> None:
         os._exit(1)
 
 
-def _encode(sequences: list[str]) -> Encoded:
-    return _worker(sequences)
+def _encode(sequences: list[str], soft: bool) -> tuple[Encoded, NDArray[np.uint8] | None]:
+    return _encoded(_worker, sequences, soft)
+
+
+def _encoded(encoder: Encoder, sequences: list[str], soft: bool) -> tuple[Encoded, NDArray[np.uint8] | None]:
+    encoded = encoder(sequences)
+    return encoded, encoder.soft_masked(sequences, encoded) if soft else None

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from transformers.modeling_layers import GenericForSequenceClassification
 
+from dnalm.training.models.bodies import Body
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -21,12 +23,20 @@ class Reader:
 
 
 def reader_of(model: Any) -> Reader | None:
-    """The reader of a model with a head for sequences or a language-model head; None for an unknown architecture."""
+    """The reader of a model with a head for sequences or a language-model head; None for an unknown architecture.
+
+    A body has no head: its outputs are its states.
+    """
+    if isinstance(model, Body):
+        return Reader("every", lambda model, states: states)
     if isinstance(model, GenericForSequenceClassification):
         return Reader("last", lambda model, states: model.score(states))
     name = type(model).__name__
     if name.endswith("ForCausalLM") and getattr(model.config, "final_logit_softcapping", None) is None:
         return Reader("every", lambda model, states: model.get_output_embeddings()(states))
+    if name in _HEADS_OF_MASKED and not getattr(model.config, "token_dropout", False):
+        # ESM's token dropout scales a whole row by its number of masked tokens
+        return Reader("every", _HEADS_OF_MASKED[name])
     if name == "ModernBertForSequenceClassification":
         reads = {"cls": "first", "mean": "mean"}.get(model.config.classifier_pooling)
         return Reader(reads, _modernbert) if reads else None
@@ -51,6 +61,14 @@ def _roberta(model: Any, states: torch.Tensor) -> torch.Tensor:
     # this head selects the first token of (n, tokens, hidden) itself
     return model.classifier(states[:, None])  # type: ignore[no-any-return]
 
+
+_HEADS_OF_MASKED = {
+    "BertForMaskedLM": lambda model, states: model.cls(states),
+    "RobertaForMaskedLM": lambda model, states: model.lm_head(states),
+    "XLMRobertaForMaskedLM": lambda model, states: model.lm_head(states),
+    "ModernBertForMaskedLM": lambda model, states: model.decoder(model.head(states)),
+    "EsmForMaskedLM": lambda model, states: model.lm_head(states),
+}
 
 _ENCODERS = {
     "BertForSequenceClassification": Reader("first", _bert),

@@ -13,9 +13,10 @@ import torch
 from safetensors import SafetensorError
 
 from dnalm.errors import UserError
+from dnalm.files import read_json
 from dnalm.training.models.remote_code import brief, loading
 from dnalm.training.models.tokenizers import Specials, length_limit
-from dnalm.training.objectives.base import SEQUENCE_CLASS, SEQUENCE_MODEL, Head
+from dnalm.training.objectives.base import CAUSAL_CLASS, MASKED_CLASS, Head, head_of
 
 _LEGACY_KEYS = frozenset({"rope_theta", "rope_scaling", "torch_dtype"})
 """Keys that transformers accepts but stores under another name."""
@@ -50,12 +51,19 @@ def build(architecture: Mapping[str, Any], head: Head, specials: Specials, vocab
     if kind not in CONFIG_MAPPING:
         raise UserError(f"architecture.model_type: unknown type '{kind}'{_nearest(kind, CONFIG_MAPPING)}")
     default = AutoConfig.for_model(kind)
+    _check_direction(default, head)
     if type(default) not in auto._model_mapping:
         raise UserError(f"architecture.model_type: transformers has no '{kind}' that is {head.what}")
     known = {*default.to_dict(), *default.attribute_map, *_LEGACY_KEYS}
     for key in sorted(set(settings) - known):
         raise UserError(f"architecture.{key}: unknown key of {kind}{_nearest(key, known)}")
+    if settings.get("output_router_logits"):
+        raise UserError("architecture.output_router_logits: a router's auxiliary loss is not learnt; leave it out")
     settings |= {"vocab_size": vocabulary, "pad_token_id": specials.pad, **(head.settings or {})}
+    if head.auto_class == CAUSAL_CLASS:
+        # the architecture's own ids may be letters here, at which a generated sequence would end
+        ends = {"bos_token_id": specials.prefix, "eos_token_id": specials.suffix}
+        settings |= {key: next(iter(tokens), None) for key, tokens in ends.items()}
     torch.manual_seed(seed)
     try:
         return auto.from_config(AutoConfig.for_model(kind, **settings))
@@ -75,6 +83,7 @@ def with_random_weights(directory: Path | str, head: Head, specials: Specials, s
     torch.manual_seed(seed)
     with loading(directory, trust, f"no architecture of {head.what}"):
         config = AutoConfig.from_pretrained(os.fspath(directory), local_files_only=True, trust_remote_code=trust)
+        _check_direction(config, head)
         config.pad_token_id = specials.pad
         for key, value in (head.settings or {}).items():
             setattr(config, key, value)
@@ -94,6 +103,7 @@ def load(directory: Path | str, head: Head, specials: Specials, seed: int, trust
     torch.manual_seed(seed)
     with loading(directory, trust, f"no checkpoint that loads as {head.what}"):
         config = AutoConfig.from_pretrained(place, local_files_only=True, trust_remote_code=trust)
+        _check_direction(config, head)
         config.pad_token_id = specials.pad
         for key, value in (head.settings or {}).items():
             setattr(config, key, value)
@@ -113,8 +123,13 @@ def load(directory: Path | str, head: Head, specials: Specials, seed: int, trust
 
 
 def load_finished(directory: Path | str, specials: Specials, trust: bool = False) -> Any:
-    """Load a sequence model; raises `UserError` if any of its weights is missing."""
-    loaded = load(directory, Head(SEQUENCE_CLASS, SEQUENCE_MODEL, None), specials, seed=0, trust=trust)
+    """Load a finished model: a language model if its config.json says so, else a sequence model.
+
+    Raises `UserError` if any of its weights is missing.
+    """
+    _check_config(Path(directory))
+    architectures = read_json(Path(directory) / "config.json").get("architectures") or [""]
+    loaded = load(directory, head_of(architectures[0]), specials, seed=0, trust=trust)
     if loaded.missing:
         raise UserError(f"{directory}: not a finished model, it lacks {_some(loaded.missing)}; fine-tune it first")
     return loaded.model
@@ -199,6 +214,29 @@ def _check_files(directory: Path) -> None:
         pickled = ", ".join(sorted(path.name for path in directory.glob("*.bin")))
         why = f"only {pickled}, a pickle, which may run code: convert it first" if pickled else "no *.safetensors"
         raise UserError(f"{directory}: has no weights ({why})")
+
+
+def _check_direction(config: Any, head: Head) -> None:
+    """Raise `UserError` for a causal head on an encoder, or a masked one on a decoder.
+
+    transformers would put a causal head on a BERT, whose attention then sees the tokens that it is to predict.
+    """
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
+
+    kind, own = config.model_type, getattr(config, "auto_map", None) or {}
+    if head.auto_class in own:
+        return
+    if head.auto_class == CAUSAL_CLASS and type(config) in MODEL_FOR_MASKED_LM_MAPPING:
+        raise UserError(
+            f"recipe.objective: causal needs a decoder, such as llama, mixtral or gpt2; '{kind}' is an encoder, which"
+            " sees the tokens that it is to predict; use objective masked"
+        )
+    decoder = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
+    if head.auto_class == MASKED_CLASS and decoder:
+        raise UserError(
+            f"recipe.objective: masked needs an encoder, such as bert, modernbert or esm; '{kind}' is a decoder, which"
+            " sees only the tokens before one; use objective causal"
+        )
 
 
 def _auto_class(head: Head) -> Any:

@@ -14,6 +14,7 @@ from dnalm.errors import UserError
 from dnalm.files import write_json
 from dnalm.training.models.loading import written
 from dnalm.training.models.remote_code import brief
+from dnalm.training.objectives.base import CAUSAL_CLASS, SEQUENCE_CLASS, head_of
 
 ADAPTABLE = (torch.nn.Linear, torch.nn.Embedding, torch.nn.Conv1d, Conv1D)
 """Kinds of layers that LoRA can adapt."""
@@ -87,18 +88,24 @@ def quantised_parameters(model: Any) -> dict[str, Any] | None:
 def adapt(model: Any, lora: Lora, seed: int, quantise_on: torch.device | None = None) -> Any:
     """Add adapters drawn from `seed` to `model`; only they, the head and `modules_to_save` are trainable.
 
+    A language model's head is not trained unless `modules_to_save` names it.
+
     quantise_on: device on which to quantise the linear layers that are not trained (QLoRA). Returns a peft model around
     `model`. Raises `UserError` for a target that the model does not have, naming those it has.
     """
-    from peft import LoraConfig, TaskType, get_peft_model
+    from peft import LoraConfig, get_peft_model
 
-    saved = _outermost([*head(model), *_found("modules_to_save", lora.modules_to_save, dict(model.named_modules()))])
+    # a language model's head comes with it, and may share its weights with the embeddings
+    of_sequences = head_of(type(model).__name__).auto_class == SEQUENCE_CLASS
+    also = _found("modules_to_save", lora.modules_to_save, dict(model.named_modules()))
+    saved = _outermost([*(head(model) if of_sequences else []), *also])
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, ADAPTABLE)}
     layers = {name: layer for name, layer in layers.items() if not _inside(name, saved)}
     parameters = {name: p for name, p in model.named_parameters() if p.ndim in (2, 3) and not _inside(name, saved)}
     if quantise_on is not None:
         # no subclasses: they may use their weight in another way
         linear = [name for name, layer in layers.items() if type(layer) is torch.nn.Linear]
+        linear = [name for name in linear if not _inside(name, head(model))]
         if not linear:
             raise UserError(f"recipe.method: qlora finds no linear layer in a '{model.config.model_type}'; use lora")
         parameters = {name: p for name, p in parameters.items() if name.removesuffix(".weight") not in linear}
@@ -114,19 +121,24 @@ def adapt(model: Any, lora: Lora, seed: int, quantise_on: torch.device | None = 
 
         quantise(model, linear, quantise_on)
     settings = LoraConfig(
-        task_type=TaskType.SEQ_CLS,
+        task_type=_task(model),
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=modules,
         target_parameters=lora.target_parameters,
-        modules_to_save=list(saved),
+        modules_to_save=list(saved) or None,
     )
     torch.manual_seed(seed)
     try:
         return get_peft_model(model, settings)
     except (ValueError, NotImplementedError) as error:
         raise UserError(f"recipe.lora: peft rejects it ({brief(error)})") from error
+
+
+def _task(model: Any) -> str | None:
+    """peft's name of what a model is for, by which it forwards a call; None, a plain forward, for masked models."""
+    return {SEQUENCE_CLASS: "SEQ_CLS", CAUSAL_CLASS: "CAUSAL_LM"}.get(head_of(type(model).__name__).auto_class)
 
 
 def save_adapter(model: Any, base: str | None, directory: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
@@ -144,7 +156,7 @@ def save_adapter(model: Any, base: str | None, directory: Path, weights: dict[st
     settings = model.peft_config["default"].to_dict()
     settings = {key: sorted(value) if isinstance(value, set) else value for key, value in settings.items()}
     settings |= {"base_model_name_or_path": base, "inference_mode": True}
-    settings["modules_to_save"] = sorted(set(settings["modules_to_save"]))
+    settings["modules_to_save"] = sorted(set(settings["modules_to_save"] or []))
     write_json(directory / CONFIG, settings)
     tensors = get_peft_model_state_dict(model, state_dict=weights, save_embedding_layers=False)
     with written(directory):

@@ -1,6 +1,7 @@
 """Tokenize records, streamed into a file or in memory."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,16 @@ BATCH = 1024
 
 
 def tokenize(
-    tokenizer: Any, batches: Iterable[tuple[list[str], list[str]]], ids_path: Path, processes: int = 1
+    tokenizer: Any,
+    batches: Iterable[tuple[list[str], list[str]]],
+    ids_path: Path,
+    processes: int = 1,
+    soft_path: Path | None = None,
 ) -> tuple[NDArray[np.int64], dict[str, Any]]:
     """Stream the token ids of records into `ids_path` (.npy); return offsets (n + 1,) and counts.
 
-    batches: (record ids, sequences). Memory holds a few batches per process, and the offsets; the result does not
+    batches: (record ids, sequences). soft_path: where to write, as uint8, how many lower-case letters each token has
+    (.npy). Memory holds a few batches per process, and the offsets; the result does not
     depend on the number of processes. counts: records, tokens, unknown_tokens, records_with_unknown, and quantiles of
     tokens per record. Raises `UserError` for a record without tokens, or if most tokens are unknown.
     """
@@ -28,12 +34,18 @@ def tokenize(
     unknown = tokenizer.unk_token_id
     lengths: list[NDArray[np.int64]] = []
     counts = {"records": 0, "tokens": 0, "unknown_tokens": 0, "records_with_unknown": 0}
-    with open(ids_path, "wb") as stream:
+    with ExitStack() as stack:
+        stream = stack.enter_context(open(ids_path, "wb"))
+        masked = stack.enter_context(open(soft_path, "wb")) if soft_path else None
         _header(stream, dtype, 0)
-        for names, (ids, sizes) in encode_batches(tokenizer, batches, processes):
+        if masked:
+            _header(masked, np.dtype(np.uint8), 0)
+        for names, (ids, sizes), soft in encode_batches(tokenizer, batches, processes, masked is not None):
             if not sizes.all():
                 raise UserError(f"record '{names[int(sizes.argmin())]}': its sequence yields no tokens")
             ids.tofile(stream)
+            if masked and soft is not None:
+                soft.tofile(masked)
             lengths.append(sizes)
             counts["records"] += len(sizes)
             counts["tokens"] += len(ids)
@@ -41,8 +53,10 @@ def tokenize(
                 missed = np.add.reduceat(ids == unknown, sizes.cumsum() - sizes, dtype=np.int64)
                 counts["unknown_tokens"] += int(missed.sum())
                 counts["records_with_unknown"] += int((missed > 0).sum())
-        stream.seek(0)
-        _header(stream, dtype, counts["tokens"])
+        for file, kind in ((stream, dtype), (masked, np.dtype(np.uint8))):
+            if file:
+                file.seek(0)
+                _header(file, kind, counts["tokens"])
     if counts["unknown_tokens"] * 2 > counts["tokens"]:
         raise UserError(
             f"{tokenizer.name_or_path}: {counts['unknown_tokens']} of {counts['tokens']} tokens are unknown to this"

@@ -4,12 +4,16 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dnalm.errors import UserError
 from dnalm.files import read_json
-from dnalm.sequence.alphabet import BASES
+from dnalm.sequence.alphabet import BASES, IUPAC
 from dnalm.training.models.remote_code import loading
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -26,6 +30,9 @@ _ROLES = {
 }
 """The usual names of special tokens, to find them in a tokenizer.json that comes alone."""
 
+_MARKS = "#\u2581\u0120"
+"""What tokenizers write before a token inside a word, or at the start of one."""
+_SPELLING = frozenset(IUPAC)
 _PROBE = "ACGTACGTTGCA"
 _SANE_LENGTH = 10**6
 """Limits above this mean no limit: transformers writes 10^30."""
@@ -60,8 +67,7 @@ def train_bpe(sequences: Iterable[str], vocabulary: int) -> Any:
     vocabulary: its size, including special tokens; a small corpus may yield fewer entries. The same sequences give the
     same tokenizer for any number of threads.
     """
-    from tokenizers import Tokenizer, models, processors, trainers
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Tokenizer, models, trainers
 
     smallest = len(SPECIAL_TOKENS) + len(ALPHABET)
     if vocabulary < smallest:
@@ -78,6 +84,45 @@ def train_bpe(sequences: Iterable[str], vocabulary: int) -> Any:
             show_progress=False,
         ),
     )
+    return _finished(tokenizer)
+
+
+def single_bases() -> Any:
+    """A tokenizer of single bases, A, C, G, T and N, with [CLS] and [SEP] around a sequence; needs no training."""
+    from tokenizers import Tokenizer, models
+
+    vocabulary = {token: place for place, token in enumerate((*SPECIAL_TOKENS, *ALPHABET))}
+    return _finished(Tokenizer(models.BPE(vocabulary, [], unk_token=SPECIAL_TOKENS[1])))
+
+
+def all_kmers(k: int, overlapping: bool) -> Any:
+    """A tokenizer of all k-mers of A, C, G and T, with [CLS] and [SEP] around a sequence; needs no training.
+
+    Overlapping: one k-mer at each base, given as words between blanks (`spell`), as DNABERT's; a word with another
+    letter, or shorter, is [UNK]. Otherwise each k-mer starts where the last one ended, and what is shorter than k (the
+    end, or a part before another letter) is spelt by single bases, so nothing is lost.
+    """
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+    if k == 1:
+        return single_bases()
+    words = ["".join(letters) for letters in product(BASES, repeat=k)]
+    alone = () if overlapping else tuple(ALPHABET)
+    vocabulary = {token: place for place, token in enumerate((*SPECIAL_TOKENS, *alone, *words))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL_TOKENS[1]))
+    tokenizer.pre_tokenizer = (
+        pre_tokenizers.WhitespaceSplit()
+        if overlapping
+        else pre_tokenizers.Split(Regex(f"[{BASES}]{{{k}}}|."), behavior="isolated")
+    )
+    return _finished(tokenizer)
+
+
+def _finished(tokenizer: Any) -> Any:
+    """A core of `tokenizers` as a tokenizer of transformers, with the special tokens and the template of a sequence."""
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
     ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
@@ -89,9 +134,9 @@ def train_bpe(sequences: Iterable[str], vocabulary: int) -> Any:
 def load_tokenizer(directory: Path | str, trust: bool = False) -> Any:
     """Load a tokenizer from a directory, padding on the right; one without a padding token pads with its end token.
 
-    A tokenizer.json without a tokenizer_config.json is loaded directly: transformers would use the tokenizer class of a
-    config.json beside it, which may be another model's. Code that comes with a tokenizer is run only if `trust`. Raises
-    `UserError` if no tokenizer can be loaded.
+    A tokenizer.json whose tokenizer_config.json names no class, or is absent, is loaded as it is: transformers would
+    use the tokenizer class of a config.json beside it, which may be another model's. Code that comes with a tokenizer
+    is run only if `trust`. Raises `UserError` if no tokenizer can be loaded.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -99,15 +144,18 @@ def load_tokenizer(directory: Path | str, trust: bool = False) -> Any:
         raise UserError(f"{directory}: no such directory; a tokenizer was expected there")
     if not any(any(Path(directory).glob(p)) for p in ("tokenizer*", "vocab*", "*.model")):
         raise UserError(f"{directory}: has no tokenizer (no tokenizer.json, vocab.txt or similar)")
-    alone = Path(directory) / "tokenizer.json"
+    place = os.fspath(directory)
+    settings = Path(directory) / "tokenizer_config.json"
     with loading(directory, trust, "no tokenizer that loads"):
-        if alone.is_file() and not alone.with_name("tokenizer_config.json").exists():
-            tokenizer: Any = PreTrainedTokenizerFast(tokenizer_file=os.fspath(alone))
+        stated = read_json(settings) if settings.is_file() else {}
+        if (settings.with_name("tokenizer.json")).is_file() and not {"tokenizer_class", "auto_map"} & set(stated):
+            tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(place, local_files_only=True)
             vocabulary = tokenizer.get_vocab()
             found = {role: next(filter(vocabulary.__contains__, names), None) for role, names in _ROLES.items()}
-            tokenizer.add_special_tokens({role: token for role, token in found.items() if token is not None})
+            tokenizer.add_special_tokens(
+                {role: token for role, token in found.items() if token and getattr(tokenizer, role) is None}
+            )
         else:
-            place = os.fspath(directory)
             tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=trust)
     tokenizer.padding_side = "right"
     if tokenizer.pad_token_id is None:
@@ -167,6 +215,22 @@ def stated_limit(tokenizer: Any, directory: Path | str) -> int | None:
         )
         limits.append(positions - (int(stated.get("pad_token_id") or 0) + 1 if offset else 0))
     return min((limit for limit in limits if limit is not None), default=None)
+
+
+def bases_per_token(tokenizer: Any) -> NDArray[np.int64]:
+    """How many bases each token spells, by id, shape (largest id + 1,); 0 for special tokens, [UNK] included.
+
+    With overlapping k-mers each stands for 1, except that a record's first one stands for all its k.
+    """
+    special = set(tokenizer.all_special_tokens)
+    overlapping = kmer_of(tokenizer) is not None
+    vocabulary = tokenizer.get_vocab()
+    bases = np.zeros(max(vocabulary.values()) + 1, np.int64)
+    for token, place in vocabulary.items():
+        letters = token.strip(_MARKS)
+        if token not in special and set(letters) <= _SPELLING:
+            bases[place] = min(len(letters), 1) if overlapping else len(letters)
+    return bases
 
 
 def kmer_of(tokenizer: Any) -> int | None:

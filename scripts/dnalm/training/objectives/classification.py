@@ -71,7 +71,7 @@ class Classification:
         """One probability per class."""
         return int(config.num_labels)
 
-    def scores(self, logits: torch.Tensor, targets: torch.Tensor | None = None) -> torch.Tensor:
+    def scores(self, logits: torch.Tensor) -> torch.Tensor:
         """Probabilities of the classes."""
         return torch.softmax(logits.double(), dim=-1)
 
@@ -81,7 +81,9 @@ class Classification:
         first = int(wrong.argmax())
         return (first, f"has label {truth[first]} and the model {config.num_labels} classes") if wrong.any() else None
 
-    def predictions(self, ids: NDArray[np.object_], truth: NDArray[Any], scores: NDArray[np.float64]) -> Predictions:
+    def predictions(
+        self, ids: NDArray[np.object_], truth: NDArray[Any] | None, scores: NDArray[np.float64]
+    ) -> Predictions:
         """Labels and probabilities."""
         return ClassPredictions(ids, np.asarray(truth, dtype=np.int64), scores)
 

@@ -74,7 +74,7 @@ class Regression:
         """One number."""
         return 1
 
-    def scores(self, logits: torch.Tensor, targets: torch.Tensor | None = None) -> torch.Tensor:
+    def scores(self, logits: torch.Tensor) -> torch.Tensor:
         """Predictions in the targets' unit."""
         return logits.double() * (1.0 if self.scale is None else self.scale) + (self.mean or 0.0)
 
@@ -84,7 +84,9 @@ class Regression:
             return 0, f"has a target, a number, and the model {config.num_labels} outputs"
         return None
 
-    def predictions(self, ids: NDArray[np.object_], truth: NDArray[Any], scores: NDArray[np.float64]) -> Predictions:
+    def predictions(
+        self, ids: NDArray[np.object_], truth: NDArray[Any] | None, scores: NDArray[np.float64]
+    ) -> Predictions:
         """Targets and predicted numbers."""
         return NumberPredictions(ids, np.asarray(truth, dtype=np.float64), scores[:, 0])
 

@@ -26,7 +26,8 @@ from dnalm.evaluation.statistics.rank_correlation import clustered_spearman, ran
 from dnalm.names import SPLITS, TARGET
 
 LIMITS = Audit().model_dump()
-ABSENT = {"origin", "classes", "conflicting_labels", "locus_overlap", "motif_families", "negatives_in_catalogue", "negatives_called_by_trf"}  # fmt: skip
+OF_CORPORA = {"overlapping_windows", "shared_kmers"}
+ABSENT = {*OF_CORPORA, "pretraining", "origin", "classes", "conflicting_labels", "locus_overlap", "motif_families", "negatives_in_catalogue", "negatives_called_by_trf"}  # fmt: skip
 
 
 def judged(tables, facts=None, tokens=None, **limits):

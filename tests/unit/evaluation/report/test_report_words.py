@@ -44,7 +44,16 @@ def made(model: str, recipe: str, *mccs: float, validation: float | None = None,
 def dataset_of(groups: list[Group], primary: dict | None = None, status: str = "pass", name: str = "d") -> Dataset:
     checks = [check("shortcuts", "Shortcuts", status), check("classes", "TRF and classes")]
     audit = {"checks": checks, "shortcuts": [], "status": status}
-    found = {"primary": primary, "others": [], "twins": [], "references": [], "plan": PLAN, "strata": [], "note": ""}
+    found = {
+        "primary": primary,
+        "others": [],
+        "twins": [],
+        "references": [],
+        "rivals": [],
+        "plan": PLAN,
+        "strata": [],
+        "note": "",
+    }
     return Dataset(name, {}, {}, audit, found, groups)
 
 
@@ -63,7 +72,7 @@ WITHHELD = {
         ({"value": 0.497}, "below", "The model does worse than one periodicity number on this test set (MCC 0.497 against 0.930).", "The difference in MCC is −0.433 (95 % interval −0.453 to −0.413, p < 0.001): chance does not explain it."),
         ({"value": 0.96}, "above", "The model beats one periodicity number on this test set (MCC 0.960 against 0.930).", "The difference in MCC is +0.030 (95 % interval 0.010–0.050, p < 0.001): more than chance explains."),
         ({"value": 0.94}, "level", "The model is not shown to differ from one periodicity number on this test set (MCC 0.940 against 0.930).", "The difference in MCC is +0.010 (95 % interval −0.010 to 0.030, p = 0.310): it may be chance. Four times of five, this test set shows a difference of 0.028 or more."),
-        ({"value": 0.98, **WITHHELD}, "level", "The model scores higher than one periodicity number on this test set (MCC 0.980 against 0.930), and no more can be said.", "The difference in MCC is +0.050. Its interval is withheld: 6.3 effective groups, at least 30 are needed."),
+        ({"value": 0.98, **WITHHELD}, "level", "The model scores better than one periodicity number on this test set (MCC 0.980 against 0.930), and no more can be said.", "The difference in MCC is +0.050. Its interval is withheld: 6.3 effective groups, at least 30 are needed."),
     ],
 )  # fmt: skip
 def test_verdicts_follow_the_primary_comparison(found, tone, headline, meaning):

@@ -78,7 +78,15 @@ def train(
 
 def test_every_epoch_has_a_row_with_a_training_loss(tmp_path):
     outcome, _, model, _ = train(tmp_path, Recipe(learning_rate=1e-3, epochs=2.5, batch_size=16))
-    columns = ("epoch", "step", "training_loss", "validation_loss", *METRICS["classification"], "learning_rate")
+    columns = (
+        "epoch",
+        "step",
+        "tokens",
+        "training_loss",
+        "validation_loss",
+        *METRICS["classification"],
+        "learning_rate",
+    )
     assert outcome.seconds > 0 and outcome.joules is None  # nothing counts a CPU's energy
     assert [row["epoch"] for row in outcome.log] == pytest.approx([1, 2, 2 + 2 / 3])
     assert [row["step"] for row in outcome.log] == [3, 6, 8]
@@ -87,6 +95,67 @@ def test_every_epoch_has_a_row_with_a_training_loss(tmp_path):
     assert outcome.step == 8 and outcome.sequences == 8 * 16 and outcome.seconds > 0 and outcome.resumed == []
     found = validate(model, OBJECTIVE, examples(24, 2))
     assert close(outcome.log[-1]["validation_loss"], found["loss"])
+
+
+def lengths_seen(monkeypatch):
+    """The total tokens of each batch that is trained on, special tokens included, as the engine divides them."""
+    from dnalm.training.engine.feeds import PaddedFeed
+
+    totals, usual = [], PaddedFeed.divide
+
+    def divide(feed, batch, ranks):
+        totals.append(int(feed.examples.lengths_of(batch).sum()))
+        return usual(feed, batch, ranks)
+
+    monkeypatch.setattr(PaddedFeed, "divide", divide)
+    return totals
+
+
+def test_steps_end_a_training_that_epochs_would_not(tmp_path):
+    """The schedule is that of the steps that are taken."""
+    recipe = {"learning_rate": 1e-3, "batch_size": 16}
+    outcome, _, _, _ = train(tmp_path / "a", Recipe(epochs=9, max_steps=4, **recipe))
+    assert [row["step"] for row in outcome.log] == [3, 4]
+    assert [row["learning_rate"] for row in outcome.log] == pytest.approx([1e-3 * 2 / 4, 1e-3 / 4])
+    outcome, _, _, _ = train(tmp_path / "b", Recipe(epochs=1, max_steps=4, **recipe))
+    assert outcome.step == 3  # the epochs are over first
+
+
+@pytest.mark.parametrize(("short", "steps"), [(0, 4), (-1, 5), (1, 4)])
+@pytest.mark.parametrize("strands", [1, 2])
+def test_the_last_step_is_the_first_that_reaches_the_tokens(tmp_path, monkeypatch, short, steps, strands):
+    """The budget is what 4 of the steps take, or `short` tokens less; both strands have other numbers of tokens."""
+    totals, data = lengths_seen(monkeypatch), None
+    if strands == 2:
+        tables = records(48, 1)["sequence"].tolist(), records(48, 7)["sequence"].tolist()
+        tokens, reverse = (in_memory(TOKENIZER, table) for table in tables)
+        windows = cut(np.maximum(tokens.lengths, reverse.lengths), 200, "window", [f"r{i}" for i in range(48)])
+        truth = records(48, 1)["label"].to_numpy(np.int64)
+        data = Examples(tokens, windows, SPECIALS, truth, reverse, seed=1)
+    recipe = {"learning_rate": 1e-3, "batch_size": 16, "epochs": 3}
+    train(tmp_path / "a", Recipe(**recipe), data=data)
+    trained = totals[:]
+    assert len(trained) == 9
+    totals.clear()
+    outcome, _, _, _ = train(tmp_path / "b", Recipe(max_tokens=sum(trained[:4]) - short, **recipe), data=data)
+    assert outcome.step == steps and totals == trained[:steps]
+    assert outcome.tokens == outcome.log[-1]["tokens"] == sum(trained[:steps])
+    assert outcome.log[-1]["learning_rate"] == pytest.approx(1e-3 / steps)
+
+
+def test_validations_come_every_so_many_steps_and_at_the_end(tmp_path):
+    recipe = Recipe(learning_rate=1e-3, epochs=2.5, batch_size=16, validate_every=5)
+    outcome, _, _, _ = train(tmp_path, recipe)
+    assert [row["step"] for row in outcome.log] == [5, 8]
+    assert [row["epoch"] for row in outcome.log] == pytest.approx([5 / 3, 8 / 3])
+    assert 0 < outcome.log[0]["tokens"] < outcome.log[1]["tokens"] == outcome.tokens
+
+
+def test_patience_counts_validations(tmp_path, monkeypatch):
+    metrics(monkeypatch, [0.2, 0.1, 0.1, 0.9])
+    recipe = Recipe(epochs=9, batch_size=16, validate_every=2, early_stopping_patience=2)
+    outcome, _, _, _ = train(tmp_path, recipe)
+    assert outcome.step == 6 and outcome.best == 2 and len(outcome.log) == 3
 
 
 def test_the_learning_rate_falls_linearly_and_warms_up(tmp_path):
@@ -197,10 +266,17 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("at", [1, 4, 6, 7, 11])
-def test_a_training_goes_on_bit_for_bit(tmp_path, monkeypatch, capsys, at):
-    """Killed after step `at` of 12, in the first epoch, at its end, and later; saved after every other step."""
-    recipe = Recipe(learning_rate=1e-3, epochs=2, batch_size=8, warmup=0.2, best_metric="loss")
+@pytest.mark.parametrize(
+    ("at", "more"),
+    [
+        *((at, {}) for at in (1, 4, 6, 7, 11)),
+        *((at, {"optimizer": "muon", "validate_every": 4}) for at in (3, 6, 8, 9)),
+        (5, {"max_tokens": 3000, "validate_every": 3}),
+    ],
+)
+def test_a_training_goes_on_bit_for_bit(tmp_path, monkeypatch, capsys, at, more):
+    """Killed after step `at` of 12 or fewer, in an epoch, at its end, at a validation; saved after every other step."""
+    recipe = Recipe(learning_rate=1e-3, epochs=2, batch_size=8, warmup=0.2, best_metric="loss", **more)
     straight, kept, model, _ = train(tmp_path / "a", recipe)
     from dnalm.training.engine.loop import _Training
 
@@ -220,7 +296,7 @@ def test_a_training_goes_on_bit_for_bit(tmp_path, monkeypatch, capsys, at):
     resumed, again, other, _ = train(tmp_path / "b", recipe)
     assert f"resumed from step {resumed.resumed[0]}" in capsys.readouterr().err
     assert resumed.resumed[0] in (at, at - 1) and resumed.log == straight.log and resumed.best == straight.best
-    assert resumed.sequences == straight.sequences
+    assert (resumed.sequences, resumed.tokens) == (straight.sequences, straight.tokens)
     assert same(model.state_dict(), other.state_dict())
     if again:
         assert same(kept[-1], again[-1])

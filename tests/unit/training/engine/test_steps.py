@@ -1,4 +1,4 @@
-"""What an optimizer step is made of: its groups, its state, its micro-batches, the memory for them."""
+"""What an optimizer step is made of: its micro-batches, the memory for them."""
 
 import itertools
 import threading
@@ -9,9 +9,7 @@ import pytest
 import torch
 
 from dnalm.training.engine import steps
-from dnalm.training.engine.steps import adamw, ahead, fitting_tokens, load_optimizer, optimizer_state
-
-CPU = torch.device("cpu")
+from dnalm.training.engine.steps import ahead, fitting_tokens
 
 
 def makers():
@@ -66,81 +64,6 @@ def test_what_is_no_longer_wanted_is_not_made():
     threading.Timer(0.1, going.set).start()
     made.close()
     assert seen in ([0], [0, 1]) and not makers()
-
-
-def network():
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Embedding(5, 4), torch.nn.LayerNorm(4), torch.nn.Linear(4, 2))
-    model[0].requires_grad_(False)
-    return model
-
-
-def test_biases_and_norms_do_not_decay_and_what_is_frozen_is_left_out():
-    model = network()
-    decaying, still = adamw(model, 1e-3, 0.1, CPU).param_groups
-    assert [*map(id, decaying["params"])] == [id(model[2].weight)] and decaying["weight_decay"] == 0.1
-    assert {*map(id, still["params"])} == {id(p) for p in (model[1].weight, model[1].bias, model[2].bias)}
-    assert still["weight_decay"] == 0 and decaying["lr"] == still["lr"] == 1e-3 and decaying["fused"]
-    model[2].weight.requires_grad_(False)
-    assert len(adamw(model, 1e-3, 0.1, CPU).param_groups) == 1  # no empty group
-
-
-def stepped(count, tensors=False):
-    """A network and its optimizer after `count` steps; tensors: with learning rates as on a GPU."""
-    model = network()
-    if tensors:
-        groups = [{"params": [p for p in model.parameters() if p.requires_grad], "lr": torch.tensor(1e-2)}]
-        optimizer = torch.optim.AdamW(groups, capturable=False, foreach=False, fused=False)
-    else:
-        optimizer = adamw(model, 1e-2, 0.1, CPU)
-    for step in range(count):
-        step_once(model, optimizer, step)
-    return model, optimizer
-
-
-def step_once(model, optimizer, seed):
-    torch.manual_seed(seed)
-    model(torch.randint(5, (8,))).square().sum().backward()
-    optimizer.step()
-    optimizer.zero_grad()
-
-
-def test_a_saved_optimizer_goes_on_as_it_would_have():
-    model, optimizer = stepped(3)
-    saved, weights = optimizer_state(optimizer), {name: value.clone() for name, value in model.state_dict().items()}
-    assert all(type(group["lr"]) is float for group in saved["param_groups"])
-    saved = torch.load(buffer_of(saved), weights_only=True)
-    step_once(model, optimizer, 9)
-    other, fresh = stepped(0)
-    other.load_state_dict(weights)
-    load_optimizer(fresh, saved)
-    step_once(other, fresh, 9)
-    assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())
-
-
-def buffer_of(value):
-    import io
-
-    stream = io.BytesIO()
-    torch.save(value, stream)
-    stream.seek(0)
-    return stream
-
-
-def test_a_state_is_loaded_into_the_tensors_that_are_there():
-    """Captured graphs read these very tensors, and the modes are those they were captured with."""
-    _, three = stepped(3, tensors=True)
-    _, one = stepped(1, tensors=True)
-    saved = optimizer_state(three)
-    saved["param_groups"] = [{**group, "lr": 0.5, "foreach": True} for group in saved["param_groups"]]
-    rates = [group["lr"] for group in one.param_groups]
-    before = {p: dict(state) for p, state in one.state.items()}
-    load_optimizer(one, saved)
-    assert [group["lr"] for group in one.param_groups] == rates and rates[0] is one.param_groups[0]["lr"]
-    assert float(rates[0]) == 0.5 and one.param_groups[0]["foreach"] is False
-    for (parameter, tensors), (_, other) in zip(before.items(), three.state.items(), strict=True):
-        for name, tensor in tensors.items():
-            assert one.state[parameter][name] is tensor and torch.equal(tensor, other[name])
 
 
 class Memory:

@@ -108,7 +108,7 @@ def test_a_model_that_is_kept_needs_a_trained_head(tmp_path):
 
     def checked(directory, objective):
         loaded = load(directory, objective.head, specials, 1)
-        check_head(loaded, objective_of_model(loaded.model.config), directory)
+        check_head(loaded, objective_of_model(loaded.model, TOKENIZER), directory)
 
     two, three = Classification({0: "no", 1: "yes"}), Classification({0: "a", 1: "b", 2: "c"})
     masked_lm_checkpoint(tmp_path / "base", TOKENIZER, trained=True)

@@ -126,6 +126,8 @@ def test_what_is_no_finished_model_is_named(tmp_path):
         load_finished(tmp_path, SPECIALS)
     assert "\n" not in str(caught.value)
     masked_lm_checkpoint(tmp_path, TOKENIZER, trained=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "architectures": ["BertModel"]}))
     with pytest.raises(UserError, match=r"not a finished model, it lacks .* and \d more; fine-tune it first"):
         load_finished(tmp_path, SPECIALS)
 

@@ -111,7 +111,7 @@ def test_a_token_objective_trains_logs_and_resumes_in_the_same_bytes(tmp_path):
         return progress, model.state_dict()
 
     whole, expected = run(tmp_path / "whole")
-    columns = ["epoch", "step", "training_loss", "validation_loss", "perplexity", "learning_rate"]
+    columns = ["epoch", "step", "tokens", "training_loss", "validation_loss", "perplexity", "learning_rate"]
     assert [list(row) for row in whole.log] == [columns] * 3
     assert whole.log[-1]["training_loss"] < whole.log[0]["training_loss"]
     with pytest.raises(Stop):
@@ -235,7 +235,7 @@ def fitted(tmp_path, unit=1.0, shift=0.0):
 
 def test_a_number_is_learnt_in_any_unit_and_predicted_in_that_unit(tmp_path):
     progress, model, objective, held_out = fitted(tmp_path / "a")
-    assert list(progress.log[0])[4:-1] == ["spearman", "pearson", "r2", "rmse"]
+    assert list(progress.log[0])[5:-1] == ["spearman", "pearson", "r2", "rmse"]
     assert max(row["spearman"] for row in progress.log) > 0.7
     found = score(model, objective, held_out)
     assert found.shape == (100, 1) and abs(found.mean() - held_out.truth.mean()) < held_out.truth.std()
