@@ -14,6 +14,8 @@ from pages import checked
 
 from dnalm.files import read_json
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "datasets": {"table": {"kind": "table", "path": "table.csv", "labels": {0: "other", 1: "planted"}, "baselines": ["kmer"]}},
     "models": {
