@@ -38,16 +38,8 @@ def ancestors(config: Config, model: str) -> list[SeededRun]:
 
 def _circle(config: Config, model: str) -> list[str]:
     """The models of a circle that `model` is part of, `model` first and last; empty if it is in none."""
-    path = [model]
-    begins = config.models[model].begins_with
-    while begins is not None:
-        path.append(begins.model)
-        if begins.model == model:
-            return path
-        if begins.model in path[:-1]:
-            return []
-        begins = config.models[begins.model].begins_with
-    return []
+    path = [model, *(run.model for run in ancestors(config, model))]
+    return path[: path.index(model, 1) + 1] if model in path[1:] else []
 
 
 def _runs(config: Config) -> Iterator[SeededRun]:

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from dnalm.config.base import Name, Seed, Settings, Text, exactly_one
-from dnalm.config.datasets import Dataset, Fractions, Split
-from dnalm.names import SEQUENCE, SPLITS
+from dnalm.config.datasets import Dataset, Fractions, Split, check_chromosomes
+from dnalm.names import SEQUENCE
 
 
 class CorpusSplitting(Settings):
@@ -32,18 +32,7 @@ class CorpusSplitting(Settings):
 
     @model_validator(mode="after")
     def _lists(self) -> "CorpusSplitting":
-        if (self.method == "chromosome") != (self.chromosomes is not None):
-            raise ValueError("`chromosomes` goes with method: chromosome, and the method needs it")
-        if self.chromosomes is not None:
-            listed = [name for names in self.chromosomes.values() for name in names]
-            twice = sorted({name for name in listed if listed.count(name) > 1})
-            missing = sorted(set(SPLITS) - {split for split, names in self.chromosomes.items() if names})
-            if twice or missing:
-                raise ValueError(
-                    f"chromosomes: {', '.join(twice)} listed twice"
-                    if twice
-                    else f"chromosomes: none for {', '.join(missing)}"
-                )
+        check_chromosomes(self.method, self.chromosomes)
         return self
 
 

@@ -70,6 +70,20 @@ class Fractions(Settings):
         return self
 
 
+def check_chromosomes(method: str, chromosomes: Mapping[Split, list[str]] | None) -> None:
+    """Raise `ValueError` unless chromosomes are listed with method `chromosome`, once each and some for each split."""
+    if (method == "chromosome") != (chromosomes is not None):
+        raise ValueError("`chromosomes` goes with method: chromosome, and the method needs it")
+    if chromosomes is None:
+        return
+    listed = [name for names in chromosomes.values() for name in names]
+    if twice := sorted({name for name in listed if listed.count(name) > 1}):
+        raise ValueError(f"chromosomes: {', '.join(twice)} listed twice")
+    given = {split for split, names in chromosomes.items() if names}
+    if missing := [split for split in SPLITS if split not in given]:
+        raise ValueError(f"chromosomes: none for {', '.join(missing)}")
+
+
 class Splitting(Settings):
     """How records are divided into train, validation and test."""
 
@@ -93,18 +107,7 @@ class Splitting(Settings):
 
     @model_validator(mode="after")
     def _lists(self) -> "Splitting":
-        if (self.method == "chromosome") != (self.chromosomes is not None):
-            raise ValueError("`chromosomes` goes with method: chromosome, and the method needs it")
-        if self.chromosomes is not None:
-            listed = [name for names in self.chromosomes.values() for name in names]
-            twice = sorted({name for name in listed if listed.count(name) > 1})
-            missing = [split for split in SPLITS if split not in self.chromosomes or not self.chromosomes[split]]
-            if twice or missing:
-                raise ValueError(
-                    f"chromosomes: {', '.join(twice)} listed twice"
-                    if twice
-                    else f"chromosomes: none for {', '.join(missing)}"
-                )
+        check_chromosomes(self.method, self.chromosomes)
         return self
 
 

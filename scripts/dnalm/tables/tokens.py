@@ -63,17 +63,13 @@ class Tokens:
 
     def take(self, places: NDArray[Any]) -> NDArray[Any]:
         """The ids at `places`, as a copy of the same shape."""
-        found: NDArray[Any] = np.asarray(self.ids)[places]
-        _hand_back(self.ids)
-        return found
+        return _at(self.ids, places)
 
     def take_soft_masked(self, places: NDArray[Any]) -> NDArray[Any]:
         """The soft-masked bases of the tokens at `places`, as a copy of the same shape; 0 if that is not known."""
         if self.soft_masked is None:
             return np.zeros(places.shape, dtype=np.uint8)
-        found: NDArray[Any] = np.asarray(self.soft_masked)[places]
-        _hand_back(self.soft_masked)
-        return found
+        return _at(self.soft_masked, places)
 
     def count(self, token: int) -> int:
         """How often an id occurs."""
@@ -82,6 +78,12 @@ class Tokens:
             number += int(np.count_nonzero(self.ids[at : at + _CHUNK] == token))
             _hand_back(self.ids)
         return number
+
+
+def _at(array: NDArray[Any], places: NDArray[Any]) -> NDArray[Any]:
+    found: NDArray[Any] = np.asarray(array)[places]
+    _hand_back(array)
+    return found
 
 
 def _hand_back(array: NDArray[Any]) -> None:

@@ -1,11 +1,13 @@
 """The config's entries that a job's wildcards name."""
 
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 from dnalm.config.chains import ancestors
 from dnalm.config.corpora import Corpus
-from dnalm.config.datasets import Labelled, Repeats, Table
+from dnalm.config.datasets import Dataset, Labelled, Repeats, Table
 from dnalm.config.root import Config
+
+Kind = TypeVar("Kind", bound=Dataset)
 
 
 class Wildcards(Protocol):
@@ -24,31 +26,26 @@ def first_of_chain(config: Config, wildcards: Wildcards) -> Wildcards:
 
 def repeats_of(config: Config, wildcards: Wildcards) -> Repeats:
     """The data set of a job, which is of kind repeats by the rule's constraint."""
-    dataset = config.datasets[wildcards.dataset]
-    if not isinstance(dataset, Repeats):
-        raise TypeError(f"datasets.{wildcards.dataset} is not of kind repeats")
-    return dataset
+    return _of(Repeats, "not of kind repeats", config, wildcards)
 
 
 def table_of(config: Config, wildcards: Wildcards) -> Table:
     """The data set of a job, which is of kind table by the rule's constraint."""
-    dataset = config.datasets[wildcards.dataset]
-    if not isinstance(dataset, Table):
-        raise TypeError(f"datasets.{wildcards.dataset} is not of kind table")
-    return dataset
+    return _of(Table, "not of kind table", config, wildcards)
 
 
 def labelled_of(config: Config, wildcards: Wildcards) -> Labelled:
     """The data set of a job, which is of labels or numbers by the rule's constraint."""
-    dataset = config.datasets[wildcards.dataset]
-    if not isinstance(dataset, Labelled):
-        raise TypeError(f"datasets.{wildcards.dataset} has neither labels nor numbers")
-    return dataset
+    return _of(Labelled, "without labels or numbers", config, wildcards)
 
 
 def corpus_of(config: Config, wildcards: Wildcards) -> Corpus:
     """The data set of a job, which is of kind corpus by the rule's constraint."""
+    return _of(Corpus, "not of kind corpus", config, wildcards)
+
+
+def _of(kind: type[Kind], otherwise: str, config: Config, wildcards: Wildcards) -> Kind:
     dataset = config.datasets[wildcards.dataset]
-    if not isinstance(dataset, Corpus):
-        raise TypeError(f"datasets.{wildcards.dataset} is not of kind corpus")
+    if not isinstance(dataset, kind):
+        raise TypeError(f"datasets.{wildcards.dataset} is {otherwise}")
     return dataset
